@@ -1,0 +1,5 @@
+"""`python -m api` is `segue`."""
+
+from api.cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""`segue import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("import")(import_)
+
+
+def import_(
+    format: Annotated[str, typer.Argument(help="tables, world, lastfm, recbole, …: a file of graph/importers.")],  # noqa: A002
+    path: Annotated[Path, typer.Argument(help="Folder or file to read.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="One bad row is fatal.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Join another source to what is there.")] = False,
+    users: Annotated[int | None, typer.Option(help="world: listeners.")] = None,
+    songs: Annotated[int | None, typer.Option(help="world: songs.")] = None,
+    days: Annotated[int | None, typer.Option(help="world: days.")] = None,
+    seed: Annotated[int | None, typer.Option(help="world: seed.")] = None,
+    events: Annotated[int | None, typer.Option(help="world: events to aim at.")] = None,
+    json_: console.Json = False,
+) -> None:
+    """Read a data source into the graph and the event log."""
+    given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events}
+    options = {name: value for name, value in given.items() if value is not None}
+    report = import_source(format, path, dry_run=dry_run, strict=strict, merge=merge, options=options)
+    if json_:
+        console.print_json(report)
+        return
+    for warning in report["warnings"]:
+        console.warn(warning)
+    console.say(
+        f"{report['format']}: {report['read']} rows read, {report['written']} written, "
+        f"{report['rejected']} rejected, {report['seconds']} s"
+    )
+    if report["rejects_file"]:
+        console.say(f"rejected rows, with reasons: {report['rejects_file']}")
+
+
+def import_source(
+    format: str,  # noqa: A002
+    path: Path,
+    *,
+    dry_run: bool = False,
+    strict: bool = False,
+    merge: bool = False,
+    options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Import with the effective settings; see `graph.importers.base.run_import`."""
+    from graph.importers.base import run_import
+
+    settings = console.settings()
+    with console.progress() as progress:
+        if dry_run:
+            return run_import(
+                format,
+                path,
+                None,
+                None,
+                settings.state.dir,
+                dry_run=True,
+                strict=strict,
+                options=options,
+                progress=progress,
+            )
+        with console.graph_store(settings) as store, console.event_log(settings) as log:
+            store.migrate()
+            return run_import(
+                format,
+                path,
+                store,
+                log,
+                settings.state.dir,
+                strict=strict,
+                merge=merge,
+                options=options,
+                progress=progress,
+            )

@@ -1,0 +1,124 @@
+"""`segue recommend`, `recall`, `similar` and `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api import console
+from graph.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from api.recommender import Recommender
+
+Count = Annotated[int, typer.Option("-n", help="How many.", min=1, max=500)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (recommend, recall, similar, explain):
+        app.command()(command)
+
+
+@contextmanager
+def _recommender() -> Iterator[Recommender]:
+    from api.recommender import Recommender
+
+    settings = console.settings()
+    with console.event_log(settings) as log:
+        yield Recommender(settings, log)
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="The listener's id.")],
+    scene: Annotated[str, typer.Option(help="A scene of the settings.")] = "radio",
+    n: Annotated[int | None, typer.Option("-n", help="How many songs.", min=1, max=500)] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, as paths in the graph.")] = False,
+    json_: console.Json = False,
+) -> None:
+    """Songs for a listener, with the channels that found each."""
+    from api.recommender import Ask
+
+    with _recommender() as recommender:
+        answer = recommender.recommend(Ask(user_id=user, scene=scene, n=n, explain=explain))
+    if json_:
+        console.print_json(answer)
+    else:
+        show_slate(answer)
+
+
+def show_slate(answer: dict[str, Any]) -> None:
+    """A slate as a table: the songs, who found them, and the strongest reason of each."""
+    rows = []
+    for rank, item in enumerate(answer["items"], start=1):
+        found = ", ".join(f"{c['channel']} #{c['rank']}" for c in item["channels"])
+        why = "\n".join(reason["text"] for reason in item["reasons"])
+        rows.append((rank, item["title"], ", ".join(item["artists"]), item["song_id"], found, why))
+    console.print_table(["#", "song", "artists", "id", "found by", "why"], rows)
+
+
+def recall(
+    user: Annotated[str, typer.Argument(help="The listener's id.")],
+    channel: Annotated[list[str] | None, typer.Option("--channel", help="Only this one; repeat for more.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Candidates a channel.", min=1, max=10_000)] = 10,
+    json_: console.Json = False,
+) -> None:
+    """What each channel proposes, unmerged."""
+    with _recommender() as recommender:
+        answer = recommender.recall(user, channel or (), k)
+    if json_:
+        console.print_json(answer)
+        return
+    rows = [(c["channel"], c["rank"], c["song_id"], c["score"]) for c in answer["candidates"]]
+    console.print_table(["channel", "rank", "song", "score"], rows)
+
+
+def similar(
+    song: Annotated[str, typer.Argument(help="The song's id.")],
+    n: Count = 10,
+    by: Annotated[str, typer.Option(help="The vectors to compare with.")] = "song2vec",
+    gamma: Annotated[list[str] | None, typer.Option("--gamma", help="RELATION=VALUE; repeat for more.")] = None,
+    json_: console.Json = False,
+) -> None:
+    """Songs that lie near one."""
+    with _recommender() as recommender:
+        answer = recommender.similar(song, n, by, parse_gammas(gamma or []) if gamma else None)
+    if json_:
+        console.print_json(answer)
+        return
+    console.print_table(["song", "score"], [(item["song_id"], item["score"]) for item in answer["items"]])
+
+
+def parse_gammas(given: list[str]) -> dict[str, float]:
+    """`RELATION=VALUE` texts as a dictionary.
+
+    Raises: InvalidInput for one that is not, or whose value is no number.
+    """
+    gammas = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        try:
+            gammas[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name or not abs(gammas[name]) < float("inf"):
+            raise InvalidInput(f"--gamma: expected RELATION=NUMBER, got {text!r}")
+    return gammas
+
+
+def explain(
+    user: Annotated[str, typer.Argument(help="The listener's id.")],
+    song: Annotated[str, typer.Argument(help="The song's id.")],
+    json_: console.Json = False,
+) -> None:
+    """Why a song: the strongest paths from the listener to it."""
+    with _recommender() as recommender:
+        answer = recommender.explain(user, song)
+    if json_:
+        console.print_json(answer)
+        return
+    rows = [(reason["kind"], reason["score"], reason["text"], reason["cypher"]) for reason in answer["paths"]]
+    console.print_table(["kind", "score", "why", "cypher"], rows)

@@ -1,0 +1,122 @@
+"""What every command shares: settings, output as a table or JSON, progress bars, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from graph.events import EventLog
+    from graph.store import GraphStore
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+@dataclass
+class State:
+    """Options given before the command."""
+
+    config: Path | None = None
+    debug: bool = False
+
+
+state = State()
+
+
+def settings() -> Settings:
+    """The effective settings.
+
+    Raises: SettingsError.
+    """
+    from api.settings import load
+
+    return load(state.config)
+
+
+@contextmanager
+def event_log(settings: Settings) -> Iterator[EventLog]:
+    """The event log of the settings, closed at the end."""
+    from graph.events import EventLog
+
+    with EventLog(settings.events.url, h3_resolution=settings.privacy.h3_resolution) as log:
+        yield log
+
+
+def graph_store(settings: Settings) -> GraphStore:
+    """The graph store of the settings; use it as a context manager."""
+    from graph.store import GraphStore
+
+    return GraphStore.open(settings.graph_config())
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line; what JSON cannot say (NaN, infinity) as text."""
+    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
+    """A table for people."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def say(text: str) -> None:
+    """One line for people, taken literally."""
+    out.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    err.print(text, markup=False, style="yellow")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on stderr, one for each name that reports (name, done, total); silent where nobody looks on."""
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield report
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(_plain(value), ensure_ascii=False).replace("[", r"\[")
+    return "" if value is None else str(value).replace("[", r"\[")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

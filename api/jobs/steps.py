@@ -1,0 +1,101 @@
+"""A line of steps that is resumable because each step knows the fingerprint of what it was made from.
+
+A step is a function of its inputs, its settings and the seed to files in `.building`. When it is done its fingerprint
+is written down; a step whose fingerprint has not changed since, in `.building` or in the release that is served, is
+skipped and its files are kept or linked. Resuming after a kill, `--only` and an unchanged nightly run are all this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from graph.arrays import fingerprint, write_text
+
+_STATE: Final = "steps.json"
+
+
+@dataclass(frozen=True)
+class Step:
+    """`run` writes into `folders` of the build; `depends` is JSON that, with the seed and what came before, decides
+    whether it has to run again."""
+
+    name: str
+    folders: Sequence[str]
+    depends: Any
+    run: Callable[[], None]
+
+
+class Build:
+    """The release under construction and what is known of its steps.
+
+    `state` maps a step to `{fingerprint, notes}`; it survives a kill because it is replaced at once after each step.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            kept = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            kept = {}
+        self.plan: dict[str, Any] = kept.get("plan", {})
+        self.state: dict[str, dict[str, Any]] = kept.get("steps", {})
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Note what this run is made from."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.plan = dict(plan)
+        self._save()
+
+    def notes(self, step: str) -> dict[str, Any]:
+        """What a step found out (metrics, counts), kept with its fingerprint."""
+        notes: dict[str, Any] = self.state.get(step, {}).get("notes", {})
+        return notes
+
+    def fresh(self, step: str, print_: str) -> bool:
+        """Whether the step's files in this build were made from exactly this."""
+        return self.state.get(step, {}).get("fingerprint") == print_
+
+    def adopt(self, step: Step, print_: str, parent: Path | None, manifest: Mapping[str, Any]) -> bool:
+        """Link a step's files from the parent release if it was made from exactly this; whether it was."""
+        known = manifest.get("steps", {}).get(step.name, {})
+        if parent is None or known.get("fingerprint") != print_:
+            return False
+        self.clear(step)
+        for name in manifest["files"]:
+            if any(name.startswith(f"{folder}/") for folder in step.folders):
+                target = self.folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(parent / name, target)
+        self.finish(step.name, print_, known.get("notes", {}))
+        return True
+
+    def clear(self, step: Step) -> None:
+        """Remove what an earlier, unfinished or outdated run of the step left."""
+        if self.state.pop(step.name, None) is not None:
+            self._save()
+        for folder in step.folders:
+            shutil.rmtree(self.folder / folder, ignore_errors=True)
+
+    def finish(self, step: str, print_: str, notes: Mapping[str, Any]) -> None:
+        """Write down that a step is done, after its files are."""
+        self.state[step] = {"fingerprint": print_, "notes": dict(notes)}
+        self._save()
+
+    def seal(self) -> dict[str, dict[str, Any]]:
+        """Take the bookkeeping out of the folder, which becomes a release; the steps for its manifest."""
+        (self.folder / _STATE).unlink()
+        return self.state
+
+    def _save(self) -> None:
+        write_text(self.folder / _STATE, json.dumps({"plan": self.plan, "steps": self.state}, sort_keys=True))
+
+
+def chain(before: str, step: Step, seed: int, code: str) -> str:
+    """Fingerprint of a step: of what came before it, its settings, the seed and the version of the code."""
+    return fingerprint([before, step.name, step.depends, seed, code])

@@ -1,0 +1,258 @@
+"""A release bound to the log that goes on behind it: what the command line and REST both answer from."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from api.settings import Settings
+from embeddings.vectors import SongVectors
+from graph.errors import InvalidInput, SegueError, StoreUnavailable, UnknownSong
+from graph.events import EventLog
+from graph.paths import Paths
+from graph.release import Release, Releases
+from ranking.cascade import Cascade, Slate
+from recall.base import Query
+from recall.index import VectorIndex
+from recall.live import Live
+
+_log = structlog.get_logger(__name__)
+SCENE: Final = "radio"
+REASONS: Final = 3
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request for a slate; `at` is epoch milliseconds, None the clock's time."""
+
+    user_id: str | None = None
+    session: Sequence[str] = ()
+    scene: str = SCENE
+    n: int | None = None
+    at: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    exclude: Sequence[str] = ()
+    explain: bool = False
+
+
+class Served:
+    """Everything that answers from one release; replaced as a whole when another one is activated."""
+
+    def __init__(self, release: Release, settings: Settings, log: EventLog | None) -> None:
+        self.release = release
+        self.live = Live(release, log)
+        self.paths = Paths(release)
+        self.cascades = {name: Cascade(release, scene, name) for name, scene in settings.scene_configs().items()}
+        self.index: dict[str, tuple[SongVectors, VectorIndex]] = {}
+        for name in ("song2vec",):
+            if release.has(f"vectors/{name}"):
+                vectors = SongVectors.load(release, name)
+                self.index[name] = vectors, VectorIndex(vectors.unit)
+
+
+class Recommender:
+    """Answers recommend, recall, similar and explain; safe to share between threads.
+
+    Raises (when made, and from `reload`): ReleaseNotFound before the first release; CorruptRelease; SettingsError.
+    """
+
+    def __init__(self, settings: Settings, log: EventLog | None) -> None:
+        self._settings, self._log = settings, log
+        self._releases = Releases(settings.releases.dir)
+        self._reloading = threading.Lock()
+        hint = log.get_meta("clock") if log is not None else None
+        self._clock = settings.clock or ("data" if hint == "data" else "wall")
+        self._served = Served(self._releases.open(), settings, log)
+
+    @property
+    def served(self) -> Served:
+        """What answers now; hold on to it for the length of one request."""
+        return self._served
+
+    def reload(self) -> bool:
+        """Open the release that is current now, if it is another one, and swap it in at once; whether it did.
+
+        The old one answers until then, and goes on if the new one cannot be opened.
+        """
+        current = self._releases.current()
+        if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
+            return False
+        try:
+            self._served = Served(self._releases.open(current), self._settings, self._log)
+            _log.info("release swapped", release=current)
+        except SegueError as error:
+            _log.error("release not swapped", release=current, reason=str(error))
+            return False
+        finally:
+            self._reloading.release()
+        return True
+
+    def now(self, served: Served, newest: int = -1) -> int:
+        """The time of a query without one: the clock's, or the data's newest event for old data."""
+        wall = int(time.time() * 1000)
+        if self._clock == "wall":
+            return wall
+        known = max(served.release.snapshot.as_of, newest)
+        return known if known >= 0 else wall
+
+    def recommend(self, ask: Ask) -> dict[str, Any]:
+        """A slate, logged as exposures.
+
+        Raises: InvalidInput for an unknown scene, or neither a listener nor a session.
+        """
+        served = self._served
+        cascade = self._cascade(served, ask.scene)
+        query = self._query(served, cascade, ask)
+        slate = cascade.slate(query, ask.n)
+        request_id = uuid.uuid4().hex
+        self._expose(served, cascade, ask, query, slate, request_id)
+        items = [self._item(served, query, slate, i, explain=ask.explain) for i in range(len(slate.songs))]
+        return {
+            "request_id": request_id,
+            "release": served.release.id,
+            "items": items,
+            "trace": [stage.as_json() for stage in slate.trace],
+        }
+
+    def recall(
+        self, user_id: str, channels: Sequence[str] = (), k: int = 100, scene: str = SCENE, at: int | None = None
+    ) -> dict[str, Any]:
+        """Each channel's own candidates, unmerged, at most `k` of each.
+
+        Raises: InvalidInput for an unknown channel or scene.
+        """
+        served = self._served
+        cascade = self._cascade(served, scene)
+        if unknown := [name for name in channels if name not in cascade.channels]:
+            known = ", ".join(cascade.channels)
+            raise InvalidInput(f"channel {unknown[0]!r} is not in scene {scene!r} (known: {known})")
+        query = self._query(served, cascade, Ask(user_id=user_id, scene=scene, at=at))
+        ids = served.release.snapshot.ids["Song"]
+        rows = []
+        for name in channels or cascade.channels:
+            found = cascade.channels[name].recall(query, k)
+            rows += [
+                {"song_id": ids[int(song)], "channel": name, "rank": rank, "score": float(score)}
+                for rank, (song, score) in enumerate(zip(found.songs, found.scores, strict=True), start=1)
+            ]
+        return {"release": served.release.id, "user_id": user_id, "candidates": rows}
+
+    def similar(
+        self, song_id: str, n: int = 10, by: str = "song2vec", gamma: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """The songs nearest to one, with the gammas given instead of those it was trained with.
+
+        Raises: UnknownSong; InvalidInput for an unknown `by` or relation.
+        """
+        served = self._served
+        snapshot = served.release.snapshot
+        song = self._song(served, song_id)
+        if by not in served.index:
+            raise InvalidInput(f"cannot compare songs by {by!r} (known: {', '.join(served.index) or 'none'})")
+        vectors, index = served.index[by]
+        allowed = np.ones(snapshot.songs, dtype=bool)
+        allowed[song] = False
+        found = index.search(vectors.query(snapshot, song, gamma), n, allowed)
+        ids = snapshot.ids["Song"]
+        pairs = zip(found.songs, found.scores, strict=True)
+        return {
+            "release": served.release.id,
+            "song_id": song_id,
+            "by": by,
+            "gamma": dict(vectors.gamma if gamma is None else gamma),
+            "items": [{"song_id": ids[int(s)], "score": float(score)} for s, score in pairs],
+        }
+
+    def explain(self, user_id: str, song_id: str) -> dict[str, Any]:
+        """The strongest paths from a listener to a song.
+
+        Raises: UnknownSong.
+        """
+        served = self._served
+        song = self._song(served, song_id)
+        user = served.release.snapshot.ids["User"].index(user_id)
+        paths = [reason.as_json() for reason in served.paths.why(user, song, most=10)]
+        return {"release": served.release.id, "user_id": user_id, "song_id": song_id, "paths": paths}
+
+    # ---- inside
+
+    def _cascade(self, served: Served, scene: str) -> Cascade:
+        try:
+            return served.cascades[scene]
+        except KeyError:
+            raise InvalidInput(f"unknown scene {scene!r} (known: {', '.join(served.cascades)})") from None
+
+    def _song(self, served: Served, song_id: str) -> int:
+        song = served.release.snapshot.ids["Song"].index(song_id)
+        if song < 0:
+            raise UnknownSong(f"unknown song {song_id!r}")
+        return song
+
+    def _query(self, served: Served, cascade: Cascade, ask: Ask) -> Query:
+        if ask.user_id is None and not ask.session:
+            raise InvalidInput("expected user_id or session, got neither")
+        latest = served.live.latest(ask.user_id) if ask.user_id is not None else ()
+        newest = max((event.at for event in latest if event.at is not None), default=-1)
+        at = self.now(served, newest) if ask.at is None else ask.at
+        return cascade.query(
+            ask.user_id,
+            at,
+            latest=latest,
+            session=ask.session,
+            exclude=ask.exclude,
+            latitude=ask.latitude,
+            longitude=ask.longitude,
+        )
+
+    def _item(self, served: Served, query: Query, slate: Slate, i: int, *, explain: bool) -> dict[str, Any]:
+        snapshot, song = served.release.snapshot, int(slate.songs[i])
+        artists = snapshot.relation("PERFORMED_BY").of(song)
+        item = {
+            "song_id": snapshot.ids["Song"][song],
+            "title": snapshot.name("Song", song),
+            "artists": [snapshot.name("Artist", int(a)) for a in artists],
+            "score": float(slate.scores[i]),
+            "channels": slate.pool.provenance(int(slate.rows[i])),
+            "reasons": [],
+        }
+        if explain:
+            item["reasons"] = [r.as_json() for r in served.paths.why(query.listener.user, song, REASONS)]
+        return item
+
+    def _expose(self, served: Served, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
+        """Log the slate. Each slot's propensity is 1: the order is deterministic for a listener and a moment."""
+        if self._log is None:
+            return
+        ids = served.release.snapshot.ids["Song"]
+        rows = []
+        for i, song in enumerate(slate.songs.tolist()):
+            ranks = slate.pool.ranks[int(slate.rows[i])]
+            found = np.flatnonzero(ranks >= 0)
+            first = slate.pool.channels[int(found[np.argmin(ranks[found])])]
+            rows.append(
+                {
+                    "request_id": request_id,
+                    "user_id": ask.user_id,
+                    "song_id": ids[song],
+                    "position": i,
+                    "at": query.at,
+                    "scene": ask.scene,
+                    "channel": first,
+                    "score": float(slate.scores[i]),
+                    "propensity": 1.0,
+                    "policy": f"cascade:{cascade.scene.ranker}:{cascade.scene.reranker}",
+                }
+            )
+        try:
+            self._log.append_exposures(rows)
+        except StoreUnavailable as error:
+            # the listener gets the answer all the same; the loss is counted where operators look
+            _log.error("exposures not logged", request_id=request_id, reason=str(error))

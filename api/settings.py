@@ -1,0 +1,284 @@
+"""Settings: TOML, then `SEGUE_` variables over it, checked once at the border; frozen configs go inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SettingsSourceError,
+)
+
+from embeddings.song2vec import Song2VecConfig
+from graph.configure import configure
+from graph.errors import SettingsError
+from graph.store import GraphConfig
+from ranking.learning import LearningConfig
+from ranking.scene import ChannelUse, SceneConfig, default_channels
+from recall.base import channel_type
+
+# Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
+RESERVED: Final = ("SEGUE_CONFIG", "SEGUE_DATA", "SEGUE_REQUIRE_NEO4J", "SEGUE_REQUIRE_POSTGRESQL")
+DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {"radio": {}, "daily": {"n": 30, "heard": "after 14d"}}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StateSettings(_Section):
+    """Where everything is kept that is not the graph of a server."""
+
+    dir: Path = Path("var")
+
+
+class GraphSettings(_Section):
+    """`[graph]`: see `graph.store.GraphConfig`."""
+
+    url: str = "embedded:var/graph"
+    user: str = "neo4j"
+    password: SecretStr = SecretStr("")
+    database: str | None = None
+    reader_user: str = ""
+    reader_password: SecretStr = SecretStr("")
+    heap: str = "1g"
+    query_timeout_s: float = Field(default=30.0, gt=0)
+
+
+class EventSettings(_Section):
+    """`[events]`: the SQL database of the event log."""
+
+    url: str = "sqlite:///var/events.db"
+
+
+class ReleaseSettings(_Section):
+    """`[releases]`: their folder, and how many `prune` leaves."""
+
+    dir: Path = Path("var/releases")
+    keep: int = Field(default=5, ge=1)
+
+
+class PrivacySettings(_Section):
+    """`[privacy]`: coordinates are coarsened to cells of this H3 resolution before they are written."""
+
+    h3_resolution: int = Field(default=7, ge=0, le=15)
+
+
+class SceneSettings(_Section):
+    """`[scenes.NAME]`; each `[….channels.CHANNEL]` lies over the default channels, `quota = 0` takes one out."""
+
+    n: int = Field(default=10, ge=1, le=500)
+    heard: str = "never"
+    ranker: str = "linear"
+    reranker: str = "mmr"
+    pool: int = Field(default=400, ge=1)
+    budget_ms: float = Field(default=200.0, gt=0)
+    channels: dict[str, dict[str, Any]] = {}
+
+    def config(self, name: str) -> SceneConfig:
+        """The frozen scene.
+
+        Raises: SettingsError for an unknown channel or option.
+        """
+        uses = default_channels()
+        for channel, table in self.channels.items():
+            where = f"scenes.{name}.channels.{channel}"
+            options = dict(table)
+            base = uses.get(channel, ChannelUse())
+            quota, weight = options.pop("quota", base.quota), options.pop("weight", base.weight)
+            use = options.pop("use", base.use)
+            if isinstance(quota, bool) or not isinstance(quota, int) or quota < 0:
+                raise SettingsError(f"{where}.quota must be a whole number of at least 0 (got {quota!r})")
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                raise SettingsError(f"{where}.weight must be a number of at least 0 (got {weight!r})")
+            if use is not None and not isinstance(use, str):
+                raise SettingsError(f'{where}.use must be "package.module:Class" (got {use!r})')
+            channel_type(channel, use).configure(options)
+            if quota == 0:
+                uses.pop(channel, None)
+            else:
+                uses[channel] = ChannelUse(quota, float(weight), {**base.options, **options}, use)
+        plain = self.model_dump(exclude={"channels"})
+        return SceneConfig(**plain, channels=uses)
+
+
+class RefreshSettings(_Section):
+    """`[refresh]`: the gate and the shares of the log that rank and measure.
+
+    A release whose `metric` is below its parent's by more than the share `margin` is kept back. The newest
+    `measure_share` of the events measures, the `rank_share` before it trains the ranker; at most `listeners` of each
+    are used. `schedule` is the UTC time of day ("03:30") of the nightly run of `segue serve`.
+    """
+
+    margin: float = Field(default=0.1, ge=0, lt=1)
+    metric: str = "ndcg@10"
+    measure_share: float = Field(default=0.1, gt=0, lt=0.5)
+    rank_share: float = Field(default=0.1, gt=0, lt=0.5)
+    listeners: int = Field(default=2000, ge=1)
+    schedule: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+
+
+class ApiSettings(_Section):
+    """`[api]`: the address, and the keys that may ask; without keys only loopback addresses are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    keys: list[SecretStr] = []
+
+
+class Settings(BaseSettings):
+    """The whole effective configuration."""
+
+    model_config = SettingsConfigDict(env_prefix="SEGUE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    state: StateSettings = StateSettings()
+    graph: GraphSettings = GraphSettings()
+    events: EventSettings = EventSettings()
+    releases: ReleaseSettings = ReleaseSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    scenes: dict[str, SceneSettings] = {}
+    embed: dict[str, dict[str, Any]] = {}
+    refresh: RefreshSettings = RefreshSettings()
+    api: ApiSettings = ApiSettings()
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    clock: Literal["wall", "data"] | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def graph_config(self) -> GraphConfig:
+        """`[graph]` as the store takes it."""
+        values = self.graph.model_dump()
+        for name in ("password", "reader_password"):
+            values[name] = getattr(self.graph, name).get_secret_value()
+        return GraphConfig(**values)
+
+    def scene_configs(self) -> dict[str, SceneConfig]:
+        """Every scene by its name, those that ship included.
+
+        Raises: SettingsError.
+        """
+        given = {name: {**table} for name, table in DEFAULT_SCENES.items()}
+        for name, scene in self.scenes.items():
+            given[name] = given.get(name, {}) | scene.model_dump(exclude_unset=True)
+        return {name: SceneSettings(**table).config(name) for name, table in given.items()}
+
+    def learning(self) -> LearningConfig:
+        """What a refresh learns with.
+
+        Raises: SettingsError.
+        """
+        refresh = self.refresh
+        return LearningConfig(
+            refresh.rank_share, refresh.measure_share, refresh.listeners, self.song2vec(), seed=self.seed
+        )
+
+    def song2vec(self) -> Song2VecConfig:
+        """`[embed.song2vec]`.
+
+        Raises: SettingsError for an unknown model or option.
+        """
+        if unknown := sorted(self.embed.keys() - {"song2vec"}):
+            raise SettingsError(f"embed.{unknown[0]}: unknown model (known: song2vec)")
+        return configure(Song2VecConfig, self.embed.get("song2vec", {}), "embed.song2vec")
+
+    def shown(self) -> dict[str, Any]:
+        """Everything with its defaults, secrets hidden, as JSON values."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        for name in ("graph", "events"):
+            plain[name]["url"] = _without_password(plain[name]["url"])
+        return plain
+
+
+def settings_file(config: Path | None) -> Path | None:
+    """The file that is read: `--config`, else `SEGUE_CONFIG`, else `./segue.toml` if it is there.
+
+    Raises: SettingsError if a named file does not exist.
+    """
+    named = config or (Path(os.environ["SEGUE_CONFIG"]) if os.environ.get("SEGUE_CONFIG") else None)
+    if named is None:
+        return Path("segue.toml") if Path("segue.toml").is_file() else None
+    if not named.is_file():
+        raise SettingsError(f"{named}: no such settings file")
+    return named
+
+
+def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings; relative paths become relative to the file's folder, else to the working folder.
+
+    `overrides` lie over everything (`{"state": {"dir": ...}}`).
+    Raises: SettingsError for an unknown key or an unusable value, naming it.
+    """
+    file = settings_file(config)
+    _refuse_unknown_variables()
+    read = type("Settings", (Settings,), {"model_config": SettingsConfigDict(toml_file=file)})
+    try:
+        settings: Settings = read(**(overrides or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(f"{where}: {first['msg']} (in {file or 'the environment'})") from error
+    except (SettingsSourceError, ValueError, OSError) as error:
+        raise SettingsError(f"{file or 'environment'}: {error}") from error
+    settings.scene_configs()
+    settings.song2vec()
+    return _anchored(settings, file.resolve().parent if file else Path.cwd())
+
+
+def _anchored(settings: Settings, base: Path) -> Settings:
+    """With every relative path made absolute from `base`; what names no folder of its own stands in `state.dir`."""
+    state = base / settings.state.dir
+    given = settings.model_dump(exclude_unset=True)
+    graph, events = settings.graph.url, settings.events.url
+    if "url" not in given.get("graph", {}):
+        graph = f"embedded:{state / 'graph'}"
+    elif graph.startswith("embedded:"):
+        graph = f"embedded:{base / graph.removeprefix('embedded:')}"
+    if "url" not in given.get("events", {}):
+        events = f"sqlite:///{state / 'events.db'}"
+    elif events.startswith("sqlite:///"):
+        events = f"sqlite:///{base / events.removeprefix('sqlite:///')}"
+    releases = base / settings.releases.dir if "dir" in given.get("releases", {}) else state / "releases"
+    return settings.model_copy(
+        update={
+            "state": StateSettings(dir=state),
+            "graph": settings.graph.model_copy(update={"url": graph}),
+            "events": EventSettings(url=events),
+            "releases": settings.releases.model_copy(update={"dir": releases}),
+        }
+    )
+
+
+def _refuse_unknown_variables() -> None:
+    sections = {name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith("SEGUE_") and variable not in RESERVED:
+            section = variable.removeprefix("SEGUE_").split("__", 1)[0]
+            if section.upper() not in sections:
+                raise SettingsError(f"{variable}: unknown setting (sections: {', '.join(sorted(sections))})")
+
+
+def _without_password(url: str) -> str:
+    """A URL with the password between `:` and `@` hidden."""
+    scheme, found, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    if not (found and at and ":" in login):
+        return url
+    return f"{scheme}://{login.split(':', 1)[0]}:***@{host}"

@@ -1,0 +1,1 @@
+"""What is learned about songs, listeners, artists and attributes."""

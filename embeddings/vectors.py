@@ -1,0 +1,95 @@
+"""Song vectors beside the vectors of the entities they are described by, as a release stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graph.arrays import Array, write_arrays
+from graph.errors import InvalidInput
+from graph.release import Release
+from graph.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class SongVectors:
+    """What a model learned about N songs, D numbers each.
+
+    Shapes: unit (N, D) float32 of length 1 (0 for a song that has no vector); norm (N,) their lengths before that;
+    trained (N,) whether a song was in the training data or is composed from its entities; entities[r] (M_r, D) for
+    the targets of relation r; gamma[r] the weight that r was trained with.
+    """
+
+    unit: Array
+    norm: Array
+    trained: Array
+    entities: Mapping[str, Array]
+    gamma: Mapping[str, float]
+
+    @property
+    def dimension(self) -> int:
+        return int(self.unit.shape[1])
+
+    @classmethod
+    def of(
+        cls, snapshot: Snapshot, raw: Array, trained: Array, entities: Mapping[str, Array], gamma: Mapping[str, float]
+    ) -> SongVectors:
+        """From raw song vectors (N, D); songs that were not `trained` are composed from their entities."""
+        raw = np.where(trained[:, None], raw, 0).astype(np.float32)
+        for name, weight in gamma.items():
+            if weight and name in entities:
+                raw[~trained] += weight * (_means(snapshot, name) @ entities[name])[~trained]
+        norm = np.linalg.norm(raw, axis=1).astype(np.float32)
+        unit = raw / np.maximum(norm, 1e-12)[:, None]
+        return cls(unit.astype(np.float32), norm, trained, dict(entities), dict(gamma))
+
+    def query(self, snapshot: Snapshot, song: int, gamma: Mapping[str, float] | None = None) -> Array:
+        """Unit vector (D,) to search the neighbours of `song` with.
+
+        With `gamma` it is v_song + the sum over r of gamma_r x the mean vector of the song's r-entities; without, the
+        vector as trained. 0 where there is nothing to go by.
+
+        Raises: InvalidInput if `gamma` names a relation without vectors.
+        """
+        if gamma is None:
+            trained: Array = self.unit[song]
+            return trained
+        vector = self.unit[song] * self.norm[song] * bool(self.trained[song])
+        for name, weight in gamma.items():
+            if name not in self.entities:
+                known = ", ".join(sorted(self.entities)) or "none"
+                raise InvalidInput(f"gamma for unknown relation {name!r} (known: {known})")
+            mine = snapshot.relation(name, "Song").of(song)
+            if len(mine):
+                vector = vector + weight * self.entities[name][mine].mean(axis=0)
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
+
+    def save(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Write to `path`.bin and `path`.json."""
+        arrays = {"unit": self.unit, "norm": self.norm, "trained": self.trained}
+        arrays |= {f"entities/{name}": value for name, value in self.entities.items()}
+        write_arrays(path, arrays, {**meta, "gamma": dict(self.gamma)})
+
+    @classmethod
+    def load(cls, release: Release, model: str) -> SongVectors:
+        """The vectors that `model` left in a release.
+
+        Raises: CorruptRelease if there are none.
+        """
+        arrays, meta = release.arrays(f"vectors/{model}")
+        start = "entities/"
+        entities = {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
+        return cls(arrays["unit"], arrays["norm"], arrays["trained"], entities, meta["gamma"])
+
+
+def _means(snapshot: Snapshot, name: str) -> Any:
+    """Sparse (N, M) matrix that takes the mean over each song's entities of one relation."""
+    matrix = snapshot.relation(name, "Song").matrix()
+    matrix.data[:] = 1.0
+    counts = np.diff(matrix.indptr)
+    matrix.data /= np.repeat(np.maximum(counts, 1), counts).astype(np.float32)
+    return matrix

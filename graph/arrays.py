@@ -1,0 +1,116 @@
+"""Named arrays in one file: what a snapshot, vectors and models are stored as.
+
+`NAME.bin` holds the arrays one after the other, each on a 64-byte boundary; `NAME.json` says where. One map opens
+them all, so a release of a hundred arrays opens in a few milliseconds and several workers share the same pages. The
+same arrays always give the same bytes, which is what a release's digest rests on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from graph.errors import CorruptRelease
+
+Array = npt.NDArray[Any]
+
+_ALIGNMENT: Final = 64
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any] | None = None) -> None:
+    """Write `arrays` to `path`.bin and their places, with `meta` (JSON), to `path`.json; durable on return."""
+    entries: dict[str, Any] = {}
+    offset = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".bin").open("wb") as file:
+        for name in sorted(arrays):
+            value = np.ascontiguousarray(arrays[name]).reshape(np.shape(arrays[name]))
+            padding = -offset % _ALIGNMENT
+            file.write(b"\0" * padding)
+            offset += padding
+            entries[name] = {"dtype": value.dtype.str, "shape": list(value.shape), "offset": offset}
+            file.write(value.tobytes())
+            offset += value.nbytes
+        _sync(file.fileno(), file.flush)
+    with path.with_suffix(".json").open("w", encoding="utf-8") as text:
+        json.dump({"arrays": entries, "meta": dict(meta or {})}, text, sort_keys=True, ensure_ascii=False)
+        _sync(text.fileno(), text.flush)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays and the meta of `path`, memory-mapped and read-only.
+
+    Raises: CorruptRelease if a file is missing, cut short or not what `write_arrays` wrote.
+    """
+    binary, index = path.with_suffix(".bin"), path.with_suffix(".json")
+    try:
+        described = json.loads(index.read_text(encoding="utf-8"))
+        size = binary.stat().st_size
+        # A map keeps the file's pages even when the folder is pruned while a worker still serves from it.
+        with binary.open("rb") as file:
+            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        arrays = {}
+        for name, entry in described["arrays"].items():
+            dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+            count = int(np.prod(shape, dtype=np.int64))
+            if entry["offset"] + count * dtype.itemsize > size:
+                raise CorruptRelease(f"{binary}: cut short ({size} bytes) at array {name!r}")
+            arrays[name] = (
+                np.frombuffer(buffer, dtype=dtype, count=count, offset=entry["offset"]).reshape(shape)
+                if count
+                else np.empty(shape, dtype=dtype)
+            )
+        return arrays, described["meta"]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CorruptRelease(f"{binary}: cannot be read ({error})") from error
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(arrays: Iterable[tuple[str, Array]]) -> str:
+    """SHA-256 over names, types, shapes and contents, whatever the order they come in."""
+    digest = hashlib.sha256()
+    for name, value in sorted(arrays, key=lambda pair: pair[0]):
+        digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` at once: a reader sees the old or the new, never a part; durable on return."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        _sync(file.fileno(), file.flush)
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _sync(descriptor: int, flush: Any) -> None:
+    flush()
+    os.fsync(descriptor)

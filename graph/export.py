@@ -1,0 +1,59 @@
+"""The full export: the graph through Bolt and the behaviour from the event log, into a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import polars as pl
+
+from graph import queries, schema
+from graph.errors import SegueError
+from graph.events import EventLog
+from graph.snapshot import Edges, Nodes, Snapshot
+from graph.store import GraphStore
+
+_TYPES: Final = {"string": pl.String, "integer": pl.Int64, "float": pl.Float64}
+Progress = Callable[[str, int, int], None]
+
+
+def export(
+    store: GraphStore, log: EventLog, *, upto: int, wall_clock: int, progress: Progress | None = None
+) -> Snapshot:
+    """The whole graph and every event up to offset `upto`, as a snapshot; derived relationships are made anew.
+
+    `wall_clock` (epoch milliseconds) caps `as_of`.
+    Raises: StoreUnavailable.
+    """
+    nodes, edges = graph_frames(store, progress)
+    return Snapshot.of_frames(nodes, edges, log.frame(0, upto), wall_clock=wall_clock)
+
+
+def graph_frames(store: GraphStore, progress: Progress | None = None) -> tuple[Nodes, Edges]:
+    """Nodes by label and relationships by type, without what is derived, as tables."""
+    kept = [rel for rel in schema.RELATIONSHIPS if not rel.derived]
+    total = len(schema.LABELS) + len(kept)
+    nodes: dict[str, pl.DataFrame] = {}
+    edges: dict[schema.Relationship, pl.DataFrame] = {}
+    for label in schema.LABELS:
+        properties = [p for p in label.properties if not p.derived]
+        query = queries.export_nodes(label.name, [p.name for p in properties])
+        types = {"id": pl.String, **{p.name: _TYPES[p.kind] for p in properties}}
+        nodes[label.name] = _table(store.stream(query), types)
+        if progress is not None:
+            progress("export", len(nodes), total)
+    for rel in kept:
+        types = {"source": pl.String, "target": pl.String, **{p.name: _TYPES[p.kind] for p in rel.properties}}
+        edges[rel] = _table(store.stream(queries.export_relationships(rel)), types)
+        if progress is not None:
+            progress("export", len(nodes) + len(edges), total)
+    return nodes, edges
+
+
+def _table(batches: Iterator[list[dict[str, Any]]], types: dict[str, Any]) -> pl.DataFrame:
+    try:
+        frames = [pl.DataFrame(batch, schema=types, strict=True) for batch in batches]
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        # the store holds a value that its schema forbids, written by raw Cypher for instance
+        raise SegueError(f"the graph holds a value of the wrong type ({error}); expected {types}") from error
+    return pl.concat(frames) if frames else pl.DataFrame(schema=types)

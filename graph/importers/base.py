@@ -1,0 +1,395 @@
+"""What the importers share: reading files so that a bad row is told from a broken file, and running an import."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib
+import inspect
+import io
+import json
+import pkgutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import polars as pl
+
+import graph.importers
+from graph import schema
+from graph.batch import Batch
+from graph.catalogue import Progress, import_batch, no_progress
+from graph.errors import InvalidInput
+from graph.events import EventLog
+from graph.store import GraphStore
+
+_READ_BLOCK: Final = 1 << 20
+
+
+class Importer(Protocol):
+    """One source format. The file's name is the format's name; the class takes the path and options by keyword."""
+
+    format: str
+
+    def files(self) -> list[Path]:
+        """The files that `read` reads; their contents are the source's fingerprint.
+
+        Raises: InvalidInput if what the format requires is absent.
+        """
+
+    def read(self, progress: Progress) -> Batch:
+        """Read and check everything.
+
+        Raises: InvalidInput for a broken file; a bad row only goes to the batch's rejects.
+        """
+
+
+def formats() -> list[str]:
+    """The names of all importers, sorted."""
+    names = (module.name for module in pkgutil.iter_modules(graph.importers.__path__))
+    return sorted(name for name in names if name != "base")
+
+
+def importer(name: str) -> type[Any]:
+    """The importer class of a format, found by its file's name.
+
+    Raises: InvalidInput if there is none.
+    """
+    known = formats()
+    if name not in known:
+        raise InvalidInput(f"unknown format {name!r} (expected one of {', '.join(known)})")
+    module = importlib.import_module(f"graph.importers.{name}")
+    for value in vars(module).values():
+        if inspect.isclass(value) and value.__module__ == module.__name__ and getattr(value, "format", None) == name:
+            return value
+    raise TypeError(f"graph/importers/{name}.py has no class whose format is {name!r}")
+
+
+def open_importer(name: str, path: Path, options: Mapping[str, Any] | None = None) -> Importer:
+    """An importer of that format on that path.
+
+    Raises: InvalidInput for an unknown format or option.
+    """
+    found = importer(name)
+    known = [p for p in inspect.signature(found).parameters if p != "path"]
+    for option in options or {}:
+        if option not in known:
+            expected = f"expected one of {', '.join(known)}" if known else "it has none"
+            raise InvalidInput(f"unknown option {option!r} of format {name} ({expected})")
+    made: Importer = found(path, **(options or {}))
+    return made
+
+
+def run_import(
+    format: str,  # noqa: A002
+    path: Path,
+    store: GraphStore | None,
+    log: EventLog | None,
+    state_dir: Path,
+    *,
+    dry_run: bool = False,
+    strict: bool = False,
+    merge: bool = False,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Read, check and write one source. With `dry_run` nothing is written but the report of rejects.
+
+    Returns: `format, path, read, written, rejected, rejects_file, warnings, seconds`; counts are rows, `rejects_file`
+    is None when no row was rejected.
+    Raises: InvalidInput for a broken file, or with `strict` for a single bad row, before anything is written;
+    SourceMismatch when the state knows another source and `merge` is not given; Busy while another import runs.
+    """
+    started = time.perf_counter()
+    source = open_importer(format, path, options)
+    batch = source.read(progress)
+    fingerprint = fingerprint_of(source.files(), path)
+    rejects = batch.rejects
+    rejects_file = _write_rejects(rejects, state_dir, format) if rejects.height else None
+    if strict and rejects.height:
+        file, line, reason, _ = rejects.row(0)
+        where = file if line is None else f"{file} line {line}"
+        raise InvalidInput(f"{rejects.height} bad rows (strict), the first in {where}: {reason}; all: {rejects_file}")
+    written = 0
+    if not dry_run:
+        if store is None or log is None:
+            raise ValueError("an import that is no dry run needs a graph store and an event log")
+        written = import_batch(
+            store,
+            log,
+            batch,
+            name=path.resolve().name,
+            fingerprint=fingerprint,
+            state_dir=state_dir,
+            merge=merge,
+            progress=progress,
+        )
+    return {
+        "format": format,
+        "path": str(path),
+        "read": batch.read,
+        "written": written,
+        "rejected": rejects.height,
+        "rejects_file": None if rejects_file is None else str(rejects_file),
+        "warnings": batch.warnings,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def fingerprint_of(files: Iterable[Path], root: Path) -> str:
+    """A digest of the files' contents and of their names below `root`."""
+    whole = hashlib.blake2b(digest_size=16)
+    for file in sorted(files):
+        digest = hashlib.blake2b(digest_size=16)
+        with file.open("rb") as stream:
+            while block := stream.read(_READ_BLOCK):
+                digest.update(block)
+        name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
+        whole.update(f"{name}\0{digest.hexdigest()}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
+
+
+def _write_rejects(rejects: pl.DataFrame, state_dir: Path, name: str) -> Path:
+    folder = state_dir / "rejects"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{name}.csv"
+    rejects.write_csv(file)
+    return file
+
+
+# ---- reading files
+
+
+def existing_folder(path: Path, expected: str) -> Path:
+    """The path, if it is a folder.
+
+    Raises: InvalidInput otherwise, saying what was `expected` in it.
+    """
+    if not path.exists():
+        raise InvalidInput(f"{path}: no such folder (expected {expected})")
+    if not path.is_dir():
+        raise InvalidInput(f"{path}: expected a folder with {expected}, got a file")
+    return path
+
+
+def existing_file(path: Path, expected: str) -> Path:
+    """The path, if it is a file.
+
+    Raises: InvalidInput otherwise, saying what was `expected` in it.
+    """
+    if not path.exists():
+        raise InvalidInput(f"{path}: no such file (expected {expected})")
+    if not path.is_file():
+        raise InvalidInput(f"{path}: expected a file with {expected}, got a folder")
+    return path
+
+
+def read_text(path: Path, *, encoding: str = "utf-8") -> str:
+    """A whole text file without its byte order mark.
+
+    Raises: InvalidInput if it cannot be read, is empty or is not in that encoding, naming the line.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as failure:
+        raise InvalidInput(f"{path}: cannot be read ({failure.strerror})") from failure
+    if not data.strip():
+        raise InvalidInput(f"{path}: the file is empty")
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as failure:
+        line = data.count(b"\n", 0, failure.start) + 1
+        raise InvalidInput(
+            f"{path} line {line}: expected {encoding} text, got byte 0x{data[failure.start]:02x}"
+        ) from None
+
+
+def read_delimited(
+    path: Path,
+    batch: Batch,
+    *,
+    separator: str = ",",
+    quoted: bool = True,
+    encoding: str = "utf-8",
+    header: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """A table of texts with a first line of column names: those columns (String) and `line` (Int64).
+
+    A row with too few or too many fields goes to the batch's rejects. An empty field is null. `header`: the names, for
+    a file whose first line is a row already.
+    Raises: InvalidInput for a file that is empty, not in `encoding`, or has two columns of one name.
+    """
+    text = read_text(path, encoding=encoding)
+    body = text
+    names = list(header or ())
+    if header is None:
+        first, _, body = text.partition("\n")
+        first = first.rstrip("\r")
+        names = next(csv.reader([first], delimiter=separator)) if quoted else first.split(separator)
+        names = [name.strip() for name in names]
+        repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if repeated is not None:
+            raise InvalidInput(f"{path}: two columns are named {repeated!r}")
+    before = 0 if header is not None else 1  # lines above the first row
+    frame = _regular(body, names, separator, quoted)
+    if frame is None:
+        return _irregular(path, batch, body, names, separator=separator, quoted=quoted, before=before)
+    batch.read += frame.height
+    return frame.with_columns(line=pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64))
+
+
+def _regular(body: str, names: Sequence[str], separator: str, quoted: bool) -> pl.DataFrame | None:
+    """The table, if a row is a line and every line has its fields; None if that takes a closer look."""
+    kinds = dict.fromkeys(names, pl.String)
+    if not body.strip():
+        return pl.DataFrame(schema=kinds)
+    lines = body.count("\n") + (not body.endswith("\n"))
+    if (
+        (quoted and '"' in body)
+        or body.count(separator) != (len(names) - 1) * lines
+        or body.count("\r") not in (0, lines)
+    ):
+        return None
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(body.encode()),
+            has_header=False,
+            separator=separator,
+            quote_char=None,
+            schema=kinds,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    return frame if frame.height == lines else None
+
+
+def _irregular(
+    path: Path, batch: Batch, body: str, names: Sequence[str], *, separator: str, quoted: bool, before: int
+) -> pl.DataFrame:
+    """The rows with the right number of fields, read one by one; the others are rejected."""
+    good: list[list[str | None]] = []
+    bad: list[tuple[int | None, str, str]] = []
+    for line, row in _rows(path, body, separator, quoted, before):
+        if len(row) != len(names):
+            bad.append((line, f"expected {len(names)} fields, got {len(row)}", separator.join(row)))
+        else:
+            good.append([*(value or None for value in row), line])  # type: ignore[list-item]
+    batch.reject(path.name, bad)
+    batch.read += len(good) + len(bad)
+    return pl.DataFrame(good, schema={**dict.fromkeys(names, pl.String), "line": pl.Int64}, orient="row")
+
+
+def _rows(path: Path, body: str, separator: str, quoted: bool, before: int) -> Iterable[tuple[int, list[str]]]:
+    """Each row that is not blank, with the line it begins on."""
+    if not quoted:
+        for line, text in enumerate(body.split("\n"), before + 1):
+            if text.strip():
+                yield line, text.rstrip("\r").split(separator)
+        return
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator)
+    line = before + 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = before + reader.line_num + 1
+    except csv.Error as failure:
+        raise InvalidInput(f"{path} line {line}: {failure}") from failure
+
+
+def read_parquet(path: Path, batch: Batch) -> pl.DataFrame:
+    """A Parquet file with `line` (Int64): the number of the row, from 1.
+
+    Raises: InvalidInput if it is no Parquet file, or a truncated one.
+    """
+    try:
+        frame = pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as failure:
+        reason = " ".join(str(failure).split())[:200]
+        raise InvalidInput(f"{path}: expected a whole Parquet file ({reason})") from failure
+    if "line" in frame.columns:
+        frame = frame.drop("line")
+    batch.read += frame.height
+    return frame.with_columns(line=pl.int_range(1, 1 + pl.len(), dtype=pl.Int64))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises: InvalidInput if it is empty, not UTF-8 or no JSON, naming the line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as failure:
+        raise InvalidInput(f"{path} line {failure.lineno}: expected JSON ({failure.msg})") from failure
+    except RecursionError as failure:
+        raise InvalidInput(f"{path}: expected JSON of a reasonable depth") from failure
+
+
+def columns(frame: pl.DataFrame, names: Mapping[str, str], file: Path) -> pl.DataFrame:
+    """The columns of a table under other names (`names`: file's name -> ours), and `line`.
+
+    Raises: InvalidInput for one that is missing.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        given = ", ".join(c for c in frame.columns if c != "line")
+        raise InvalidInput(f"{file}: expected the columns {', '.join(names)}, got {given}")
+    return frame.select(*(pl.col(name).alias(ours) for name, ours in names.items()), pl.col("line"))
+
+
+def read_lists(path: Path, batch: Batch) -> pl.DataFrame:
+    """A text of lines `key value value …`: a row for each value, `key`, `value` (null: none on the line), `line`.
+
+    Repeats of a key on several lines stay; blank lines are no rows. `read` counts values.
+    """
+    lines = pl.Series("text", read_text(path).split("\n"), dtype=pl.String).str.strip_chars()
+    frame = pl.DataFrame({"text": lines}).with_columns(line=pl.int_range(1, 1 + pl.len(), dtype=pl.Int64))
+    words = frame.filter(pl.col("text") != "").with_columns(pl.col("text").str.split(" "))
+    frame = words.select(
+        key=pl.col("text").list.first(),
+        value=pl.col("text").list.slice(1),
+        line=pl.col("line"),
+    ).explode("value", empty_as_null=True, keep_nulls=True)
+    frame = frame.filter(pl.col("value").is_null() | (pl.col("value") != ""))  # two blanks in a row
+    batch.read += frame.height
+    return frame
+
+
+def add_triples(batch: Batch, triples: pl.DataFrame, links: pl.DataFrame, *, file: str) -> None:
+    """Add knowledge-graph triples `head`, `relation`, `tail`, `line` as RELATED between entities and songs.
+
+    links: `entity`, `song`: an entity that has a song is that song, in every triple.
+    """
+    links = links.unique("entity", keep="first", maintain_order=True)
+    for end in ("head", "tail"):
+        triples = triples.join(links, left_on=end, right_on="entity", how="left", maintain_order="left")
+        triples = triples.rename({"song": f"{end}_song"})
+    for source in ("Entity", "Song"):
+        for target in ("Entity", "Song"):
+            chosen = triples.filter(
+                pl.col("head_song").is_null() == (source == "Entity"),
+                pl.col("tail_song").is_null() == (target == "Entity"),
+            ).select(
+                source=pl.coalesce("head_song", "head"),
+                target=pl.coalesce("tail_song", "tail"),
+                relation=pl.col("relation"),
+                line=pl.col("line"),
+            )
+            if chosen.height:
+                batch.add_relationships(schema.relationship("RELATED", source, target), chosen, file=file)
+    add_ends_as_nodes(batch, "Entity", file=file)
+
+
+def add_ends_as_nodes(batch: Batch, label: str, *, file: str) -> None:
+    """Make nodes of the ids that relations name, for sources that have no table of them."""
+    bare = batch.bare_nodes().get(label)
+    if bare is not None:
+        batch.add_nodes(label, bare, file=file)
+
+
+def add_ids(batch: Batch, label: str, ids: pl.Series, *, file: str) -> None:
+    """Make nodes of the valid ones among ids that stand in checked rows."""
+    batch.add_nodes(label, ids.drop_nulls().unique(maintain_order=True).alias("id").to_frame(), file=file)

@@ -1,0 +1,300 @@
+"""A release: one published, immutable directory that serving reads, and the folder of all of them.
+
+    releases/
+      current                      text file: the id of the release that is served
+      history                      text file: every id that was ever activated, one a line
+      .building/                   the release under construction (one writer, under a lock)
+      20250630T000000Z-1a2b3c4d5e6f/
+        manifest.json
+        snapshot/ vectors/ recall/ ranking/ …
+
+A release becomes visible by renaming `.building` and then replacing `current`; a half-written one is never seen.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from graph.arrays import Array, checksum, fingerprint, read_arrays, write_text
+from graph.errors import Busy, CorruptRelease, ReleaseNotFound
+from graph.snapshot import Snapshot
+
+MANIFEST: Final = "manifest.json"
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Release:
+    """A typed reader of one release folder. All its files are mapped when it is opened."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    snapshot: Snapshot
+    _arrays: Mapping[str, tuple[dict[str, Array], dict[str, Any]]] = field(repr=False, default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def seed(self) -> int:
+        return int(self.manifest.get("seed", 0))
+
+    @property
+    def offset(self) -> int:
+        """The last event of the log that this release has seen."""
+        return int(self.manifest.get("events", {}).get("offset", 0))
+
+    @property
+    def log_id(self) -> str:
+        return str(self.manifest.get("events", {}).get("log_id", ""))
+
+    @classmethod
+    def open(cls, path: Path) -> Release:
+        """Map every file of the release in `path`, sealed or still under construction.
+
+        Raises: CorruptRelease if a file is missing or not of the size that the manifest tells.
+        """
+        manifest = read_manifest(path) if (path / MANIFEST).exists() else {}
+        for name, entry in manifest.get("files", {}).items():
+            try:
+                size = (path / name).stat().st_size
+            except OSError as error:
+                raise CorruptRelease(f"{path / name}: missing") from error
+            if size != entry["bytes"]:
+                raise CorruptRelease(f"{path / name}: {size} bytes (expected {entry['bytes']})")
+        found = {
+            file.relative_to(path).with_suffix("").as_posix(): read_arrays(file)
+            for file in sorted(path.rglob("*.bin"))
+            if file.parent.name != "snapshot"
+        }
+        return cls(path, manifest, Snapshot.open(path / "snapshot"), found)
+
+    def has(self, name: str) -> bool:
+        """Whether the release holds the arrays `name`, such as `vectors/song2vec`."""
+        return name in self._arrays
+
+    def arrays(self, name: str) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and meta stored under `name`.
+
+        Raises: CorruptRelease if the release holds none.
+        """
+        try:
+            return self._arrays[name]
+        except KeyError:
+            raise CorruptRelease(f"{self.path}: no arrays {name!r}") from None
+
+    def seeing(self, snapshot: Snapshot) -> Release:
+        """What was learned here, beside another view of the same snapshot: how a candidate is measured."""
+        return Release(self.path, self.manifest, snapshot, self._arrays)
+
+
+class Releases:
+    """The folder of all releases."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def building(self) -> Path:
+        return self.root / ".building"
+
+    def ids(self) -> list[str]:
+        """Ids of the sealed releases, the oldest first."""
+        if not self.root.is_dir():
+            return []
+        return sorted(p.name for p in self.root.iterdir() if not p.name.startswith(".") and (p / MANIFEST).exists())
+
+    def current(self) -> str | None:
+        """Id of the release that is served, or None before the first one."""
+        try:
+            return (self.root / "current").read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def path(self, id_: str) -> Path:
+        """Folder of a release.
+
+        Raises: ReleaseNotFound.
+        """
+        if id_ not in self.ids():
+            raise ReleaseNotFound(f"no release {id_!r} in {self.root} (known: {', '.join(self.ids()) or 'none'})")
+        return self.root / id_
+
+    def open(self, id_: str | None = None) -> Release:
+        """Open a release, the current one by default.
+
+        Raises: ReleaseNotFound if there is none; CorruptRelease.
+        """
+        wanted = id_ or self.current()
+        if wanted is None:
+            raise ReleaseNotFound(f"no release in {self.root} yet: run `segue refresh`")
+        return Release.open(self.path(wanted))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the one writer's lock; it goes with the process, however that ends.
+
+        Raises: Busy if another process builds, activates or prunes.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Busy(f"another process works on {self.root}") from error
+            yield
+
+    def seal(self, manifest: Mapping[str, Any], *, now: datetime | None = None) -> str:
+        """Seal `.building` with `manifest` plus its files and digest, and give it its name; not yet activated."""
+        files = {
+            p.relative_to(self.building).as_posix(): {"sha256": checksum(p), "bytes": p.stat().st_size}
+            for p in sorted(self.building.rglob("*"))
+            if p.is_file() and p.name != MANIFEST
+        }
+        digest = release_digest(files, manifest.get("settings", {}))
+        stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+        id_ = f"{stamp}-{digest[:12]}"
+        sealed = {"schema": SCHEMA_VERSION, "id": id_, "digest": digest, **manifest, "files": files}
+        write_text(self.building / MANIFEST, json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        self.building.rename(self.root / id_)
+        return id_
+
+    def activate(self, id_: str) -> None:
+        """Make a release the one that is served, after reading all of it once.
+
+        Raises: ReleaseNotFound; CorruptRelease if a file differs from its checksum.
+        """
+        if wrong := self.verify(id_):
+            raise CorruptRelease(f"{self.root / id_}: {wrong[0]}")
+        with (self.root / "history").open("a", encoding="utf-8") as file:
+            file.write(f"{id_}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        write_text(self.root / "current", f"{id_}\n")
+
+    def interrupted(self) -> str | None:
+        """A release that was sealed and never activated because its refresh was killed in between."""
+        try:
+            known = set((self.root / "history").read_text(encoding="utf-8").split())
+        except FileNotFoundError:
+            known = set()
+        waiting = [i for i in self.ids() if i not in known and read_manifest(self.root / i).get("publish", True)]
+        return waiting[-1] if waiting else None
+
+    def verify(self, id_: str) -> list[str]:
+        """What is wrong with a release's files, one line each; empty if all agree with their checksums."""
+        path = self.path(id_)
+        files = read_manifest(path)["files"]
+        wrong = []
+        for name, entry in files.items():
+            if not (path / name).is_file():
+                wrong.append(f"{name}: missing")
+            elif checksum(path / name) != entry["sha256"]:
+                wrong.append(f"{name}: differs from its checksum")
+        known = set(files) | {MANIFEST}
+        found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+        return wrong + [f"{name}: not in the manifest" for name in sorted(found - known)]
+
+    def previous(self) -> str:
+        """The release that was served before the current one.
+
+        Raises: ReleaseNotFound if there is none.
+        """
+        current, here = self.current(), set(self.ids())
+        try:
+            activated = (self.root / "history").read_text(encoding="utf-8").split()
+        except FileNotFoundError:
+            activated = []
+        for id_ in reversed(activated):
+            if id_ != current and id_ in here:
+                return id_
+        raise ReleaseNotFound(f"no release before {current or 'the first one'} in {self.root}")
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the newest `keep` releases and the current one; the ids of those deleted."""
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1 (got {keep})")
+        doomed = [i for i in self.ids()[:-keep] if i != self.current()]
+        for id_ in doomed:
+            # Renamed first: a reader sees it whole or not at all, even if this process is killed half-way.
+            grave = self.root / f".pruned-{id_}"
+            (self.root / id_).rename(grave)
+            shutil.rmtree(grave)
+        return doomed
+
+    def describe(self, id_: str) -> dict[str, Any]:
+        """One row of `segue release list`."""
+        manifest = read_manifest(self.path(id_))
+        return {
+            "id": id_,
+            "as_of": manifest.get("as_of"),
+            "parent": manifest.get("parent"),
+            "metrics": manifest.get("metrics", {}),
+            "size_bytes": sum(entry["bytes"] for entry in manifest["files"].values()),
+        }
+
+    def diff(self, old: str, new: str) -> dict[str, Any]:
+        """What changed between two releases: counts, metrics, settings and files."""
+        a, b = read_manifest(self.path(old)), read_manifest(self.path(new))
+        files = {name: entry["sha256"] for name, entry in a["files"].items()}
+        others = {name: entry["sha256"] for name, entry in b["files"].items()}
+        return {
+            "old": old,
+            "new": new,
+            "same": a["digest"] == b["digest"],
+            "events": [a["events"]["offset"], b["events"]["offset"]],
+            "counts": _changes(_flat(a["graph"]["counts"]), _flat(b["graph"]["counts"])),
+            "metrics": _changes(a.get("metrics", {}), b.get("metrics", {})),
+            "settings": _changes(_flat(a.get("settings", {})), _flat(b.get("settings", {}))),
+            "files": {
+                "added": sorted(others.keys() - files.keys()),
+                "removed": sorted(files.keys() - others.keys()),
+                "changed": sorted(n for n in files.keys() & others.keys() if files[n] != others[n]),
+            },
+        }
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a release folder.
+
+    Raises: CorruptRelease if it is missing, not JSON or of another schema.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        version = manifest["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptRelease(f"{path / MANIFEST}: cannot be read ({error})") from error
+    if version != SCHEMA_VERSION:
+        raise CorruptRelease(f"{path / MANIFEST}: schema {version} (expected {SCHEMA_VERSION})")
+    return manifest
+
+
+def release_digest(files: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+    """SHA-256 over artefact checksums and settings, never over times or durations."""
+    return fingerprint({"files": {name: entry["sha256"] for name, entry in files.items()}, "settings": settings})
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        flat |= _flat(inner, name) if isinstance(inner, Mapping) else {name: inner}
+    return flat
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {
+        key: [old.get(key), new.get(key)]
+        for key in sorted(old.keys() | new.keys(), key=str)
+        if old.get(key) != new.get(key)
+    }

@@ -1,0 +1,1 @@
+"""In what order: rankers, re-rankers, metrics, and the cascade from a query to a slate."""

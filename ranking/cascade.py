@@ -1,0 +1,211 @@
+"""The whole line from a query to a slate: recall, merge, rank, re-rank, each with its trace.
+
+Serving, evaluation and the world's closed loop all call this one class, so what is measured is what is served.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from embeddings.vectors import SongVectors
+from graph.arrays import Array
+from graph.errors import SettingsError
+from graph.events import Event
+from graph.release import Release
+from graph.snapshot import Snapshot
+from ranking.features import Features
+from ranking.fine.linear import Linear
+from ranking.scene import SceneConfig
+from recall.base import Candidates, Channel, Query, channel_type
+from recall.listener import UNHEARD, Listener
+from recall.merge import Pool, merge
+
+_log = structlog.get_logger(__name__)
+NOT_ADMITTED: Final = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of a trace: how many songs went in and came out, how long it took, and what was dropped and why."""
+
+    stage: str
+    entered: int
+    left: int
+    ms: float
+    dropped: Sequence[Mapping[str, Any]] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "in": self.entered,
+            "out": self.left,
+            "ms": round(self.ms, 3),
+            "dropped": list(self.dropped),
+        }
+
+
+@dataclass(frozen=True)
+class Slate:
+    """Songs in the order they are shown.
+
+    Shapes: n songs; songs (n,) positions, scores (n,) of the ranker, rows (n,) where each stands in `pool`.
+    """
+
+    songs: Array
+    scores: Array
+    rows: Array
+    pool: Pool
+    trace: list[Stage] = field(default_factory=list)
+
+
+class Cascade:
+    """One scene over one release.
+
+    Raises (when made): SettingsError for an unknown channel, ranker or re-ranker; CorruptRelease if the release lacks
+    what a channel looks up.
+    """
+
+    def __init__(self, release: Release, scene: SceneConfig, name: str = "radio") -> None:
+        self.release, self.scene, self.name = release, scene, name
+        self.snapshot: Snapshot = release.snapshot
+        self.channels: dict[str, Channel] = {
+            key: channel_type(key, use.use).build(release, use.options) for key, use in scene.channels.items()
+        }
+        self.features = Features(release, tuple(self.channels))
+        stored = f"ranking/{name}/{scene.ranker}"
+        self.ranker = Linear.load(release, stored) if release.has(stored) else None
+        self._reranker = _reranker(scene.reranker)
+        self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
+        artists = self.snapshot.relation("PERFORMED_BY")
+        self._artist = np.full(self.snapshot.songs, -1, dtype=np.int64)
+        self._artist[artists.edge_sources] = artists.indices
+        self._unit = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
+
+    def query(
+        self,
+        user_id: str | None,
+        at: int,
+        *,
+        latest: Sequence[Event] = (),
+        session: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        latitude: float | None = None,
+        longitude: float | None = None,
+    ) -> Query:
+        """The question of a listener (or of an unnamed `session` of song ids) at a moment in epoch milliseconds."""
+        songs = self.snapshot.ids["Song"]
+        listener = (
+            Listener.of_session(self.snapshot, songs.indices(session), at)
+            if user_id is None
+            else Listener.of(self.snapshot, user_id, latest)
+        )
+        return self.ask(listener, at, extra=songs.indices(exclude), latitude=latitude, longitude=longitude)
+
+    def ask(
+        self,
+        listener: Listener,
+        at: int,
+        *,
+        extra: Array = UNHEARD,
+        latitude: float | None = None,
+        longitude: float | None = None,
+    ) -> Query:
+        """As `query`, for a listener at hand; excludes what the scene's policy, blocks and admission forbid."""
+        kept_back = self.scene.heard_after_ms()
+        if kept_back == float("inf"):
+            heard = listener.heard
+        else:
+            # without a time nobody can tell how long ago it was: it stays out unless the policy is "always"
+            unknown = (listener.last_heard < 0) & (kept_back > 0)
+            heard = listener.heard[(at - listener.last_heard < kept_back) | unknown]
+        exclude = np.unique(np.concatenate([heard, listener.blocked, self._not_admitted, extra])).astype(np.int32)
+        return Query(listener, at, exclude, latitude, longitude, self.name)
+
+    def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
+        """Each channel's candidates within the scene's budget; a channel that fails or is late is left out and named.
+
+        A channel that raises, that answers with scores that are not finite or songs twice, or that starts after the
+        budget is spent, costs its own candidates only.
+        """
+        started = time.perf_counter()
+        proposals: dict[str, Candidates] = {}
+        dropped: list[dict[str, Any]] = []
+        for name, channel in self.channels.items():
+            if (time.perf_counter() - started) * 1000 > self.scene.budget_ms:
+                dropped.append({"channel": name, "reason": "over the time budget"})
+                continue
+            try:
+                found = channel.recall(query, self.scene.channels[name].quota)
+                problem = _problem_of(found, query)
+            except Exception as error:  # noqa: BLE001  whatever a channel does, the listener gets an answer
+                _log.warning("channel failed", channel=name, scene=self.name, exc_info=True)
+                problem = f"{type(error).__name__}: {error}"
+            if problem is None:
+                proposals[name] = found
+            else:
+                dropped.append({"channel": name, "reason": problem})
+        ms = (time.perf_counter() - started) * 1000
+        total = sum(len(found) for found in proposals.values())
+        return proposals, Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
+
+    def pool(self, query: Query) -> tuple[Pool, list[Stage]]:
+        """The merged candidates, at most the scene's pool."""
+        proposals, recalled = self.propose(query)
+        started = time.perf_counter()
+        uses = self.scene.channels
+        quotas, weights = {n: u.quota for n, u in uses.items()}, {n: u.weight for n, u in uses.items()}
+        merged = merge(proposals, quotas, weights)
+        size = self.scene.pool
+        merged = Pool(
+            merged.channels, merged.songs[:size], merged.fused[:size], merged.ranks[:size], merged.scores[:size]
+        )
+        ms = (time.perf_counter() - started) * 1000
+        return merged, [recalled, Stage("merge", recalled.left, len(merged), ms)]
+
+    def slate(self, query: Query, n: int | None = None) -> Slate:
+        """The songs to show, `n` or as many as the scene says."""
+        n = self.scene.n if n is None else n
+        pool, trace = self.pool(query)
+        started = time.perf_counter()
+        scores = self.rank(query, pool)
+        trace.append(Stage("rank", len(pool), len(pool), (time.perf_counter() - started) * 1000))
+        started = time.perf_counter()
+        unit = np.zeros((len(pool), 1)) if self._unit is None else self._unit[pool.songs]
+        rows = self._reranker.order(scores, unit, self._artist[pool.songs], n)
+        trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
+        return Slate(pool.songs[rows], scores[rows], rows, pool, trace)
+
+    def rank(self, query: Query, pool: Pool) -> Array:
+        """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker."""
+        if self.ranker is None or not len(pool):
+            return pool.fused
+        return self.ranker.score(self.features.matrix(query, pool))
+
+
+def _problem_of(found: Candidates, query: Query) -> str | None:
+    if not np.isfinite(found.scores).all():
+        return "scores that are not finite"
+    if len(np.unique(found.songs)) != len(found.songs):
+        return "the same song twice"
+    if len(found) and not query.allowed[found.songs].all():
+        return "songs that are excluded"
+    return None
+
+
+def _reranker(name: str) -> Any:
+    """The re-ranker of `ranking/rerank/<name>.py` with its default config.
+
+    Raises: SettingsError if there is none.
+    """
+    try:
+        module = importlib.import_module(f"ranking.rerank.{name}")
+    except ImportError as error:
+        raise SettingsError(f"unknown re-ranker {name!r}") from error
+    return getattr(module, name.title().replace("_", ""))()

@@ -1,0 +1,94 @@
+"""What a ranker knows about each song of a pool: where it was found, and how it lies in the graph."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.arrays import Array
+from graph.release import Release
+from graph.snapshot import UNKNOWN_INTEGER
+from recall.base import Query
+from recall.merge import Pool
+from recall.preferences import decayed, listeners
+
+_DAY_MS: Final = 86_400_000
+_RELATIONS: Final = ("PERFORMED_BY", "HAS_GENRE", "HAS_TAG", "ON_ALBUM", "LANGUAGE")
+
+
+class Features:
+    """Turns (query, pool) into a matrix (P, F); `names` (F,) says what each column is.
+
+    Channels give two columns each: the discounted rank 1 / log2(2 + rank) and the score over the channel's best.
+    """
+
+    def __init__(self, release: Release, channels: tuple[str, ...]) -> None:
+        snapshot = release.snapshot
+        self._channels = channels
+        known = {r.name: r for r in snapshot.song_relations()}
+        self._relations = [known[name] for name in _RELATIONS if name in known]
+        self._listeners = np.log1p(listeners(snapshot))
+        self._recent = np.log1p(decayed(snapshot, 7 * _DAY_MS))
+        self._momentum = self._recent - np.log1p(decayed(snapshot, 60 * _DAY_MS))
+        self._released = snapshot.column("Song", "released_at")
+        self._vectors = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
+        self.names: tuple[str, ...] = (
+            *(f"rank:{name}" for name in channels),
+            *(f"score:{name}" for name in channels),
+            "fused",
+            "channels",
+            "listeners",
+            "recent",
+            "momentum",
+            "age",
+            "heard",
+            "plays",
+            "cosine",
+            "history",
+            *(f"affinity:{r.name}" for r in self._relations),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def matrix(self, query: Query, pool: Pool) -> Array:
+        """(P, F) float64, finite."""
+        songs, listener = pool.songs, query.listener
+        columns = [np.array([pool.channels.index(name) if name in pool.channels else -1 for name in self._channels])]
+        ranks = np.where(columns[0] >= 0, pool.ranks[:, columns[0]], -1)
+        scores = np.where(ranks >= 0, pool.scores[:, columns[0]], 0)
+        best = np.maximum(scores.max(axis=0, initial=0), 1e-12)
+        found = ranks >= 0
+        discounted = np.where(found, 1 / np.log2(2 + np.maximum(ranks, 0)), 0)
+        released = self._released[songs]
+        age = np.where(released == UNKNOWN_INTEGER, 0, np.maximum(query.at - released, 0) / _DAY_MS)
+        heard = np.isin(songs, listener.heard)
+        plays = np.zeros(len(songs))
+        if heard.any():
+            own, counts = np.unique(listener.song, return_counts=True)
+            plays[heard] = np.log1p(counts[np.searchsorted(own, songs[heard])])
+        parts = [
+            discounted,
+            scores / best,
+            pool.fused[:, None] * 60,
+            found.sum(axis=1, keepdims=True) / max(len(self._channels), 1),
+            self._listeners[songs, None],
+            self._recent[songs, None],
+            self._momentum[songs, None],
+            np.log1p(age)[:, None],
+            heard[:, None],
+            plays[:, None],
+            self._cosine(query, songs)[:, None],
+            np.full((len(songs), 1), np.log1p(len(listener.heard))),
+            *((r.shares[songs] @ listener.affinity(r, query.at))[:, None] for r in self._relations),
+        ]
+        return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
+
+    def _cosine(self, query: Query, songs: Array) -> Array:
+        if self._vectors is None or not len(query.listener):
+            return np.zeros(len(songs))
+        loved, weights = query.listener.loves(query.at, 50)
+        vector = weights @ self._vectors[loved]
+        return np.asarray(self._vectors[songs] @ vector) / max(float(np.linalg.norm(vector)), 1e-12)

@@ -1,0 +1,52 @@
+"""Maximal marginal relevance: a slate that is relevant without saying the same thing twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graph.arrays import Array
+
+
+@dataclass(frozen=True)
+class MmrConfig:
+    """`balance` is the weight of relevance against novelty in the slate (1: relevance alone)."""
+
+    balance: float = 0.9
+
+
+class Mmr:
+    """Picks, one by one, the song with the highest balance x relevance - (1 - balance) x likeness to those picked.
+
+    Source: Carbonell and Goldstein 1998, The use of MMR, diversity-based reranking.
+    """
+
+    def __init__(self, config: MmrConfig = MmrConfig()) -> None:
+        if not 0 <= config.balance <= 1:
+            raise ValueError(f"balance must be between 0 and 1 (got {config.balance})")
+        self._config = config
+
+    def order(self, relevance: Array, likeness: Array, artist: Array, n: int) -> Array:
+        """Places of the n picked songs, in order.
+
+        Two songs of one artist are as alike as can be (1); others as their vectors are, if at all.
+
+        Shapes: P songs; relevance (P,), higher is better, scaled here to 0..1; likeness (P, D) unit vectors or zeros,
+        whose inner products are likenesses; artist (P,) a number for each song's artist, -1 for none -> (min(n, P),).
+        """
+        count = min(n, len(relevance))
+        picked = np.empty(count, dtype=np.int64)
+        if not count:
+            return picked
+        low, high = float(relevance.min()), float(relevance.max())
+        gain = self._config.balance * (relevance - low) / max(high - low, 1e-12)
+        closest = np.zeros(len(relevance))
+        free = np.ones(len(relevance), dtype=bool)
+        for turn in range(count):
+            best = int(np.argmax(np.where(free, gain - (1 - self._config.balance) * closest, -np.inf)))
+            picked[turn] = best
+            free[best] = False
+            same = (artist == artist[best]) & (artist >= 0)
+            closest = np.maximum(closest, np.maximum(likeness @ likeness[best], same))
+        return picked

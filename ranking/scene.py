@@ -1,0 +1,80 @@
+"""A scene: one place in a product where songs are recommended, with its own channels, policy and order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from graph.errors import SettingsError
+
+_UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
+
+
+@dataclass(frozen=True)
+class ChannelUse:
+    """How a scene uses one channel: the `quota` of its pool, the `weight` in the fusion, the channel's own options,
+    and `use` = "package.module:Class" for a channel from outside."""
+
+    quota: int = 100
+    weight: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    use: str | None = None
+
+
+def default_channels() -> dict[str, ChannelUse]:
+    """The channels of a scene that names none."""
+    return {
+        "song2vec": ChannelUse(),
+        "song_to_song": ChannelUse(),
+        "item_knn": ChannelUse(),
+        "attributes": ChannelUse(),
+        "social": ChannelUse(),
+        "trending": ChannelUse(quota=50),
+        "popularity": ChannelUse(quota=50, weight=0.5),
+        "fallback": ChannelUse(quota=100, weight=0.1),
+    }
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What a scene shows.
+
+    `n` songs unless the request says otherwise. `heard` is what happens to songs the listener knows: "never" keeps them
+    out, "always" lets them in, "after 14d" (or hours, "after 12h") once that time has passed since the last time.
+    `pool` bounds what the ranker sees; `budget_ms` bounds all channels together.
+    """
+
+    n: int = 10
+    heard: str = "never"
+    ranker: str = "linear"
+    reranker: str = "mmr"
+    pool: int = 400
+    budget_ms: float = 200.0
+    channels: Mapping[str, ChannelUse] = field(default_factory=default_channels)
+
+    def __post_init__(self) -> None:
+        self.heard_after_ms()
+        for name, value in (("n", self.n), ("pool", self.pool), ("budget_ms", self.budget_ms)):
+            if value <= 0:
+                raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
+        if not self.channels:
+            raise SettingsError("scene: at least one channel is needed")
+        for name, use in self.channels.items():
+            if use.quota < 1 or not 0 <= use.weight < float("inf"):
+                raise SettingsError(f"scene: channel {name} needs a quota of at least 1 and a weight of at least 0")
+
+    def heard_after_ms(self) -> float:
+        """Milliseconds after which a heard song may come back: 0 for always, infinity for never.
+
+        Raises: SettingsError if `heard` is none of the three forms.
+        """
+        if self.heard == "never":
+            return float("inf")
+        if self.heard == "always":
+            return 0.0
+        match = re.fullmatch(r"after (\d+(?:\.\d+)?)([hd])", self.heard)
+        if match is None:
+            raise SettingsError(f'scene: heard must be "never", "always" or like "after 14d" (got {self.heard!r})')
+        return float(match[1]) * _UNITS_MS[match[2]]

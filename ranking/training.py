@@ -1,0 +1,150 @@
+"""Which events teach what: the cuts of the log, the lists that train a ranker, the measurement of a candidate.
+
+Channels learn from the events up to a first cut, the ranker from those up to a second, and the candidate is measured
+on the rest. Events without a time are cut by a hash of listener and song, so that a pair is on one side as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from graph.arrays import Array
+from graph.histories import CODE, Histories
+from graph.snapshot import Snapshot
+from ranking.cascade import Cascade
+from ranking.fine.linear import Linear, LinearConfig
+from ranking.metrics import Scoreboard
+from recall.base import Candidates, Query
+from recall.listener import STRENGTH, Listener
+from recall.preferences import listeners
+
+LEARN, RANK, MEASURE = 0, 1, 2
+_LOVED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength >= 1)
+_LIKED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength > 0)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """`fold` (events,) says what each event is for: LEARN, RANK or MEASURE; `rank_at` and `measure_at` are the times
+    (epoch milliseconds) at which the last two begin, the newest event's time for a log without times."""
+
+    fold: Array
+    rank_at: int
+    measure_at: int
+
+
+def cut(histories: Histories, *, rank_share: float, measure_share: float, seed: int) -> Cuts:
+    """Cut the log: the newest `measure_share` of the events measures, the `rank_share` before it ranks."""
+    fold = np.zeros(len(histories), dtype=np.int8)
+    timed = histories.at >= 0
+    rank_at = measure_at = max(histories.newest, 0)
+    if timed.any():
+        times = np.sort(histories.at[timed])
+        rank_at = int(times[min(int(len(times) * (1 - rank_share - measure_share)), len(times) - 1)])
+        measure_at = int(times[min(int(len(times) * (1 - measure_share)), len(times) - 1)])
+        fold[timed & (histories.at >= rank_at)] = RANK
+        fold[timed & (histories.at >= measure_at)] = MEASURE
+    chance = _chance(histories.user, histories.song, seed)
+    fold[~timed & (chance >= 1 - rank_share - measure_share)] = RANK
+    fold[~timed & (chance >= 1 - measure_share)] = MEASURE
+    return Cuts(fold, rank_at, measure_at)
+
+
+def _chance(user: Array, song: Array, seed: int) -> Array:
+    """A number in [0, 1) for each (user, song), the same whenever the pair comes up (splitmix64)."""
+    with np.errstate(over="ignore"):
+        x = (user.astype(np.uint64) << np.uint64(32)) ^ song.astype(np.uint64)
+        x += np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+    return (x >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def loved(histories: Histories, keep: Array) -> Iterator[tuple[int, Array]]:
+    """(user, songs) for everybody who loved something among the events of `keep` (events,).
+
+    Loved means a full play or more; in a log that knows plays only, a play.
+    """
+    codes = _LOVED if np.isin(histories.action, _LOVED).any() else _LIKED
+    chosen = np.flatnonzero(keep & np.isin(histories.action, codes))
+    users, starts = np.unique(histories.user[chosen], return_index=True)
+    for user, songs in zip(users.tolist(), np.split(histories.song[chosen], starts[1:]), strict=True):
+        yield user, np.unique(songs)
+
+
+def sampled(pairs: Iterator[tuple[int, Array]], most: int, rng: np.random.Generator) -> list[tuple[int, Array]]:
+    """At most `most` of the pairs, drawn evenly and kept in order."""
+    everything = list(pairs)
+    if len(everything) <= most:
+        return everything
+    return [everything[i] for i in np.sort(rng.choice(len(everything), most, replace=False))]
+
+
+def fit_ranker(
+    cascade: Cascade,
+    truth: list[tuple[int, Array]],
+    at: int,
+    config: LinearConfig,
+    *,
+    rng: np.random.Generator,
+    tick: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
+) -> Linear:
+    """Train the scene's ranker on its own pools at time `at`: what was loved afterwards against the rest.
+
+    Raises: FitError if no pool holds a song that was loved afterwards.
+    """
+    features, labels, sizes = [], [], []
+    for done, (user, songs) in enumerate(truth):
+        query = cascade.ask(_listener(cascade.snapshot, user), at)
+        pool, _ = cascade.pool(query)
+        hits = np.isin(pool.songs, songs)
+        tick(done + 1, len(truth))
+        if hits.any():
+            features.append(cascade.features.matrix(query, pool))
+            labels.append(hits)
+            sizes.append(len(hits))
+    groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    width = len(cascade.features)
+    matrix = np.concatenate(features) if features else np.empty((0, width))
+    flat = np.concatenate(labels).astype(np.float64) if labels else np.empty(0)
+    return Linear.fit(cascade.features.names, matrix, flat, groups, config, rng=rng)
+
+
+def measure(
+    snapshot: Snapshot,
+    truth: list[tuple[int, Array]],
+    at: int,
+    rankings: dict[str, Callable[[Query], Array]],
+    ask: Callable[[Listener, int], Query],
+    *,
+    ks: tuple[int, ...] = (10,),
+    tick: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
+) -> dict[str, Scoreboard]:
+    """Rank for every listener of `truth` at time `at` with each of `rankings` and score what comes out.
+
+    Songs that the query excludes (heard ones, mostly) are no truth; listeners without any truth left do not count.
+    """
+    boards = {name: Scoreboard(snapshot.songs, listeners(snapshot), snapshot.users, ks) for name in rankings}
+    for done, (user, songs) in enumerate(truth):
+        query = ask(_listener(snapshot, user), at)
+        relevant = songs[query.allowed[songs]]
+        tick(done + 1, len(truth))
+        if len(relevant):
+            for name, rank in rankings.items():
+                boards[name].add(rank(query), relevant)
+    return boards
+
+
+def best_first(found: Candidates, snapshot: Snapshot) -> Array:
+    """Songs of the candidates by falling score, equal scores by the song's first appearance in the log."""
+    order = np.lexsort((snapshot.histories.first_seen[found.songs], -found.scores))
+    return found.songs[order]
+
+
+def _listener(snapshot: Snapshot, user: int) -> Listener:
+    return Listener.of(snapshot, snapshot.ids["User"][user])

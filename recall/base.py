@@ -1,0 +1,162 @@
+"""What a recall channel is: a query in, candidates out."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from graph.arrays import Array
+from graph.configure import configure
+from graph.errors import SettingsError
+from graph.release import Release
+from recall.listener import Listener
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question to all channels: who asks, when, where, and what must not come back.
+
+    `at` is epoch milliseconds; coordinates are degrees or None; `exclude` holds positions of songs that no channel
+    may return, sorted.
+    """
+
+    listener: Listener
+    at: int
+    exclude: Array
+    latitude: float | None = None
+    longitude: float | None = None
+    scene: str = "radio"
+
+    @cached_property
+    def allowed(self) -> Array:
+        """(songs,) True where a song may come back."""
+        allowed = np.ones(self.listener.snapshot.songs, dtype=bool)
+        allowed[self.exclude] = False
+        return allowed
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Songs of one channel, the best first.
+
+    Shapes: C candidates; songs (C,) int32 positions without repetition, scores (C,) finite and falling.
+    """
+
+    songs: Array
+    scores: Array
+
+    def __len__(self) -> int:
+        return len(self.songs)
+
+    @classmethod
+    def none(cls) -> Candidates:
+        return cls(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float64))
+
+    @classmethod
+    def best(cls, songs: Array, scores: Array, k: int) -> Candidates:
+        """The `k` highest of `songs`; equal scores keep the order in which the songs come."""
+        if len(songs) > k:
+            # argpartition cuts equal scores anywhere, so all that tie with the k-th are kept for the stable sort
+            border = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
+            kept = scores >= border
+            songs, scores = songs[kept], scores[kept]
+        order = np.argsort(-scores, kind="stable")[:k]
+        return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
+
+    @classmethod
+    def of_scores(cls, scores: Array, query: Query, k: int, *, floor: float = 0.0) -> Candidates:
+        """The `k` allowed songs with the highest of `scores` (songs,) above `floor`; ties in order of arrival."""
+        songs = np.flatnonzero((scores > floor) & query.allowed)
+        chosen = scores[songs]
+        if len(songs) > k:
+            border = np.partition(chosen, len(chosen) - k)[len(chosen) - k] if k else np.inf
+            kept = chosen >= border
+            songs, chosen = songs[kept], chosen[kept]
+        first = query.listener.snapshot.histories.first_seen[songs]
+        order = np.lexsort((first, -chosen))[:k]
+        return cls(songs[order].astype(np.int32), chosen[order].astype(np.float64))
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """One way to propose songs. One file of `recall/channels/` holds one, with its frozen config.
+
+    `audience` says for whom it is measured; `serves` decides that for one listener. An optional classmethod
+    `prepare(snapshot, vectors, config, folder, *, rng)` computes at refresh time what `recall` looks up, from the
+    events that the ranker and the measurement do not use.
+    """
+
+    audience: ClassVar[str]
+
+    def serves(self, listener: Listener) -> bool:
+        """Whether the listener belongs to the audience that this channel is measured on."""
+        ...
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        """At most `k` songs for the query; nobody's history is a reason to fail."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChannelType:
+    """A channel's class and the class of its config, found by name."""
+
+    name: str
+    channel: type[Any]
+    config: type[Any]
+
+    def build(self, release: Release, options: Mapping[str, Any] | None = None) -> Channel:
+        """Make the channel for a release, with the settings' own `options` over the defaults."""
+        built: Channel = self.channel(release, self.configure(options))
+        return built
+
+    def configure(self, options: Mapping[str, Any] | None = None) -> Any:
+        """Its config with `options` over the defaults.
+
+        Raises: SettingsError if an option is unknown or of the wrong type.
+        """
+        return configure(self.config, options or {}, f"channel {self.name}")
+
+
+def channel_names() -> list[str]:
+    """Names of the channels that ship: the files of `recall/channels/`."""
+    package = importlib.import_module("recall.channels")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def channel_type(name: str, use: str | None = None) -> ChannelType:
+    """The channel of that name: a file of `recall/channels/`, or `use` = "package.module:Class" from outside.
+
+    Raises: SettingsError if there is none.
+    """
+    if use is not None:
+        module_name, _, class_name = use.partition(":")
+    else:
+        if name not in channel_names():
+            raise SettingsError(f"unknown channel {name!r} (known: {', '.join(channel_names())})")
+        module_name, class_name = f"recall.channels.{name}", ""
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise SettingsError(f"channel {name!r}: cannot import {module_name} ({error})") from error
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "recall")
+    ]
+    if class_name:
+        found = [value for value in found if value.__name__ == class_name]
+    if len(found) != 1:
+        raise SettingsError(f"channel {name!r}: {module_name} must hold one class with `recall` (found {len(found)})")
+    config = getattr(sys.modules[found[0].__module__], f"{found[0].__name__}Config", None)
+    if config is None:
+        raise SettingsError(f"channel {name!r}: {module_name} has no {found[0].__name__}Config")
+    return ChannelType(name, found[0], config)

@@ -1,0 +1,64 @@
+"""Songs with the same listeners as those a listener loves: item-kNN on the interaction graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from embeddings.vectors import SongVectors
+from graph.release import Release
+from graph.snapshot import Snapshot
+from recall.base import Candidates, Query
+from recall.listener import Listener
+from recall.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class ItemKnnConfig:
+    """`neighbours` of each song are kept; `shrink` pulls the cosine of songs with few listeners towards 0; `loves` is
+    how many of the listener's songs are asked."""
+
+    neighbours: int = 100
+    shrink: float = 10.0
+    loves: int = 200
+
+
+class ItemKnn:
+    """Cosine of the listeners of two songs, summed over what the listener loves.
+
+    Source: Deshpande and Karypis 2004, Item-based top-N recommendation algorithms.
+    """
+
+    audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        config: ItemKnnConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        listened = snapshot.relation("LISTENED")
+        shape = (listened.sources, listened.targets)
+        ones = np.ones(len(listened), dtype=np.float32)
+        matrix = sparse.csr_array((ones, listened.indices, listened.indptr), shape=shape)
+        Neighbours.of_interactions(matrix, config.neighbours, config.shrink).save(folder / "neighbours")
+
+    def __init__(self, release: Release, config: ItemKnnConfig = ItemKnnConfig()) -> None:
+        self._config = config
+        self._neighbours = Neighbours.load(release, "recall/item_knn/neighbours")
+
+    def serves(self, listener: Listener) -> bool:
+        return len(listener.heard) >= 5
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        songs, weights = query.listener.loves(query.at, self._config.loves)
+        return self._neighbours.recall(query, songs, weights, k)

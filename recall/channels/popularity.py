@@ -1,0 +1,31 @@
+"""Songs with the most listeners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from graph.release import Release
+from recall.base import Candidates, Query
+from recall.listener import Listener
+from recall.preferences import listeners
+
+
+@dataclass(frozen=True)
+class PopularityConfig:
+    """Nothing to set."""
+
+
+class Popularity:
+    """Songs by how many listeners they have had; the yardstick for everything personal."""
+
+    audience: ClassVar[str] = "everybody"
+
+    def __init__(self, release: Release, config: PopularityConfig = PopularityConfig()) -> None:  # noqa: ARG002
+        self._listeners = listeners(release.snapshot).astype(float)
+
+    def serves(self, listener: Listener) -> bool:  # noqa: ARG002
+        return True
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        return Candidates.of_scores(self._listeners, query, k)

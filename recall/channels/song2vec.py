@@ -1,0 +1,44 @@
+"""Songs near the listener in the space of Song2Vec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.release import Release
+from recall.base import Candidates, Query
+from recall.index import VectorIndex
+from recall.listener import Listener
+
+
+@dataclass(frozen=True)
+class Song2VecConfig:
+    """`loves` is how many of the listener's favourite songs make the vector."""
+
+    loves: int = 100
+
+
+class Song2Vec:
+    """Songs nearest to the weighted mean of what the listener loves."""
+
+    audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+
+    def __init__(self, release: Release, config: Song2VecConfig = Song2VecConfig()) -> None:
+        self._config = config
+        self._vectors = SongVectors.load(release, "song2vec")
+        self._index = VectorIndex(self._vectors.unit)
+
+    def serves(self, listener: Listener) -> bool:
+        return len(listener.heard) >= 5
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        songs, weights = query.listener.loves(query.at, self._config.loves)
+        return self._index.search(weights @ self._vectors.unit[songs], k, query.allowed)
+
+    def vector(self, listener: Listener, at: int) -> np.ndarray:
+        """The listener's vector (D,), not normalised; 0 without a history."""
+        songs, weights = listener.loves(at, self._config.loves)
+        return np.asarray(weights @ self._vectors.unit[songs])

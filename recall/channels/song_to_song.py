@@ -1,0 +1,56 @@
+"""Songs that sound in place beside what a listener played last: item-to-item recall from Song2Vec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.release import Release
+from graph.snapshot import Snapshot
+from recall.base import Candidates, Query
+from recall.listener import Listener
+from recall.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class SongToSongConfig:
+    """`seeds` is how many of the latest liked songs are asked, `neighbours` how many each answers with; the weight of
+    a seed falls by `fade` from one to the next."""
+
+    seeds: int = 30
+    neighbours: int = 50
+    fade: float = 0.95
+
+
+class SongToSong:
+    """The neighbours of the listener's latest liked songs, those that several of them share first."""
+
+    audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,  # noqa: ARG003
+        vectors: Mapping[str, SongVectors],
+        config: SongToSongConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        Neighbours.of_vectors(vectors["song2vec"].unit, config.neighbours).save(folder / "neighbours")
+
+    def __init__(self, release: Release, config: SongToSongConfig = SongToSongConfig()) -> None:
+        self._config = config
+        self._neighbours = Neighbours.load(release, "recall/song_to_song/neighbours")
+
+    def serves(self, listener: Listener) -> bool:
+        return len(listener.heard) >= 5
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        seeds = query.listener.recent(self._config.seeds)
+        return self._neighbours.recall(query, seeds, self._config.fade ** np.arange(len(seeds)), k)

@@ -1,0 +1,157 @@
+"""A listener as channels and rankers see one: the merged history and the profile that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from graph.arrays import Array
+from graph.events import Event
+from graph.histories import CODE, UNKNOWN_TIME
+from graph.relations import Relation
+from graph.snapshot import Snapshot
+
+# What one action says about liking the song, in units of a full play.
+STRENGTH: Final = {
+    "full_play": 1.0,
+    "play": 0.4,
+    "skip": -0.6,
+    "collect": 3.0,
+    "like": 2.0,
+    "share": 2.5,
+    "download": 2.0,
+    "playlist_add": 2.5,
+    "uncollect": -3.0,
+    "unlike": -2.0,
+    "block": -6.0,
+    "unblock": 0.0,
+}
+_STRENGTH_BY_CODE: Final = np.array(
+    [STRENGTH.get(action, 0.0) for action in sorted(CODE, key=CODE.__getitem__)], dtype=np.float64
+)
+HALF_LIFE_MS: Final = 21 * 86_400_000
+UNHEARD: Final = np.empty(0, dtype=np.int32)
+
+
+def strengths(action: Array, count: Array) -> Array:
+    """What each of E events says about liking its song (E,): an aggregate of n counts as 1 + ln n events."""
+    return _STRENGTH_BY_CODE[action] * (1.0 + np.log(np.maximum(count, 1)))
+
+
+def decay(at: Array, now: int, half_life_ms: float) -> Array:
+    """Weight of each time (E,) at `now`: halved every half-life; 1 where the time is unknown or yet to come."""
+    age = np.where(at == UNKNOWN_TIME, 0, np.maximum(now - at, 0))
+    return np.asarray(np.exp2(-age / half_life_ms))
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One listener's events on songs in order, oldest first, and what follows from them.
+
+    Shapes: E events; song, action, at and count (E,) as in `Histories`. `user` is the position among the release's
+    users, -1 for someone it does not know.
+    """
+
+    snapshot: Snapshot
+    user: int
+    song: Array
+    action: Array
+    at: Array
+    count: Array
+    _affinities: dict[str, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, user_id: str | None, latest: Sequence[Event] = ()) -> Listener:
+        """The listener `user_id` with the release's history and the `latest` events since.
+
+        An unknown id is an answer (an empty history), not an error. Events on songs that the release does not know
+        are left out here: there is nothing to say about them yet.
+        """
+        user = snapshot.ids["User"].index(user_id) if user_id is not None else -1
+        histories = snapshot.histories
+        mine = histories.of(user) if user >= 0 else slice(0, 0)
+        columns = [getattr(histories, name)[mine] for name in ("song", "action", "at", "count")]
+        rows = [
+            (song, CODE[event.action], UNKNOWN_TIME if event.at is None else event.at, event.count)
+            for event in latest
+            if event.song_id is not None and (song := snapshot.ids["Song"].index(event.song_id)) >= 0
+        ]
+        if rows:
+            added = np.array(rows, dtype=np.int64).T
+            columns = [np.concatenate([old, new]) for old, new in zip(columns, added, strict=True)]
+            order = np.argsort(columns[2], kind="stable")
+            columns = [column[order] for column in columns]
+        return cls(snapshot, user, *columns)
+
+    @classmethod
+    def of_session(cls, snapshot: Snapshot, songs: Array, now: int) -> Listener:
+        """Somebody who just played `songs` in full, and of whom nothing else is known."""
+        n = len(songs)
+        action = np.full(n, CODE["full_play"])
+        return cls(snapshot, -1, songs, action, np.full(n, now, dtype=np.int64), np.ones(n, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.song)
+
+    @cached_property
+    def heard(self) -> Array:
+        """Songs with at least one event, without repetition."""
+        return np.unique(self.song)
+
+    @cached_property
+    def last_heard(self) -> Array:
+        """Time of the latest event on each of `heard` (-1 where unknown)."""
+        last = np.full(len(self.heard), UNKNOWN_TIME, dtype=np.int64)
+        np.maximum.at(last, np.searchsorted(self.heard, self.song), self.at)
+        return last
+
+    @cached_property
+    def blocked(self) -> Array:
+        """Songs that are blocked and were not unblocked since."""
+        relevant = np.isin(self.action, (CODE["block"], CODE["unblock"]))
+        latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
+        return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
+
+    def preferences(self, now: int) -> tuple[Array, Array]:
+        """Songs with what the listener's events say about each at `now`, decayed: songs (S,), weights (S,).
+
+        Negative weights are kept: they say what to avoid.
+        """
+        key = f"preferences@{now}"
+        if key not in self._affinities:
+            weights = strengths(self.action, self.count) * decay(self.at, now, HALF_LIFE_MS)
+            total = np.zeros(len(self.heard))
+            np.add.at(total, np.searchsorted(self.heard, self.song), weights)
+            self._affinities[key] = self.heard, total
+        return self._affinities[key]
+
+    def loves(self, now: int, most: int) -> tuple[Array, Array]:
+        """The `most` songs with the highest positive weights, the highest first: songs (S,), weights (S,)."""
+        songs, weights = self.preferences(now)
+        positive = weights > 0
+        songs, weights = songs[positive], weights[positive]
+        order = np.argsort(-weights, kind="stable")[:most]
+        return songs[order], weights[order]
+
+    def recent(self, most: int) -> Array:
+        """The latest songs that were liked (anything but skips and blocks), the latest first, without repetition."""
+        liked = self.song[_STRENGTH_BY_CODE[self.action] > 0][::-1]
+        _, first = np.unique(liked, return_index=True)
+        return liked[np.sort(first)[:most]]
+
+    def affinity(self, relation: Relation, now: int) -> Array:
+        """How much the listener likes each target of a song relation (targets,), as a share between -1 and 1.
+
+        Each song's weight is spread over its targets by the relation's weights.
+        """
+        key = f"{relation.key}@{now}"
+        if key not in self._affinities:
+            songs, weights = self.preferences(now)
+            shares = relation.shares[songs]
+            norm = float(np.abs(weights[np.diff(shares.indptr) > 0]).sum())
+            self._affinities[key] = (weights @ shares) / max(norm, 1e-12), UNHEARD
+        return self._affinities[key][0]

@@ -1,0 +1,81 @@
+"""The nearest songs of every song, as arrays: how item-to-item channels are stored and searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from graph.arrays import Array, write_arrays
+from graph.release import Release
+from recall.base import Candidates, Query
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Shapes: N songs; songs (N, M) int32 positions, -1 where there are fewer than M; weights (N, M), falling."""
+
+    songs: Array
+    weights: Array
+
+    @classmethod
+    def of_vectors(cls, unit: Array, count: int) -> Neighbours:
+        """By cosine of unit vectors (N, D); a song without a vector has none and is nobody's."""
+        filled = np.einsum("nd,nd->n", unit, unit) > 0.5
+        return cls._by_blocks(len(unit), count, lambda rows: np.where(filled, unit[rows] @ unit.T, 0))
+
+    @classmethod
+    def of_interactions(cls, matrix: sparse.csr_array, count: int, shrink: float) -> Neighbours:
+        """By cosine of the columns of a sparse (users, N) matrix, shrunk towards 0 where listeners are few."""
+        norms = np.sqrt(matrix.power(2).sum(axis=0)) + 1e-12
+        by_song = matrix.T.tocsr()
+
+        def scores(rows: slice) -> Array:
+            common = (by_song[rows] @ matrix).toarray()
+            return np.asarray(common / (norms[rows, None] * norms[None, :] + shrink))
+
+        return cls._by_blocks(matrix.shape[1], count, scores)
+
+    @classmethod
+    def _by_blocks(cls, n: int, count: int, scores: object) -> Neighbours:
+        count = max(1, min(count, n - 1))
+        songs = np.full((n, count), -1, dtype=np.int32)
+        weights = np.zeros((n, count), dtype=np.float32)
+        for start in range(0, n, 512):
+            rows = slice(start, min(start + 512, n))
+            block = np.array(scores(rows), dtype=np.float32)  # type: ignore[operator]
+            block[np.arange(rows.stop - start), np.arange(start, rows.stop)] = 0
+            top = np.argpartition(-block, count - 1, axis=1)[:, :count]
+            # equal weights in the order of the songs, so that a partition's whim shows nowhere
+            top.sort(axis=1)
+            values = np.take_along_axis(block, top, axis=1)
+            order = np.argsort(-values, axis=1, kind="stable")
+            values = np.take_along_axis(values, order, axis=1)
+            songs[rows] = np.where(values > 0, np.take_along_axis(top, order, axis=1), -1)
+            weights[rows] = np.maximum(values, 0)
+        return cls(songs, weights)
+
+    def recall(self, query: Query, seeds: Array, seed_weights: Array, k: int) -> Candidates:
+        """The allowed songs with the highest sum over seeds of seed weight x neighbour weight."""
+        if not len(seeds):
+            return Candidates.none()
+        songs = self.songs[seeds]
+        contributions = (self.weights[seeds] * seed_weights[:, None])[songs >= 0]
+        found, place = np.unique(songs[songs >= 0], return_inverse=True)
+        scores = np.bincount(place, weights=contributions, minlength=len(found))
+        kept = query.allowed[found] & (scores > 0)
+        return Candidates.best(found[kept], scores[kept], k)
+
+    def save(self, path: Path) -> None:
+        write_arrays(path, {"songs": self.songs, "weights": self.weights})
+
+    @classmethod
+    def load(cls, release: Release, name: str) -> Neighbours:
+        """Those stored under `name`, such as `recall/item_knn/neighbours`.
+
+        Raises: CorruptRelease if there are none.
+        """
+        arrays, _ = release.arrays(name)
+        return cls(arrays["songs"], arrays["weights"])

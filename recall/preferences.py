@@ -1,0 +1,83 @@
+"""What all listeners like, as matrices that several channels read; computed once for each view of a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import sparse
+
+from graph.arrays import Array
+from graph.histories import UNKNOWN_TIME
+from graph.snapshot import Snapshot
+from recall.listener import HALF_LIFE_MS, decay, strengths
+
+T = TypeVar("T")
+_kept: WeakKeyDictionary[Snapshot, dict[str, object]] = WeakKeyDictionary()
+
+
+def once(snapshot: Snapshot, name: str, compute: Callable[[], T]) -> T:
+    """What `compute` gives for this view of a snapshot, computed at the first call and shared by all channels."""
+    kept = _kept.setdefault(snapshot, {})
+    if name not in kept:
+        kept[name] = compute()
+    return kept[name]  # type: ignore[return-value]
+
+
+def event_weights(snapshot: Snapshot, half_life_ms: float) -> Array:
+    """(E,) what each event says about liking its song, decayed to the newest event that the view sees."""
+    histories = snapshot.histories
+    return strengths(histories.action, histories.count) * decay(histories.at, snapshot.as_of, half_life_ms)
+
+
+def loves(snapshot: Snapshot) -> sparse.csr_array:
+    """Sparse (users, songs): positive decayed preference of each listener, each row's largest being 1."""
+
+    def compute() -> sparse.csr_array:
+        histories = snapshot.histories
+        weights = event_weights(snapshot, HALF_LIFE_MS)
+        shape = (histories.users, histories.songs)
+        matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
+        matrix.sum_duplicates()
+        matrix.data = np.maximum(matrix.data, 0)
+        matrix.eliminate_zeros()
+        largest = np.maximum(matrix.max(axis=1).toarray().ravel(), 1e-12)
+        matrix.data /= np.repeat(largest, np.diff(matrix.indptr))
+        return matrix
+
+    return once(snapshot, "loves", compute)
+
+
+def listeners(snapshot: Snapshot) -> Array:
+    """(songs,) how many listeners each song has had."""
+    return once(snapshot, "listeners", lambda: np.diff(snapshot.relation("LISTENED").reverse_indptr))
+
+
+def decayed(snapshot: Snapshot, half_life_ms: float) -> Array:
+    """(songs,) plays and other signs of liking, halved every half-life; events without a time are left out."""
+
+    def compute() -> Array:
+        timed = snapshot.histories.at != UNKNOWN_TIME
+        weights = np.maximum(event_weights(snapshot, half_life_ms), 0) * timed
+        return np.bincount(snapshot.histories.song, weights=weights, minlength=snapshot.songs)
+
+    return once(snapshot, f"decayed:{half_life_ms}", compute)
+
+
+def decayed_by_place(snapshot: Snapshot, half_life_ms: float) -> sparse.csr_array:
+    """Sparse (places, songs): as `decayed`, by where the listeners live."""
+
+    def compute() -> sparse.csr_array:
+        lives = snapshot.relation("LIVES_IN")
+        home = np.full(snapshot.users, -1, dtype=np.int64)
+        home[lives.edge_sources] = lives.indices
+        histories = snapshot.histories
+        place = home[histories.user]
+        kept = (place >= 0) & (histories.at != UNKNOWN_TIME)
+        weights = np.maximum(event_weights(snapshot, half_life_ms)[kept], 0)
+        shape = (lives.targets, histories.songs)
+        return sparse.csr_array((weights, (place[kept], histories.song[kept])), shape=shape)
+
+    return once(snapshot, f"place:{half_life_ms}", compute)
