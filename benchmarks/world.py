@@ -134,12 +134,17 @@ def scorers(w: Played) -> dict[str, Any]:
     }
 
 
-def recall_table(w: Played, k: int = 50) -> list[dict[str, Any]]:
-    """recall@k on songs new to the listener after the cut, for all and for those who follow at least 3."""
+def recall_table(w: Played, k: int = 50, *, rare: bool = False) -> list[dict[str, Any]]:
+    """recall@k on songs new to the listener after the cut, for all and for those who follow at least 3.
+
+    `rare`: among songs with 0 to 4 plays before the cut only.
+    """
     after = w.plays.filter((pl.col("at") >= w.cut) & (pl.col("action") != "skip"))
     seen = w.matrix(w.plays.filter(pl.col("at") < w.cut)).sign().tocsr()
     new = w.matrix(after).sign()
-    new = (new - new.multiply(seen)).tocsr()
+    plays = w.matrix(w.plays.filter(pl.col("at") < w.cut)).sum(0)
+    wanted = (np.asarray(plays).ravel() <= 4) if rare else np.ones(w.shape[1], bool)
+    new = ((new - new.multiply(seen)) @ sparse.diags(wanted.astype(float))).tocsr()
     new.eliminate_zeros()
     history = np.asarray(seen.sum(1)).ravel()
     rows = np.flatnonzero((np.diff(new.indptr) > 0) & (history > 0))
@@ -154,7 +159,7 @@ def recall_table(w: Played, k: int = 50) -> list[dict[str, Any]]:
             u = rows[low : low + 256]
             s = np.asarray(score(u), float)
             s[seen[u].nonzero()] = -np.inf
-            s[:, ~there] = -np.inf
+            s[:, ~(there & wanted)] = -np.inf
             top = np.argpartition(-s, k, axis=1)[:, :k]
             hit = np.take_along_axis(new[u].toarray(), top, 1).sum(1)
             recalls.append(hit / np.diff(new.indptr)[u])
@@ -263,15 +268,27 @@ def real() -> dict[str, dict[str, float]]:
 def run(sizes: tuple[str, ...] = ("demo", "large")) -> dict[str, Any]:
     """Generate, measure, compare; `rows` holds a line a figure."""
     result: dict[str, Any] = {"name": "world", "rows": [], "machine": platform.machine(), "real": real()}
+    result["versions"] = {"python": platform.python_version(), "numpy": np.__version__, "polars": pl.__version__}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             generate(Path(folder) / "world", SIZES[size])
             seconds = time.perf_counter() - start
             w = Played(Path(folder) / "world")
-            result["rows"].append({"what": f"{size}: generate", "ours": seconds, "unit": "s"})
-            result[size] = {"seconds": seconds, "marginals": marginals(w), "recall": recall_table(w)}
+            found = {"recall": recall_table(w), "rare songs": recall_table(w, rare=True)}
+            result[size] = {"seconds": seconds, "marginals": marginals(w), **found}
+        result["rows"].append(line(f"{size}: generate", seconds, "s"))
+        for kind, table in found.items():
+            base = table[0]["recall@50"]
+            result["rows"] += [line(f"{size}, {kind}: {r['what']}", r["recall@50"], "recall@50", base) for r in table]
     return result
+
+
+def line(what: str, ours: float, unit: str, peer: float | None = None) -> dict[str, Any]:
+    """One row of the result; the peer is popularity, where there is one."""
+    ratio, name = (None, None) if peer is None else (ours / peer, "popularity")
+    row = {"what": what, "ours": ours, "peer": peer, "peer_name": name, "ratio": ratio, "unit": unit}
+    return {**row, "ours_quality": None, "peer_quality": None}
 
 
 def main() -> None:
@@ -282,7 +299,7 @@ def main() -> None:
             print(f"\n{size}: generated in {result[size]['seconds']:.1f} s")
             for name, value in result[size]["marginals"].items():
                 print(f"  {name:58s} {value:10.3f}")
-            for row in result[size]["recall"]:
+            for row in [*result[size]["recall"], {"what": "-- rare songs"}, *result[size]["rare songs"]]:
                 print("  " + "  ".join(f"{v:24s}" if isinstance(v, str) else f"{v:.4f}" for v in row.values()))
     print(json.dumps(result["real"], indent=1))
 

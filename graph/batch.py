@@ -44,6 +44,17 @@ _OLD_MS: Final = 30 * 86_400_000
 _SHOWN: Final = 1_000  # characters of a bad row that its report keeps
 
 
+def one_line(text: str, most: int = 200) -> str:
+    """The text for a message: one line, printable, at most so many characters."""
+    shown = "".join(c if c.isprintable() else "?" for c in " ".join(text[: 4 * most].split()))
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def listed(frame: pl.DataFrame) -> str:
+    """The names of a table's columns, for a message."""
+    return one_line(", ".join(name for name in frame.columns if name != "line"))
+
+
 @dataclass
 class Batch:
     """The good rows of one source as typed frames, the bad ones with file, line and reason.
@@ -216,8 +227,7 @@ class Batch:
         names = names or {}
         for name in kinds:
             if name not in frame.columns:
-                given = ", ".join(c for c in frame.columns if c != "line")
-                raise InvalidInput(f"{file}: expected the column {names.get(name, name)}, got {given}")
+                raise InvalidInput(f"{file}: expected the column {names.get(name, name)}, got {listed(frame)}")
         if "line" not in frame.columns:
             frame = frame.with_columns(line=pl.lit(None, dtype=pl.Int64))
         conversions = {name: _conversion(name, frame.schema[name], kind, file) for name, kind in kinds.items()}
@@ -269,8 +279,7 @@ def _completed(
 ) -> pl.DataFrame:
     for name in required:
         if name not in frame.columns:
-            given = ", ".join(c for c in frame.columns if c != "line")
-            raise InvalidInput(f"{file}: expected the column {name}, got {given}")
+            raise InvalidInput(f"{file}: expected the column {name}, got {listed(frame)}")
     missing = [name for name in columns if name not in frame.columns]
     return frame.with_columns(pl.lit(None, dtype=columns[name]).alias(name) for name in missing)
 

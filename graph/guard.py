@@ -20,7 +20,7 @@ PROCEDURES: Final = frozenset(
     {"db.labels", "db.relationshiptypes", "db.propertykeys", "db.schema.visualization", "dbms.components"}
 )
 # SHOW, TERMINATE, USE, PROFILE, EXPLAIN, CYPHER options and everything administrative begin with other words.
-_OPENINGS: Final = frozenset({"MATCH", "OPTIONAL", "WITH", "UNWIND", "RETURN", "CALL", "EXPLAIN"})
+_OPENINGS: Final = frozenset({"MATCH", "OPTIONAL", "WITH", "UNWIND", "RETURN", "CALL"})
 _WRITES: Final = frozenset(
     {"CREATE", "MERGE", "DELETE", "DETACH", "SET", "REMOVE", "DROP", "FOREACH", "INSERT", "ALTER", "GRANT", "REVOKE"}
 )
@@ -88,7 +88,7 @@ def _check_tokens(found: list[tuple[str, str]]) -> None:
 
 def _known(word: str) -> bool:
     return word in {
-        "SHOW", "TERMINATE", "USE", "PROFILE", "CYPHER", "START", "STOP", "DENY", "RENAME", "ENABLE", "DRYRUN",
+        "EXPLAIN", "SHOW", "TERMINATE", "USE", "PROFILE", "CYPHER", "START", "STOP", "DENY", "RENAME", "ENABLE", "DRYRUN",
         "REALLOCATE", "DEALLOCATE", "SERVER", "FINISH", "LET", "FILTER",
     }  # fmt: skip
 

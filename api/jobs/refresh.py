@@ -187,14 +187,13 @@ class Refresh:
         self._notes: dict[str, dict[str, Any]] = {}
         scenes = {name: asdict(scene) for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
+        learned = asdict(self._learner.config)
         where = {k: build.plan[k] for k in ("log_id", "offset", "journal")}
         return [
             Step("snapshot", ["snapshot"], where, lambda: self._snapshot(build)),
-            Step(
-                "embed", ["vectors", "similar"], asdict(self._learner.config), lambda: self._learner.embed(build.folder)
-            ),
+            Step("embed", ["vectors", "similar"], learned, lambda: self._learner.embed(build.folder)),
             Step("recall", ["recall"], prepared, lambda: self._learner.recall(build.folder)),
-            Step("rank", ["ranking"], [scenes, asdict(LinearConfig())], lambda: self._learner.rank(build.folder)),
+            Step("rank", ["ranking"], scenes, lambda: self._learner.rank(build.folder)),
             Step("evaluate", [], self._settings.refresh.metric, lambda: self._evaluate(build)),
         ]
 
@@ -297,26 +296,26 @@ class Refresh:
         current = self._releases.current()
         if current is None:
             raise ReleaseNotFound("no release to project: run `segue refresh`")
-        with self._open_store() as store:
-            key = f"{PROJECTED}:{fingerprint(self._settings.graph.url)[:12]}"
-            known = self._log.get_meta(key)
-            started = time.perf_counter()
-            if known == current:
-                self._report("project", "skipped", started, current)
-                self.report.projected = True
-                return
-            before = self._projected_before(known)
-            # unknown until it is done: a projection that is cut short compares with the graph itself the next time
-            self._log.set_meta(key, "")
-            try:
-                project(store, self._releases.open(current), before, self._progress)
-            except SegueError:
-                self._report("project", "failed", started, current)
-                raise
-            self._log.set_meta(key, current)
-        self._report("project", "ran", started, current)
+        key = f"{PROJECTED}:{fingerprint(self._settings.graph.url)[:12]}"
+        known = self._log.get_meta(key)
+        started = time.perf_counter()
         self.report.projected = True
         self.report.release = self.report.release or current
+        if known == current:
+            self._report("project", "skipped", started, current)
+            return
+        before = self._projected_before(known)
+        # unknown until it is done: a projection that is cut short compares with the graph itself the next time
+        self._log.set_meta(key, "")
+        try:
+            with self._open_store() as store:
+                project(store, self._releases.open(current), before, self._progress)
+        except SegueError:
+            self.report.projected = False
+            self._report("project", "failed", started, current)
+            raise
+        self._log.set_meta(key, current)
+        self._report("project", "ran", started, current)
 
     def _projected_before(self, known: str | None) -> Release | None:
         if not known or known not in self._releases.ids():

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import polars as pl
+from pyarrow import parquet
 
 import graph.importers
 from graph import schema
-from graph.batch import Batch
+from graph.batch import Batch, listed, one_line
 from graph.catalogue import Progress, import_batch, no_progress
 from graph.errors import InvalidInput
 from graph.events import EventLog
@@ -231,7 +232,7 @@ def read_delimited(
         names = [name.strip() for name in names]
         repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if repeated is not None:
-            raise InvalidInput(f"{path}: two columns are named {repeated!r}")
+            raise InvalidInput(f"{path}: two columns are named {one_line(repeated)!r}")
     before = 0 if header is not None else 1  # lines above the first row
     frame = _regular(body, names, separator, quoted)
     if frame is None:
@@ -305,10 +306,10 @@ def read_parquet(path: Path, batch: Batch) -> pl.DataFrame:
     Raises: InvalidInput if it is no Parquet file, or a truncated one.
     """
     try:
-        frame = pl.read_parquet(path, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as failure:
-        reason = " ".join(str(failure).split())[:200]
-        raise InvalidInput(f"{path}: expected a whole Parquet file ({reason})") from failure
+        # Arrow's reader raises an error on a damaged file, where polars' own panics in its threads.
+        frame = pl.DataFrame(pl.from_arrow(parquet.read_table(path, partitioning=None)))
+    except Exception as failure:
+        raise InvalidInput(f"{path}: expected a whole Parquet file ({one_line(str(failure))})") from failure
     if "line" in frame.columns:
         frame = frame.drop("line")
     batch.read += frame.height
@@ -328,15 +329,22 @@ def read_json(path: Path) -> Any:
         raise InvalidInput(f"{path}: expected JSON of a reasonable depth") from failure
 
 
+def require(frame: pl.DataFrame, names: Sequence[str], file: Path) -> None:
+    """Check that a table has these columns.
+
+    Raises: InvalidInput naming those it has otherwise.
+    """
+    if any(name not in frame.columns for name in names):
+        expected = f"column{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        raise InvalidInput(f"{file}: expected the {expected}, got {listed(frame)}")
+
+
 def columns(frame: pl.DataFrame, names: Mapping[str, str], file: Path) -> pl.DataFrame:
     """The columns of a table under other names (`names`: file's name -> ours), and `line`.
 
     Raises: InvalidInput for one that is missing.
     """
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        given = ", ".join(c for c in frame.columns if c != "line")
-        raise InvalidInput(f"{file}: expected the columns {', '.join(names)}, got {given}")
+    require(frame, list(names), file)
     return frame.select(*(pl.col(name).alias(ours) for name, ours in names.items()), pl.col("line"))
 
 

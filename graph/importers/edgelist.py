@@ -42,7 +42,7 @@ class EdgeList:
 
     def read(self, progress: Progress) -> Batch:
         batch = Batch(self.format)
-        name = self._path.name
+        name = self.files()[0].name
         progress(f"reading {name}", 0, 1)
         edges = _edges(self._path, batch)
         if edges["weight"].null_count() < edges.height and (edges["weight"] != 1).any():

@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from graph import schema
-from graph.batch import Batch
+from graph.batch import Batch, one_line
 from graph.catalogue import Progress
 from graph.errors import InvalidInput
 from graph.importers.base import (
@@ -116,6 +116,7 @@ def _found(path: Path) -> dict[str, Path]:
         if files:
             found[kind] = files[0]
     if not found:
+        existing_folder(path, _EXPECTED)
         raise InvalidInput(f"{path}: expected {_EXPECTED}, got none of them")
     return found
 
@@ -132,9 +133,11 @@ def _read(file: Path, batch: Batch) -> tuple[pl.DataFrame, dict[str, str]]:
             continue
         name, _, kind = header.rpartition(":")
         if not name or kind not in _TYPES:
-            raise InvalidInput(f"{file}: expected a header of name:type ({', '.join(_TYPES)}), got {header[:80]!r}")
+            raise InvalidInput(
+                f"{file}: expected a header of name:type ({', '.join(_TYPES)}), got {one_line(header, 80)!r}"
+            )
         if name in types or name == "line":
-            raise InvalidInput(f"{file}: the field {name!r} stands there twice")
+            raise InvalidInput(f"{file}: the field {one_line(name, 80)!r} stands there twice")
         types[name] = kind
     return frame.rename({f"{name}:{kind}": name for name, kind in types.items()}), types
 
@@ -142,7 +145,7 @@ def _read(file: Path, batch: Batch) -> tuple[pl.DataFrame, dict[str, str]]:
 def _left_out(batch: Batch, frame: pl.DataFrame, used: set[str], file: Path) -> None:
     rest = [name for name in frame.columns if name not in used and name != "line"]
     if rest:
-        batch.warn(f"{file.name}: fields with no place in the graph are left out: {', '.join(rest)[:300]}")
+        batch.warn(f"{file.name}: fields with no place in the graph are left out: {one_line(', '.join(rest))}")
 
 
 def _add_events(batch: Batch, frame: pl.DataFrame, file: Path) -> None:

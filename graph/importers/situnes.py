@@ -62,18 +62,20 @@ class SiTunes:
 
 def _add_songs(batch: Batch, file: Path) -> None:
     frame = read_delimited(file, batch)
-    songs = columns(frame, {"item_id": "id", "duration": "duration_ms", "general_genre_id": "target"}, file)
-    batch.add_nodes("Song", songs.drop("target"), file=file.name)
+    names = {"item_id": "id", "duration": "duration_ms", "general_genre_id": "target", "general_genre": "genre"}
+    songs = columns(frame, names, file)
+    batch.add_nodes("Song", songs.select("id", "duration_ms", "line"), file=file.name)
+    named = songs.select("line", id="target", name="genre").drop_nulls("id")
+    batch.add_nodes("Genre", named.unique("id", keep="first", maintain_order=True), file=file.name)
     genres = songs.select("line", "target", source="id").drop_nulls("target")
     batch.add_relationships(schema.relationship("HAS_GENRE", "Song", "Genre"), genres, file=file.name)
 
 
 def _add_names(batch: Batch, file: Path) -> None:
-    """Titles, artists and the genres' names; ids in this file are written as decimals ("566.0")."""
+    """Titles and artists; ids in this file are written as decimals ("566.0")."""
     frame = read_delimited(file, batch)
-    named = {"i_id_c": "id", "general_genre_id": "genre_id", "general_genre": "genre"}
-    songs = columns(frame, {**named, "music": "title", "singer": "artist"}, file)
-    songs = songs.with_columns(pl.col("id", "genre_id").str.replace(r"\.0$", ""))
+    songs = columns(frame, {"i_id_c": "id", "music": "title", "singer": "artist"}, file)
+    songs = songs.with_columns(pl.col("id").str.replace(r"\.0$", ""))
     with_title = batch.nodes["Song"].join(songs.unique("id", keep="first").select("id", "title"), on="id", how="left")
     batch.nodes.pop("Song")
     batch.add_nodes("Song", with_title, file=file.name)
@@ -81,8 +83,6 @@ def _add_names(batch: Batch, file: Path) -> None:
     batch.add_relationships(schema.relationship("PERFORMED_BY", "Song", "Artist"), artists, file=file.name)
     ids = batch.relationships[schema.relationship("PERFORMED_BY", "Song", "Artist")]["target"].unique().sort()
     batch.add_nodes("Artist", pl.DataFrame({"id": ids, "name": ids}), file=file.name)
-    genres = songs.select(id="genre_id", name="genre").drop_nulls().unique("id", keep="first", maintain_order=True)
-    batch.add_nodes("Genre", genres, file=file.name)
 
 
 def _add_plays(batch: Batch, file: Path, stage: str) -> None:
@@ -120,9 +120,8 @@ def _scenes(file: Path, shown: str, batch: Batch) -> dict[str, str]:
         raise InvalidInput(f"{file}: expected an object of inter_id: {{time, …}}, got {type(held).__name__}")
     scenes: dict[str, str] = {}
     for key, value in held.items():
-        scene = (
-            _SCENES.get(value.get("time")) if isinstance(value, dict) and isinstance(value.get("time"), int) else None
-        )
+        time = value.get("time") if isinstance(value, dict) else None
+        scene = _SCENES.get(time) if isinstance(time, int) else None
         if scene is not None:
             scenes[key] = scene
     if len(scenes) < len(held):

@@ -14,11 +14,11 @@ from typing import Final
 import polars as pl
 
 from graph import schema
-from graph.batch import Batch
+from graph.batch import Batch, one_line
 from graph.catalogue import Progress
 from graph.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS
 from graph.errors import InvalidInput
-from graph.importers.base import existing_folder, read_delimited, read_parquet
+from graph.importers.base import existing_folder, read_delimited, read_parquet, require
 
 _LABELS: Final = {entry.table: entry for entry in schema.LABELS if entry.table is not None}
 _RELATIONS: Final = {entry.table: entry for entry in schema.RELATIONSHIPS if entry.table is not None}
@@ -71,17 +71,21 @@ class Tables:
     def _add(batch: Batch, name: str, frame: pl.DataFrame, file: Path) -> None:
         if name in _LABELS:
             label = _LABELS[name]
+            require(frame, ["id"], file)
             frame = _known(batch, frame, ["id", *(p.name for p in label.properties if not p.derived)], file)
             batch.add_nodes(label.name, frame, file=file.name, repeats="reject")
         elif name in _RELATIONS:
             relation = _RELATIONS[name]
+            require(frame, [relation.source_column, relation.target_column], file)
             ends = {relation.source_column: "source", relation.target_column: "target"}
             frame = _known(batch, frame, [*ends, *(p.name for p in relation.properties)], file)
             frame = frame.rename({old: new for old, new in ends.items() if old in frame.columns})
             batch.add_relationships(relation, frame, file=file.name, repeats="reject")
         elif name == "events":
+            require(frame, ["user_id", "action"], file)
             batch.add_events(_known(batch, frame, EVENT_COLUMNS, file), file=file.name)
         elif name == "exposures":
+            require(frame, ["request_id", "song_id", "position"], file)
             batch.add_exposures(_known(batch, frame, EXPOSURE_COLUMNS, file), file=file.name)
         else:
             batch.add_audio_segments(frame, file=file.name)
@@ -92,5 +96,5 @@ def _known(batch: Batch, frame: pl.DataFrame, names: object, file: Path) -> pl.D
     known = {*names, "line"}  # type: ignore[misc]
     unknown = [name for name in frame.columns if name not in known]
     if unknown:
-        batch.warn(f"{file.name}: columns that the format does not have are left out: {', '.join(unknown)[:200]}")
+        batch.warn(f"{file.name}: columns that the format does not have are left out: {one_line(', '.join(unknown))}")
     return frame.drop(unknown)

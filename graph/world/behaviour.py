@@ -1,6 +1,5 @@
 """What a listener does in a session: where the next song comes from, whether it is played, and what follows."""
 
-# ruff: noqa: PLR0917  (compiled functions take everything by position)
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple

@@ -65,7 +65,6 @@ probability given the slots above, pi(s) / (1 - sum of pi over the songs above a
 **Satisfaction** of a slate (truth) = mean of fit(u, s, t) over its slots, weighted by examine(p).
 """
 
-# ruff: noqa: PLR0917  (compiled functions take everything by position)
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field

@@ -78,7 +78,7 @@ def _interests(config: WorldConfig, catalogue: Catalogue, place: I64, rng: np.ra
     }
 
 
-def follow_pairs(  # noqa: PLR0917
+def follow_pairs(
     b: Behaviour, taste: F32, place: I64, degree: I64, fame: F64, rng: np.random.Generator
 ) -> list[npt.NDArray[Any]]:
     """Whom each listener follows: `degree` others without replacement (Gumbel top-k over the log probabilities)."""

@@ -1,6 +1,5 @@
 """The logged policy `popularity-explore`: which songs a slate shows, with the exact propensity of every slot."""
 
-# ruff: noqa: PLR0917  (compiled functions take everything by position)
 from __future__ import annotations
 
 from typing import Any, Final

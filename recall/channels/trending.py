@@ -49,11 +49,10 @@ class Trending:
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener, scores = query.listener, np.array(self._total)
-        home = self._lives.of(listener.user) if listener.user >= 0 else ()
-        if len(home):
-            scores = scores + self._config.place * _share(
-                self._by_place[int(home[0]) : int(home[0]) + 1].toarray().ravel()
-            )
+        home = self._lives.of(listener.user).tolist() if listener.user >= 0 else []
+        if home:
+            there = self._by_place[home[0] : home[0] + 1].toarray().ravel()
+            scores = scores + self._config.place * _share(there)
         if len(listener) and len(self._genres):
             affinity = self._of_genre @ listener.affinity(self._genres, query.at)
             scores *= 1 + self._config.genre * np.maximum(affinity, 0)

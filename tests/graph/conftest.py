@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from graph.events import EventLog
 
 _SPEC = importlib.util.spec_from_file_location(

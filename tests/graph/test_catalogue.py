@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from graph import queries, schema
 from graph.batch import Batch
 from graph.catalogue import Catalogue, audio_segments, import_batch, sources, unfinished_imports
@@ -59,7 +60,9 @@ def test_an_import_writes_graph_events_and_one_journal_line(
     assert (line.kind, line.payload["counts"]["Song"]) == ("import", 2)
 
 
-def test_importing_the_same_source_again_adds_nothing(state: Any, embedded_store: GraphStore, sqlite_log: EventLog) -> None:
+def test_importing_the_same_source_again_adds_nothing(
+    state: Any, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
     state(batch("s1", "s2"))
     before = embedded_store.counts()
     assert state(batch("s1", "s2")) == 0

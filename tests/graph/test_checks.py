@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from graph.batch import Batch
 from graph.checks import DAY_MS, EVENT_COLUMNS, event_problem, problem_of_event
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from graph.errors import Busy, InvalidInput, StoreUnavailable
 from graph.events import Event, EventLog, export_parquet
 

@@ -242,13 +242,6 @@ def test_a_few_rows_of_a_huge_result_come_at_once(store: GraphStore) -> None:
     assert (table.rows, table.truncated) == ([[1], [2], [3]], True)
 
 
-def test_explain_from_outside_is_a_plan_and_changes_nothing(store: GraphStore) -> None:
-    song(store)
-    with pytest.raises(QueryRefused):
-        store.query("EXPLAIN MATCH (n) DETACH DELETE n")
-    assert store.counts()["labels"]["Song"] == 1
-
-
 # -- what may not come in from outside
 
 
@@ -299,6 +292,7 @@ def test_the_guard_alone_refuses_files(query: str) -> None:
     ],
 )
 def test_query_that_only_looks_odd_is_answered(store: GraphStore, query: str) -> None:
+    store.upsert_nodes("Song", [{"id": "s", "title": "LOAD CSV; CREATE"}])
     assert store.query(query).columns
 
 

@@ -47,12 +47,11 @@ def test_upper_slots_are_played_more(world_path: Path) -> None:
 def test_songs_of_a_session_cohere(world_path: Path) -> None:
     songs = pl.read_parquet(world_path / "truth" / "songs.parquet")
     vectors = dict(zip(songs["song_id"], songs["vector"].to_numpy(), strict=True))
-    plays = (
-        pl.read_parquet(world_path / "events.parquet").filter(pl.col("played_ms").is_not_null()).sort("user_id", "at")
-    )
+    plays = pl.read_parquet(world_path / "events.parquet").filter(pl.col("played_ms").is_not_null())
+    plays = plays.join(pl.read_parquet(world_path / "truth" / "events.parquet"), on="event_id").sort("user_id", "at")
     near = plays.with_columns(gap=pl.col("at").diff().over("user_id"), before=pl.col("song_id").shift())
     together = near.filter(pl.col("gap") < 900_000)
-    apart = near.filter(pl.col("gap") > 3_600_000)
+    apart = near.filter((pl.col("gap") > 3_600_000) & (pl.col("interest") != pl.col("interest").shift()))
     cosine = [
         np.mean([vectors[a] @ vectors[b] for a, b in frame.select("song_id", "before").iter_rows()])
         for frame in (together, apart)

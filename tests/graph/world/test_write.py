@@ -178,7 +178,7 @@ def test_friends_have_more_taste_in_common_than_strangers(world_path: Path, read
 
 
 def test_a_half_written_world_does_not_exist(tmp_path: Path) -> None:
-    class Stop(Exception):  # noqa: N818
+    class Stop(Exception):
         pass
 
     def stop(what: str, done: int, total: int) -> None:
