@@ -1,6 +1,6 @@
 """Loading LISTENED relationships into an empty store: the embedded server's bulk path, its upserts, and Neo4j's.
 
-Ours is `GraphStore.bulk_load`; on the embedded server the peer is the same rows as upserts over Bolt, on Neo4j one plain
+Ours is `GraphStore.bulk_load`; on the embedded server the peer is the same rows as upserts over Bolt, on Neo4j a plain
 `CREATE` for each row in one transaction a batch, the shortest Cypher there is. Quality is the share of relationships
 that are there afterwards.
 """
@@ -55,7 +55,7 @@ def world(relationships: int, seed: int = 0) -> tuple[dict[str, pl.DataFrame], p
 
 
 def run(size: int | None = None) -> dict[str, Any]:
-    """Load 1 M relationships (or `size`, or SEGUE_BENCH_SIZE) on both engines; Neo4j is left out where it cannot run."""
+    """Load 1 M relationships (or `size`, or SEGUE_BENCH_SIZE) on both engines; without Neo4j where it cannot run."""
     size = size or int(os.environ.get("SEGUE_BENCH_SIZE", "1000000"))
     rows = []
     with tempfile.TemporaryDirectory() as folder:

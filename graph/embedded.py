@@ -243,9 +243,8 @@ def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
         if owner.take():
             return False
         server = Server(**json.loads((folder / "server.json").read_text("utf-8")))
-        with suppress(OSError, EOFError), _dial(server) as line:
-            line.send_bytes(b'{"do": "stop"}')
-            line.recv_bytes()
+        # Aside, for a server that hangs takes the call and never answers.
+        threading.Thread(target=_say_stop, args=(server,), daemon=True).start()
         try:
             owner.wait(limit_s)
         except Busy:
@@ -254,6 +253,12 @@ def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
         return True
     finally:
         owner.close()
+
+
+def _say_stop(server: Server) -> None:
+    with suppress(OSError, EOFError), _dial(server) as line:
+        line.send_bytes(b'{"do": "stop"}')
+        line.recv_bytes()
 
 
 def _dial(server: Server) -> Connection:
@@ -302,7 +307,7 @@ class _Owner:
         listener = Listener(("127.0.0.1", 0), authkey=self._secret.encode())
         threading.Thread(target=self._listen, args=(listener, server), daemon=True).start()
         threading.Thread(target=self._end_late, args=(server,), daemon=True).start()
-        self._announce(server, port, listener.address[1])
+        self._announce(port, listener.address[1])
         gate = self._watch()
         self._stopping.set()
         threading.Timer(STOP_LIMIT_S - 1, os._exit, (1,)).start()  # a JVM that will not stop is left to recovery
@@ -349,8 +354,8 @@ class _Owner:
                 database.command("opencypher", statement)
             self._mark.unlink()
 
-    def _announce(self, server: Any, port: int, control_port: int) -> None:
-        import jpype
+    def _announce(self, port: int, control_port: int) -> None:
+        import jpype  # type: ignore[import-untyped, unused-ignore]
 
         version = str(jpype.JClass("com.arcadedb.Constants").getVersion()).split()[0]
         state = Server(
@@ -413,7 +418,7 @@ class _Owner:
 
     def _analyse(self, server: Any, query: str) -> dict[str, Any]:
         """Whether the engine takes the query for a reading one; it is not run."""
-        import jpype
+        import jpype  # type: ignore[import-untyped, unused-ignore]
 
         engine = server.get_database(DATABASE)._java_db.getQueryEngine("opencypher")
         try:

@@ -99,10 +99,12 @@ def export_relationships(rel: Relationship, properties: Sequence[str] | None = N
 
 
 def count_nodes(label: str) -> str:
+    """`n`, the nodes of the label."""
     return f"MATCH (n:{label}) RETURN count(n) AS n"
 
 
 def count_relationships(type_: str) -> str:
+    """`n`, the relationships of the type between whatever labels."""
     return f"MATCH ()-[r:{type_}]->() RETURN count(r) AS n"
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, LiteralString, NoReturn, Self, TypeVar, cast, overload
+from typing import Any, Final, Literal, LiteralString, NoReturn, Self, TypeVar, overload
 
 import neo4j
 import neo4j.exceptions as bolt
@@ -28,7 +28,7 @@ from neo4j import GraphDatabase, ManagedTransaction, unit_of_work
 
 from graph import guard, queries, schema
 from graph.embedded import DATABASE, READER, WRITER, Embedded, guest
-from graph.errors import Busy, InvalidInput, QueryRefused, QueryTimeout, SegueError, StoreUnavailable
+from graph.errors import InvalidInput, QueryRefused, QueryTimeout, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -231,7 +231,10 @@ class GraphStore:
         return self.upsert_relationships(rel, upserts), deleted
 
     def set_properties(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Set properties of nodes that exist, `{"id": …, property: value}` a row; None removes. Returns the nodes met."""
+        """Set properties of nodes that exist, `{"id": …, property: value}` a row; None removes.
+
+        Returns how many of the nodes there are.
+        """
         schema.label(label)
         return self._in_batches(rows, ("id",), lambda names: queries.set_properties(label, names), keep_none=True)
 
@@ -468,7 +471,7 @@ def _raise(error: Exception, url: str) -> NoReturn:
         code, text = error.code or "", _line(error)
         if "TransactionTimedOut" in code or "Terminated" in code or "terminated by the time limit" in text:
             raise QueryTimeout("the query ran past its time limit") from None
-        if code.endswith("AccessMode") or code.endswith("Security.Forbidden"):
+        if code.endswith(("AccessMode", "Security.Forbidden")):
             raise QueryRefused(f"query refused: {text}") from None
         if ".Security." in code:
             raise StoreUnavailable(f"{url}: the graph store does not know this login ({text})") from None
@@ -486,8 +489,8 @@ def _line(error: Exception) -> str:
 
 
 def _as_literal(query: str) -> LiteralString:
-    """The driver wants its queries written out; ours are built in `graph.queries`, and those from outside are guarded."""
-    return cast(LiteralString, query)
+    """The driver wants queries written out; ours are built in `graph.queries`, those from outside pass the guard."""
+    return query  # type: ignore[return-value, unused-ignore]
 
 
 class _Rows(Sequence[Mapping[str, Any]]):
@@ -579,7 +582,7 @@ def _walk(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _plain(value: Any, known: Mapping[str, tuple[str, str | None]]) -> Any:  # noqa: PLR0911 - one way out a type
+def _plain(value: Any, known: Mapping[str, tuple[str, str | None]]) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):

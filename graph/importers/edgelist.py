@@ -116,9 +116,9 @@ def _from_text(path: Path, batch: Batch) -> pl.DataFrame:
     edges = edges.with_columns(weight=pl.col("third").cast(pl.Float64, strict=False))
     usable = pl.col("weight").is_finite() & (pl.col("weight") >= 0)
     # Without a weight the third field may be the relation.
-    is_name = pl.col("weight").is_null() & pl.col("relation").is_null()
-    edges = edges.with_columns(relation=pl.when(is_name).then(pl.col("third")).otherwise(pl.col("relation")))
-    bad = edges.filter(pl.col("third").is_not_null() & ~is_name & ~usable.fill_null(value=False))
+    edges = edges.with_columns(is_name=pl.col("weight").is_null() & pl.col("relation").is_null())
+    edges = edges.with_columns(relation=pl.when("is_name").then("third").otherwise("relation"))
+    bad = edges.filter(pl.col("third").is_not_null() & ~pl.col("is_name") & ~usable.fill_null(value=False))
     reason = "expected a weight of at least 0"
     batch.reject(
         path.name, [(line, f"{reason}, got '{t[:40]}'", x) for line, x, t in bad.select("line", "text", "third").rows()]

@@ -36,7 +36,8 @@ drawn with P ~ weight_c exp(`mood_hours` cos(2 pi (hour - peak of its mood) / 24
 playbacks (mean `session_mean`, at most `session_cap`). Each next song comes from (probability `from_*`, what is
 impossible falls to search):
 
-* *library*: one of 6 songs of the listener's own library, P ~ exp(`library_focus` fit_c): re-listening is normal;
+* *library*: one of 6 songs of the own library (3 of the latest 30 kept, 3 of all),
+  P ~ exp(`library_focus` fit_c): re-listening is normal;
 * *friends*: a recent love of a followee, the better of 3 by fit_c;
 * *search*: of `proposals` candidates (0.28: by the artist of the interest, or three times in ten one that is followed,
   newer songs first; 0.28: of its genre, 0.2: from the listener's place, 0.17: overall, all three in proportion to the

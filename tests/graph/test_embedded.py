@@ -31,7 +31,9 @@ store = GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m"))
 print(store._embedded.server.pid, flush=True)
 """
 STAY = OPEN + "time.sleep(60)\n"
-WRITE = OPEN + """
+WRITE = (
+    OPEN
+    + """
 store.migrate()
 number = 0
 while True:
@@ -39,6 +41,7 @@ while True:
     print(number, flush=True)
     number += 1
 """
+)
 
 
 def opened(folder: Path) -> GraphStore:
@@ -210,7 +213,6 @@ def test_stop_ends_a_server_that_is_in_use(folder: Path) -> None:
 def test_server_that_hangs_is_killed_after_the_limit(folder: Path) -> None:
     with opened(folder) as store:
         os.kill(server_of(store).pid, signal.SIGSTOP)
-        threading.Timer(3, os.kill, (server_of(store).pid, signal.SIGKILL)).start()  # if `stop` itself should hang
         assert embedded.stop(folder, limit_s=1)
 
 
@@ -267,6 +269,8 @@ def test_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
         Embedded(tmp_path / "file" / "graph")
 
 
-@pytest.mark.parametrize(("seconds", "name"), [(0.1, "guest250"), (0.3, "guest500"), (30, "guest30000"), (9999, "guest600000")])
+@pytest.mark.parametrize(
+    ("seconds", "name"), [(0.1, "guest250"), (0.3, "guest500"), (30, "guest30000"), (9999, "guest600000")]
+)
 def test_guest_is_the_next_limit_on_offer(seconds: float, name: str) -> None:
     assert guest(seconds) == name

@@ -39,19 +39,19 @@ class Model:
         names = [p.name for p in schema.label(label).properties]
         return [{"id": i} | {name: row.get(name) for name in names} for i, row in self.nodes[label].items()]
 
-    def node(self, label: str, id: str) -> list[Row]:
-        return [{"properties": {"id": id} | self.nodes[label][id]}] if id in self.nodes[label] else []
+    def node(self, label: str, id_: str) -> list[Row]:
+        return [{"properties": {"id": id_} | self.nodes[label][id_]}] if id_ in self.nodes[label] else []
 
-    def delete_node(self, label: str, id: str) -> list[Row]:
+    def delete_node(self, label: str, id_: str) -> list[Row]:
         for rel in RELATIONSHIPS:
             mine = [
                 k
                 for k in self.edges[rel.key]
-                if (rel.source == label and k[0] == id) or (rel.target == label and k[1] == id)
+                if (rel.source == label and k[0] == id_) or (rel.target == label and k[1] == id_)
             ]
             for key in mine:
                 del self.edges[rel.key][key]
-        return [{"n": 0 if self.nodes[label].pop(id, None) is None else 1}]
+        return [{"n": 0 if self.nodes[label].pop(id_, None) is None else 1}]
 
     def upsert_relationships(self, rel: Relationship, rows: list[Row]) -> list[Row]:
         met = [r for r in rows if r["source"] in self.nodes[rel.source] and r["target"] in self.nodes[rel.target]]
@@ -66,8 +66,8 @@ class Model:
             for key, row in self.edges[rel.key].items()
         ]
 
-    def neighbours(self, rel: Relationship, id: str) -> list[Row]:
-        return [{"id": k[1], "properties": row} for k, row in self.edges[rel.key].items() if k[0] == id]
+    def neighbours(self, rel: Relationship, id_: str) -> list[Row]:
+        return [{"id": k[1], "properties": row} for k, row in self.edges[rel.key].items() if k[0] == id_]
 
     def delete_relationships(self, rel: Relationship, rows: list[Row]) -> list[Row]:
         return [{"n": sum(self.edges[rel.key].pop(self._key(rel, row), None) is not None for row in rows)}]
@@ -189,7 +189,12 @@ def test_reason_is_the_one_path_with_both_directions(store: GraphStore) -> None:
     table = store.query(query, {"id0": "u", "id1": "heard", "id2": "a", "id3": "next"})
     assert table.columns == ["nodes", "relationships"]
     [[nodes, relationships]] = table.rows
-    assert [(n["label"], n["id"]) for n in nodes] == [("User", "u"), ("Song", "heard"), ("Artist", "a"), ("Song", "next")]
+    assert [(n["label"], n["id"]) for n in nodes] == [
+        ("User", "u"),
+        ("Song", "heard"),
+        ("Artist", "a"),
+        ("Song", "next"),
+    ]
     assert [(r["type"], r["direction"]) for r in relationships] == hops
     assert relationships[0]["properties"] == {"plays": 4}
 

@@ -286,7 +286,7 @@ def test_the_guard_alone_refuses_files(query: str) -> None:
         "CALL { MATCH (n:Song) RETURN n } RETURN n.id AS id",
         "CALL db.labels() YIELD label RETURN label",
         "OPTIONAL MATCH (n:Nope) RETURN n",
-        "MATCH (n:Song) WHERE EXISTS { MATCH (n)-[:HAS_TAG]->() } RETURN COUNT { MATCH (n)--() } AS n",
+        "MATCH (n:Song) WHERE NOT EXISTS { MATCH (n)-[:HAS_TAG]->() } RETURN COUNT { MATCH (n)--() } AS n",
         "RETURN 1 AS x UNION RETURN 2 AS x",
         "RETURN '\\u0041' AS x",
     ],
@@ -305,17 +305,16 @@ def test_what_is_no_cypher_is_the_callers_mistake_in_one_line(store: GraphStore,
 
 @pytest.mark.parametrize("query", ["RETURN " + "1 + " * 30_000 + "1 AS x", "RETURN '" + "x" * 200_000 + "' AS x"])
 def test_huge_query_is_refused_by_its_size(store: GraphStore, query: str) -> None:
-    with pytest.raises(InvalidInput, match="at most 100000 characters"):
+    with pytest.raises(InvalidInput, match="at most 20000 characters"):
         store.query(query)
 
 
 @pytest.mark.parametrize(
-    "query", ["RETURN " + "(" * 9_000 + "1" + ")" * 9_000 + " AS x", "RETURN " + "NOT " * 20_000 + "true AS x"]
+    "query", ["RETURN " + "(" * 900 + "1" + ")" * 900 + " AS x", "RETURN " + "NOT " * 2_000 + "true AS x"]
 )
-def test_deeply_nested_query_is_an_error_of_ours(store: GraphStore, query: str) -> None:
-    with pytest.raises((InvalidInput, StoreUnavailable)):
+def test_deeply_nested_query_is_refused_before_a_parser_runs_out_of_stack(store: GraphStore, query: str) -> None:
+    with pytest.raises(InvalidInput, match="nested deeper than 100"):
         store.query(query)
-    assert store.query("RETURN 1 AS x").rows == [[1]]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,10 @@ internal.dbms.cypher_ip_blocklist=0.0.0.0/0,::/0
 """
 
 
+# A server outlives this process; the handles are kept so that nobody takes it for forgotten.
+_STARTED: dict[int, subprocess.Popen[bytes]] = {}
+
+
 class Failure(Exception):
     """One line on what is missing or did not work."""
 
@@ -118,8 +122,10 @@ def start(home: Path = HOME, *, port: int = 7687, heap: str = "1g", pagecache: s
                 *OPENS,
                 "-cp",
                 f"{library}/*",
-            ]
-            + ["org.neo4j.server.CommunityEntryPoint", f"--home-dir={home}", f"--config-dir={home / 'conf'}"],
+                "org.neo4j.server.CommunityEntryPoint",
+                f"--home-dir={home}",
+                f"--config-dir={home / 'conf'}",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -132,6 +138,7 @@ def start(home: Path = HOME, *, port: int = 7687, heap: str = "1g", pagecache: s
             process.wait()
             raise Failure(f"Neo4j did not start: {_last_line((home / 'server.log').read_text(errors='replace'))}")
         time.sleep(0.1)
+    _STARTED[process.pid] = process
     running = Running(process.pid, port, password)
     (home / "running.json").write_text(json.dumps({"pid": running.pid, "port": port}))
     return running
@@ -158,11 +165,14 @@ def stop(home: Path = HOME) -> bool:
         if time.monotonic() > end:
             os.kill(found.pid, signal.SIGKILL)
         time.sleep(0.1)
+    if (child := _STARTED.pop(found.pid, None)) is not None:
+        child.wait()
     (home / "running.json").unlink(missing_ok=True)
     return True
 
 
 def free_port() -> int:
+    """A port of loopback that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -235,6 +245,7 @@ def _last_line(text: str) -> str:
 
 
 def main() -> int:
+    """Do what the command line says; 0 if it worked and, for `status`, if the server runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["fetch", "start", "stop", "status"])
     parser.add_argument("--home", type=Path, default=HOME)

@@ -1,0 +1,64 @@
+"""The REST service: `create_app` binds settings, middleware and the routes of `api/routes/`, one file a subject."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from api import metrics, problems
+from api.jobs.queue import refresh_command
+from api.security import BodyTooLarge, Guard
+from api.service import Service
+from api.settings import Settings, load
+from api.version import VERSION
+
+
+def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
+    """The application; `command` starts the command line of the same settings for jobs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = Service(settings, command or refresh_command(None))
+        try:
+            yield
+        finally:
+            app.state.service.close()
+
+    app = FastAPI(
+        title="Segue", version=VERSION, lifespan=lifespan, description="Graph in, ranked and explained songs out."
+    )
+    problems.install(app)
+
+    @app.exception_handler(BodyTooLarge)
+    async def _too_large(_: Request, error: BodyTooLarge) -> Response:  # noqa: ARG001
+        return problems.problem(413, "Body too large", "the body is larger than this service takes")
+
+    @app.middleware("http")
+    async def _measured(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        started = time.perf_counter()
+        answer = await call_next(request)
+        # the route's pattern, not the path: a label for each listener would fill the memory
+        route = getattr(request.scope.get("route"), "path", "unknown")
+        metrics.REQUESTS.labels(request.method, route, answer.status_code).inc()
+        metrics.LATENCY.labels(route).observe(time.perf_counter() - started)
+        return answer
+
+    app.add_middleware(Guard, keys=[key.get_secret_value() for key in settings.api.keys])
+    package = importlib.import_module("api.routes")
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+        app.include_router(importlib.import_module(f"api.routes.{module.name}").router)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application of `SEGUE_CONFIG`, as each worker of `segue serve` makes it."""
+    config = os.environ.get("SEGUE_CONFIG")
+    return create_app(load(Path(config) if config else None), refresh_command(config))

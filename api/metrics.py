@@ -1,0 +1,34 @@
+"""What Prometheus reads at `/metrics`."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
+REQUESTS: Final = Counter("segue_requests", "Requests by route and status", ["method", "route", "status"])
+LATENCY: Final = Histogram("segue_request_seconds", "Seconds a request by route", ["route"], buckets=_BUCKETS)
+STAGES: Final = Histogram("segue_stage_seconds", "Seconds a stage of the cascade", ["stage"], buckets=_BUCKETS)
+DROPPED: Final = Counter("segue_channel_dropped", "Times a channel was left out of an answer", ["channel"])
+EVENTS: Final = Counter("segue_events", "Events posted, by what became of them", ["outcome"])
+RELEASE_AT: Final = Gauge("segue_release_as_of_ms", "Newest event of the served release", multiprocess_mode="max")
+
+
+def exposition() -> tuple[bytes, str]:
+    """All metrics of all workers, and their content type."""
+    registry = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,88 @@
+"""Errors as RFC 9457 problem details: one place that knows which error is which HTTP status."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from graph import errors
+
+_log = structlog.get_logger(__name__)
+
+STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
+    (errors.UnknownSong, 404, "Unknown song"),
+    (errors.ReleaseNotFound, 404, "No such release"),
+    (errors.QueryRefused, 403, "Query refused"),
+    (errors.UserError, 400, "Invalid input"),
+    (errors.QueryTimeout, 504, "Query timed out"),
+    (errors.StoreUnavailable, 503, "Store unavailable"),
+    (errors.Busy, 409, "Busy"),
+    (errors.CorruptRelease, 503, "Release damaged"),
+    (errors.SegueError, 500, "Internal error"),
+    (ValueError, 400, "Invalid input"),
+)
+_TITLES: Final = {401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Body too large"}
+
+
+class NotReady(Exception):
+    """There is no release to serve from yet."""
+
+
+def problem(status: int, title: str, detail: str, **more: Any) -> Response:
+    """A problem details object."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    # what cannot be said in UTF-8 (a lone surrogate that came in as an escape) is shown as its escape
+    content = orjson.dumps(_sayable(body))
+    return Response(content, status, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Teach the app to answer every error with a problem."""
+
+    @app.exception_handler(RequestValidationError)
+    async def _malformed(_: Request, error: RequestValidationError) -> Response:
+        found = [
+            {"field": ".".join(str(part) for part in e["loc"]), "reason": str(e["msg"])} for e in error.errors()[:20]
+        ]
+        first = found[0] if found else {"field": "body", "reason": "malformed"}
+        return problem(422, "Malformed request", f"{first['field']}: {first['reason']}", errors=found)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> Response:
+        answer = problem(error.status_code, _TITLES.get(error.status_code, "Refused"), str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(NotReady)
+    async def _not_ready(_: Request, error: NotReady) -> Response:
+        return problem(503, "Not ready", str(error))
+
+    async def _ours(_: Request, error: Exception) -> Response:
+        for kind, status, title in STATUS:
+            if isinstance(error, kind):
+                return problem(status, title, str(error))
+        return problem(500, "Internal error", "unexpected; the server's log has the details")
+
+    app.exception_handler(errors.SegueError)(_ours)
+    app.exception_handler(ValueError)(_ours)
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> Response:
+        _log.error("unexpected error", path=request.url.path, exc_info=error)
+        return await _ours(request, error)
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_sayable(key): _sayable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_sayable(inner) for inner in value]
+    return value

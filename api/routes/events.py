@@ -1,0 +1,35 @@
+"""What listeners do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import Response
+
+from api import metrics
+from api.schemas import EventsAnswer
+from api.service import reply, service
+from graph.errors import InvalidInput
+
+router = APIRouter(prefix="/v1", tags=["events"])
+MOST = 1000
+
+
+@router.post("/events", status_code=202, response_model=EventsAnswer)
+def post_events(request: Request, body: Annotated[Any, Body()]) -> Response:
+    """Up to 1,000 events, as a list or under `events`; answered once the accepted ones are durable."""
+    events = body.get("events") if isinstance(body, dict) and set(body) == {"events"} else body
+    if not isinstance(events, list):
+        raise InvalidInput('expected a list of events, or {"events": [...]}')
+    if len(events) > MOST:
+        raise InvalidInput(f"expected at most {MOST} events, got {len(events)}")
+    places = [i for i, event in enumerate(events) if isinstance(event, dict)]
+    done = service(request).log.append([events[i] for i in places])
+    rejected = {places[i]: reason for i, reason in done.rejected}
+    rejected |= {i: "expected an object" for i, event in enumerate(events) if not isinstance(event, dict)}
+    metrics.EVENTS.labels("accepted").inc(done.accepted)
+    metrics.EVENTS.labels("duplicate").inc(done.duplicates)
+    metrics.EVENTS.labels("rejected").inc(len(rejected))
+    rows = [{"index": i, "reason": rejected[i]} for i in sorted(rejected)]
+    return reply({"accepted": done.accepted, "duplicates": done.duplicates, "rejected": rows}, 202)

@@ -1,0 +1,38 @@
+"""Whether the service lives, whether it is ready, and its metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api import metrics
+from api.problems import NotReady
+from api.service import reply, service
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """The process answers."""
+    return reply({"status": "ok"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """A release is served; says whether the live log is attached to it, and how far the log is ahead."""
+    try:
+        served = service(request).recommender.served
+    except NotReady as error:
+        return reply({"status": "not ready", "release": None, "reason": str(error)}, 503)
+    live = served.live.status
+    metrics.RELEASE_AT.set(served.release.snapshot.as_of)
+    answer = {"status": "ready", "release": served.release.id, "live": live.state, "reason": live.reason}
+    return reply(answer)
+
+
+@router.get("/metrics")
+async def prometheus() -> Response:
+    """Metrics of all workers, for Prometheus."""
+    content, kind = metrics.exposition()
+    return Response(content, media_type=kind)

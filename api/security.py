@@ -1,0 +1,77 @@
+"""Who may ask, and how much at once."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import problem
+from graph.errors import SettingsError
+
+MAX_BODY: Final = 8 * 1024 * 1024
+OPEN_PATHS: Final = ("/healthz", "/readyz")
+
+
+def check_exposure(host: str, keys: Sequence[str]) -> None:
+    """Refuse to listen beyond this machine without a key.
+
+    Raises: SettingsError.
+    """
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local and not keys:
+        raise SettingsError(f"api.host {host} is reached from other machines: set api.keys first")
+
+
+class Guard:
+    """Answers 401 to who has no key where keys are set, and 413 to a body that is too large."""
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+        self._app, self._keys = app, [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if self._keys and scope["path"] not in OPEN_PATHS and not self._known(headers):
+            answer = problem(401, "Unauthorized", "expected the header 'Authorization: Bearer KEY'")
+            answer.headers["www-authenticate"] = "Bearer"
+            await answer(scope, receive, send)
+            return
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > MAX_BODY:
+            await problem(413, "Body too large", f"expected at most {MAX_BODY} bytes")(scope, receive, send)
+            return
+        await self._app(scope, _bounded(receive), send)
+
+    def _known(self, headers: dict[bytes, bytes]) -> bool:
+        given = headers.get(b"authorization", b"")
+        key = given[7:] if given[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
+        # every key is compared, so that the time taken says nothing
+        return sum(hmac.compare_digest(key, known) for known in self._keys) > 0
+
+
+class BodyTooLarge(Exception):
+    """A body without a declared length went over the limit."""
+
+
+def _bounded(receive: Receive) -> Receive:
+    seen = 0
+
+    async def bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY:
+                raise BodyTooLarge
+        return message
+
+    return bounded
