@@ -62,8 +62,9 @@ def import_batch(
 ) -> int:
     """Write a whole source: nodes, relationships, events, exposures, audio segments, one journal line.
 
-    A source is known by its format and `name` (its file or folder), or by its `fingerprint`. One that the state has
-    whole already adds nothing; one that was interrupted is completed.
+    A source is known by its format and `name` (where it lies), or by its `fingerprint` (what it holds), so one that
+    grew and one that moved are known. One that the state has whole already adds nothing; of one that was interrupted
+    or grew, what is missing is added (exposures, which have no id, are taken to have grown at their end).
     Returns: rows written.
     Raises: SourceMismatch if the state knows another source and `merge` is false; Busy while another import runs.
     """
@@ -82,7 +83,7 @@ def import_batch(
         batch.name_events(key)
         written = _write_graph(store, batch, progress)
         written += _write_events(log, batch, progress)
-        written += log.append_exposures_frame(batch.exposures, key=f"exposures:{fingerprint}")
+        written += log.append_exposures_frame(batch.exposures, key=f"exposures:{key}")
         if batch.audio_segments is not None:
             _write_audio(state_dir / AUDIO_FILE, batch.audio_segments)
             written += batch.audio_segments.height
@@ -114,11 +115,7 @@ def _remember(log: EventLog, key: str, fingerprint: str, state: str, counts: Map
 def _still_there(store: GraphStore, entry: Mapping[str, Any]) -> bool:
     """Whether the graph still has as many nodes of each label as the source had (it may have been emptied)."""
     labels = store.counts()["labels"]
-    return all(labels.get(name, 0) >= n for name, n in entry["counts"].items() if name in labels or _is_label(name))
-
-
-def _is_label(name: str) -> bool:
-    return any(entry.name == name for entry in schema.LABELS)
+    return all(labels.get(label.name, 0) >= entry["counts"].get(label.name, 0) for label in schema.LABELS)
 
 
 def _write_graph(store: GraphStore, batch: Batch, progress: Progress) -> int:

@@ -30,7 +30,10 @@ _READ_BLOCK: Final = 1 << 20
 
 
 class Importer(Protocol):
-    """One source format. The file's name is the format's name; the class takes the path and options by keyword."""
+    """One source format. The file's name is the format's name; the class takes the path and options by keyword.
+
+    An importer whose path may hold one source today and another one tomorrow says which in `source_name`.
+    """
 
     format: str
 
@@ -121,7 +124,7 @@ def run_import(
             store,
             log,
             batch,
-            name=path.resolve().name,
+            name=getattr(source, "source_name", path.resolve().as_posix()),
             fingerprint=fingerprint,
             state_dir=state_dir,
             merge=merge,

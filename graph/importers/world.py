@@ -5,6 +5,7 @@ Without options a world that is there is taken as it is; with options it is made
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class World:
         events: int | None = None,
     ) -> None:
         self._path = path
+        self.source_name = path.resolve().as_posix()
         given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events}
         self._options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         for name, value in self._options.items():
@@ -43,6 +45,9 @@ class World:
         self._make(progress)
         batch = Tables(self._path).read(progress)
         batch.format = self.format
+        # Another world in the same folder is another source: nobody wants two worlds mixed unasked.
+        digest = hashlib.blake2b((self._path / "world.json").read_bytes(), digest_size=4).hexdigest()
+        self.source_name = f"{self._path.resolve().as_posix()}@{digest}"
         return batch
 
     def _make(self, progress: Progress) -> None:

@@ -25,6 +25,7 @@ class Song2Vec:
     """Songs nearest to the weighted mean of what the listener loves."""
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
 
     def __init__(self, release: Release, config: Song2VecConfig = Song2VecConfig()) -> None:
         self._config = config

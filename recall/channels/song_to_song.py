@@ -31,6 +31,7 @@ class SongToSong:
     """The neighbours of the listener's latest liked songs, those that several of them share first."""
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
 
     @classmethod
     def prepare(

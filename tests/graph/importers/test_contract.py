@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graph.catalogue import no_progress
-from graph.errors import InvalidInput
+from graph.errors import InvalidInput, SourceMismatch
 from graph.events import EventLog
 from graph.importers.base import formats, importer, open_importer, run_import
 from graph.store import GraphStore
@@ -131,3 +131,34 @@ def test_a_damaged_file_gives_a_clear_error_or_bad_rows(
 def test_an_unknown_format_lists_the_known_ones() -> None:
     with pytest.raises(InvalidInput, match=r"unknown format 'base' \(expected one of edgelist, kg, lastfm"):
         importer("base")
+
+
+def test_another_folder_of_the_same_name_is_another_source(
+    tmp_path: Path, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    for name, song in (("a", "s1"), ("b", "s2")):
+        (tmp_path / name / "tables").mkdir(parents=True)
+        (tmp_path / name / "tables" / "events.csv").write_text(f"user_id,action,song_id\nu,play,{song}\n")
+    run_import("tables", tmp_path / "a" / "tables", embedded_store, sqlite_log, tmp_path)
+    with pytest.raises(SourceMismatch, match="needs --merge"):
+        run_import("tables", tmp_path / "b" / "tables", embedded_store, sqlite_log, tmp_path)
+    run_import("tables", tmp_path / "b" / "tables", embedded_store, sqlite_log, tmp_path, merge=True)
+    assert sqlite_log.frame()["song_id"].to_list() == ["s1", "s2"]
+
+
+def test_another_world_in_the_same_folder_is_another_source(
+    tmp_path: Path, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    options = {"users": 5, "songs": 40, "days": 2, "events": 50}
+    run_import("world", tmp_path / "w", embedded_store, sqlite_log, tmp_path, options={**options, "seed": 1})
+    with pytest.raises(SourceMismatch):
+        run_import("world", tmp_path / "w", embedded_store, sqlite_log, tmp_path, options={**options, "seed": 2})
+
+
+@pytest.mark.parametrize("name", ["events.csv", "songs.csv", "follows.csv"])
+def test_a_table_without_a_row_is_an_empty_table(name: str, example: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = example("tables")
+    header = (folder / name).read_text().split("\n")[0]
+    for text in (header, header + "\n"):
+        (folder / name).write_text(text)
+        assert dry_run("tables", folder, tmp_path / "state")["rejected"] == 0

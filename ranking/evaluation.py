@@ -1,0 +1,264 @@
+"""`segue evaluate`: one model on one data set by one protocol, full ranking over all items.
+
+Items heard in training are masked, nothing else is. Every listener with at least one held-out item counts; metrics are
+means over them. Equal scores rank by the item's first appearance in the training data, items without any after those.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from embeddings.song2vec import Song2Vec, Song2VecConfig
+from embeddings.vectors import SongVectors
+from graph.arrays import Array
+from graph.batch import Batch
+from graph.configure import configure
+from graph.errors import FitError, InvalidInput, SettingsError
+from graph.ids import encode
+from graph.release import Release
+from graph.schema import SONG_ACTIONS
+from graph.snapshot import Snapshot
+from ranking.cascade import Cascade
+from ranking.learning import Learner, LearningConfig
+from ranking.metrics import Scoreboard
+from ranking.scene import SceneConfig
+from ranking.training import best_first
+from recall.base import Channel, Query, channel_names, channel_type
+from recall.listener import STRENGTH, UNHEARD, Listener
+from recall.preferences import listeners
+
+PROTOCOLS: Final = ("given", "leave-one-out", "ratio", "temporal")
+TRAIN, VALID, TEST = "train", "valid", "test"
+_LIKED: Final = [action for action in sorted(SONG_ACTIONS) if STRENGTH.get(action, 0) > 0]
+Progress = Callable[[str, int, int], None]
+Rank = Callable[[Query], Array]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set cut by a protocol.
+
+    `train` is what a model may see; `truth` holds (listener, items held out for the test), items that the listener
+    has in training left out.
+    """
+
+    train: Snapshot
+    truth: list[tuple[int, Array]]
+
+
+def model_names() -> list[str]:
+    """The models that can be evaluated: every recall channel, and the whole cascade."""
+    return ["cascade", *(name.replace("_", "-") for name in channel_names())]
+
+
+def split(events: pl.DataFrame, protocol: str, seed: int) -> pl.Series:
+    """`train`, `valid` or `test` for every event; `given` reads the events' own column `split`.
+
+    `leave-one-out`: a listener's last event tests, the one before validates, whoever has fewer than three only trains.
+    `ratio`: 8:1:1 of each listener's events, drawn from `seed`. `temporal`: the last tenth of the time tests, the
+    tenth before validates.
+    Raises: InvalidInput if the data cannot be cut so.
+    """
+    if protocol == "given":
+        if "split" not in events.columns:
+            raise InvalidInput(
+                "protocol given: these data come without a split (the other protocols make one)"
+            )
+        return events["split"]
+    if protocol == "temporal":
+        return _temporal(events["at"])
+    order = events.select("user_id", "at").with_row_index("row")
+    if protocol == "leave-one-out":
+        ranked = order.sort("user_id", "at", "row", nulls_last=False, maintain_order=True)
+        left = pl.int_range(pl.len(), 0, -1).over("user_id")
+        ranked = ranked.with_columns(left=left, size=pl.len().over("user_id")).sort("row")
+        small = pl.when(pl.col("size") < 3).then(pl.lit(TRAIN))
+        fold = small.when(pl.col("left") == 1).then(pl.lit(TEST)).when(pl.col("left") == 2).then(pl.lit(VALID))
+        return ranked.select(split=fold.otherwise(pl.lit(TRAIN)))["split"]
+    if protocol == "ratio":
+        draw = np.random.default_rng(seed).random(len(order))
+        place = (pl.col("draw").rank("ordinal").over("user_id") - 1) / pl.len().over("user_id")
+        shares = order.with_columns(draw=pl.Series(draw)).with_columns(place=place)
+        train = pl.when(pl.col("place") < 0.8).then(pl.lit(TRAIN))
+        fold = train.when(pl.col("place") < 0.9).then(pl.lit(VALID))
+        return shares.select(split=fold.otherwise(pl.lit(TEST)))["split"]
+    raise InvalidInput(f"unknown protocol {protocol!r} (expected one of {', '.join(PROTOCOLS)})")
+
+
+def _temporal(at: pl.Series) -> pl.Series:
+    if at.null_count():
+        raise InvalidInput(f"protocol temporal: {at.null_count()} of {len(at)} events have no time")
+    times = at.to_numpy()
+    if not len(times):
+        raise InvalidInput("protocol temporal: there is no event")
+    first, last = int(times.min()), int(times.max())
+    fold = np.full(len(times), TRAIN, dtype=object)
+    fold[times > first + 0.8 * (last - first)] = VALID
+    fold[times > first + 0.9 * (last - first)] = TEST
+    return pl.Series(fold.tolist(), dtype=pl.String)
+
+
+def prepare(batch: Batch, protocol: str, seed: int) -> Data:
+    """Cut a data set that an importer read (with a column `split` in its events for `given`).
+
+    Raises: InvalidInput if it has no event on a song, cannot be cut so, or nothing is left to test on.
+    """
+    liked = batch.events.filter(pl.col("action").is_in(_LIKED) & pl.col("song_id").is_not_null())
+    if not len(liked):
+        raise InvalidInput("these data hold no event that says a listener liked a song")
+    fold = split(liked, protocol, seed)
+    seen = [TRAIN, VALID] if protocol == "leave-one-out" else [TRAIN]
+    train = liked.filter(fold.is_in(seen)).drop("split", strict=False).with_row_index("offset", offset=1)
+    nodes = dict(batch.nodes)
+    for label, column in (("User", "user_id"), ("Song", "song_id")):
+        everything = liked.select(id=pl.col(column).cast(pl.String)).unique(maintain_order=True)
+        known = nodes.get(label)
+        missing = everything if known is None else everything.join(known, on="id", how="anti")
+        nodes[label] = missing if known is None else pl.concat([known, missing], how="diagonal")
+    snapshot = Snapshot.of_frames(nodes, batch.relationships, train)
+    held = liked.filter(fold == TEST).select("user_id", "song_id").unique()
+    held = held.join(train.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
+    if not len(held):
+        raise InvalidInput(f"protocol {protocol}: nothing is held out for the test")
+    return Data(snapshot, _truth(held, snapshot))
+
+
+def _truth(held: pl.DataFrame, snapshot: Snapshot) -> list[tuple[int, Array]]:
+    users = encode(held["user_id"], pl.Series(snapshot.ids["User"].to_list(), dtype=pl.String))
+    songs = encode(held["song_id"], pl.Series(snapshot.ids["Song"].to_list(), dtype=pl.String))
+    order = np.lexsort((songs, users))
+    users, songs = users[order], songs[order]
+    known, starts = np.unique(users, return_index=True)
+    return list(zip(known.tolist(), np.split(songs, starts[1:]), strict=True))
+
+
+def evaluate(
+    model: str,
+    data: Data,
+    *,
+    ks: Sequence[int] = (10,),
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = lambda what, done, total: None,  # noqa: ARG005
+) -> dict[str, Any]:
+    """Fit `model` on the training part, rank for every listener of the truth, and score.
+
+    Returns: `users, items, metrics, seconds: {fit, score}, config`.
+    Raises: InvalidInput for an unknown model; SettingsError for an unknown option; FitError.
+    """
+    if model not in model_names():
+        raise InvalidInput(f"unknown model {model!r} (known: {', '.join(model_names())})")
+    snapshot = data.train
+    with tempfile.TemporaryDirectory(prefix="segue-evaluate-") as folder:
+        started = time.perf_counter()
+        snapshot.write(Path(folder) / "snapshot")
+        fit = _fit_cascade if model == "cascade" else _fit_channel
+        rank, config = fit(model, Path(folder), options or {}, max(ks), seed, progress)
+        fitted = time.perf_counter()
+        board = Scoreboard(snapshot.songs, listeners(snapshot), snapshot.users, tuple(ks))
+        at = max(snapshot.as_of, 0)
+        for done, (user, relevant) in enumerate(data.truth):
+            listener = Listener.of(snapshot, snapshot.ids["User"][user])
+            board.add(rank(Query(listener, at, listener.heard.astype(np.int32))), relevant)
+            progress("evaluate", done + 1, len(data.truth))
+        scored = time.perf_counter()
+    return {
+        "users": len(data.truth),
+        "items": snapshot.songs,
+        "metrics": {name: round(value, 6) for name, value in board.means().items()},
+        "seconds": {"fit": round(fitted - started, 3), "score": round(scored - fitted, 3)},
+        "config": config,
+    }
+
+
+def _fit_channel(
+    model: str,
+    folder: Path,
+    options: Mapping[str, Any],
+    k: int,
+    seed: int,
+    progress: Progress,  # noqa: ARG001
+) -> tuple[Rank, dict[str, Any]]:
+    """A channel alone; options of Song2Vec's training go by the prefix `embed.`."""
+    kind = channel_type(model.replace("-", "_"))
+    mine = {key: value for key, value in options.items() if not key.startswith("embed.")}
+    training = _nested({k.removeprefix("embed."): v for k, v in options.items() if k.startswith("embed.")})
+    config = kind.configure(mine)
+    learning = configure(Song2VecConfig, training, "embed.song2vec")
+    rng = np.random.default_rng([seed, 0])
+    release = Release.open(folder)
+    vectors: dict[str, SongVectors] = {}
+    if "song2vec" in _sources(kind.channel):
+        vectors["song2vec"] = Song2Vec.fit(release.snapshot, learning, rng=rng, progress=progress)
+        vectors["song2vec"].save(folder / "vectors" / "song2vec", {"config": asdict(learning)})
+    if hasattr(kind.channel, "prepare"):
+        mine_folder = folder / "recall" / kind.name
+        mine_folder.mkdir(parents=True)
+        kind.channel.prepare(release.snapshot, vectors, config, mine_folder, rng=rng)
+    release = Release.open(folder)
+    channel: Channel = kind.channel(release, config)
+    shown = asdict(config) | ({"embed": asdict(learning)} if vectors else {})
+
+    def rank(query: Query) -> Array:
+        return best_first(channel.recall(query, release.snapshot.songs), release.snapshot)
+
+    return rank, shown
+
+
+def _sources(channel: type[Any]) -> tuple[str, ...]:
+    """The embedding models that a channel looks up: its `vectors`, none unless it says so."""
+    found: tuple[str, ...] = getattr(channel, "vectors", ())
+    return found
+
+
+def _fit_cascade(
+    model: str,
+    folder: Path,
+    options: Mapping[str, Any],
+    k: int,
+    seed: int,
+    progress: Progress,  # noqa: ARG001
+) -> tuple[Rank, dict[str, Any]]:
+    """The whole line as a refresh makes it; its ranker learns from the newest tenth of the training part."""
+    scene = SceneConfig(pool=1000)
+    learning = configure(LearningConfig, {"measure_share": 0.0, **_nested(options)}, "evaluate cascade")
+    learner = Learner({"evaluate": scene}, learning, progress)
+    learner.embed(folder)
+    learner.recall(folder)
+    learner.rank(folder)
+    cascade = Cascade(Release.open(folder), scene, "evaluate")
+    if cascade.ranker is None:
+        raise FitError("the ranker had nothing to learn from: too few events")
+
+    def rank(query: Query) -> Array:
+        slate = cascade.slate(cascade.ask(query.listener, query.at, extra=UNHEARD), k)
+        rest = np.setdiff1d(np.arange(len(slate.pool)), slate.rows)
+        scores = cascade.rank(query, slate.pool)[rest]
+        return np.concatenate([slate.songs, slate.pool.songs[rest[np.argsort(-scores, kind="stable")]]])
+
+    return rank, {**asdict(learning), "seed": seed}
+
+
+def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"gamma.HAS_GENRE": 1}` as `{"gamma": {"HAS_GENRE": 1}}`.
+
+    Raises: SettingsError if a key is both a value and a table.
+    """
+    nested: dict[str, Any] = {}
+    for key, value in options.items():
+        table = nested
+        *parents, last = key.split(".")
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise SettingsError(f"--set {key}: {parent} is a value, not a table")
+        table[last] = value
+    return nested
