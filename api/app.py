@@ -15,7 +15,7 @@ from fastapi.responses import Response
 
 from api import metrics, problems
 from api.jobs.queue import refresh_command
-from api.security import BodyTooLarge, Guard
+from api.security import Guard
 from api.service import Service
 from api.settings import Settings, load
 from api.version import VERSION
@@ -36,10 +36,6 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         title="Segue", version=VERSION, lifespan=lifespan, description="Graph in, ranked and explained songs out."
     )
     problems.install(app)
-
-    @app.exception_handler(BodyTooLarge)
-    async def _too_large(_: Request, error: BodyTooLarge) -> Response:  # noqa: ARG001
-        return problems.problem(413, "Body too large", "the body is larger than this service takes")
 
     @app.middleware("http")
     async def _measured(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
@@ -49,7 +50,30 @@ class Guard:
         if declared.isdigit() and int(declared) > MAX_BODY:
             await problem(413, "Body too large", f"expected at most {MAX_BODY} bytes")(scope, receive, send)
             return
-        await self._app(scope, _bounded(receive), send)
+        await self._counted(scope, receive, send)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application read at most `MAX_BODY` bytes, whatever length was declared."""
+        seen, over = 0, False
+
+        async def bounded() -> Message:
+            nonlocal seen, over
+            message = await receive()
+            seen += len(message.get("body", b"")) if message["type"] == "http.request" else 0
+            if seen > MAX_BODY:
+                over = True
+                raise BodyTooLarge
+            return message
+
+        async def unless_over(message: Message) -> None:
+            # what the application makes of a body that broke off is not the answer
+            if not over:
+                await send(message)
+
+        with contextlib.suppress(BodyTooLarge):
+            await self._app(scope, bounded, unless_over)
+        if over:
+            await problem(413, "Body too large", f"expected at most {MAX_BODY} bytes")(scope, receive, send)
 
     def _known(self, headers: dict[bytes, bytes]) -> bool:
         given = headers.get(b"authorization", b"")
@@ -60,18 +84,3 @@ class Guard:
 
 class BodyTooLarge(Exception):
     """A body without a declared length went over the limit."""
-
-
-def _bounded(receive: Receive) -> Receive:
-    seen = 0
-
-    async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
-        if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            if seen > MAX_BODY:
-                raise BodyTooLarge
-        return message
-
-    return bounded

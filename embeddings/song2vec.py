@@ -16,15 +16,21 @@ Source: the QQ Music recall talk (knowledge-graph triples joined into Song2Vec w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from embeddings.edges import Edges
+from embeddings.node2vec import collected, draw_seed
+from embeddings.node_vectors import NodeVectors
 from embeddings.sequences import SequenceConfig, Sequences
+from embeddings.skipgram import SkipGramConfig, WalkCorpus, matrix_of, train
 from embeddings.vectors import SongVectors
+from embeddings.walks import WalkConfig, Walks
 from graph.arrays import Array
-from graph.errors import FitError
+from graph.errors import FitError, InvalidInput
 from graph.relations import Relation
 from graph.snapshot import Snapshot
 
@@ -32,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def _default_gamma() -> dict[str, float]:
-    return {"PERFORMED_BY": 1.0, "HAS_GENRE": 0.3, "HAS_TAG": 0.5, "ON_ALBUM": 0.2, "LANGUAGE": 0.1}
+    return {"PERFORMED_BY": 2.0, "HAS_GENRE": 0.6, "HAS_TAG": 1.0, "ON_ALBUM": 0.4, "LANGUAGE": 0.2}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Song2VecConfig:
     window: int = 5
     negative: int = 10
     epochs: int = 10
-    learning_rate: float = 0.025
+    learning_rate: float = 0.1
     ns_exponent: float = 0.75
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
@@ -67,34 +73,114 @@ class Song2Vec:
         finite.
         """
         seed = int(rng.integers(2**31))
-        for name, weight in config.gamma.items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"gamma of {name} must be 0 or more (got {weight})")
+        _check_gamma(config.gamma)
         relations = {r.name: r for r in snapshot.song_relations() if config.gamma.get(r.name, 0) > 0}
-        corpus = _Corpus(Sequences.of(snapshot, config.sequences), relations, config.gamma, snapshot.songs, seed)
-        if not corpus.occurrences.any():
+        bases, size = {}, snapshot.songs
+        for name, relation in relations.items():
+            bases[name] = size
+            size += relation.targets
+        sequences = Sequences.of(snapshot, config.sequences)
+        occurrences = np.bincount(sequences.songs, minlength=snapshot.songs)
+        corpus = _Corpus(lambda: [sequences], occurrences, relations, config.gamma, bases, size, seed)
+        if not occurrences.any():
             raise FitError("nothing to learn from: no playback is left after cleaning, and there is no playlist")
-        matrix = _train(corpus, config, seed, progress)
-        entities = {name: matrix[corpus.base[name] :][: r.targets] for name, r in relations.items()}
+        matrix = _train(corpus, config, seed, 1, progress)
+        entities = {name: matrix[bases[name] :][: r.targets] for name, r in relations.items()}
         gamma = {name: float(config.gamma[name]) for name in relations}
-        return SongVectors.of(snapshot, matrix[: snapshot.songs], corpus.occurrences > 0, entities, gamma)
+        return SongVectors.of(snapshot, matrix[: snapshot.songs], occurrences > 0, entities, gamma)
+
+    @classmethod
+    def fit_edges(
+        cls,
+        edges: Edges,
+        config: Song2VecConfig,
+        walks: WalkConfig,
+        *,
+        base: str | None = None,
+        rng: np.random.Generator,
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> NodeVectors:
+        """The same on an edge list: walks over the edges of the relation `base` (those without one where None) are the
+        sequences, and every other edge is a (node, entity) pair of its relation, with a gamma of 1 unless
+        `config.gamma` says another. `config.sequences` has no part in it.
+
+        A node that no walk meets is composed from its entities; one without any trained entity has no vector. The same
+        state of `rng` gives the same vectors where `workers` is 1.
+
+        Raises: InvalidInput for an unknown relation or a base without edges; ValueError for a negative gamma;
+        FitError if the weights are not finite.
+        """
+        _check_gamma(config.gamma)
+        graph, side = edges.base_graph(base), edges.side(base)
+        for name in config.gamma:
+            if edges.names[edges.code(name)] == base:
+                raise InvalidInput(f"gamma of {name}: the base relation is walked on, it has no gamma")
+        relations = {name: r for name, r in side.items() if config.gamma.get(name, 1.0) > 0}
+        gamma = {name: config.gamma.get(name, 1.0) for name in relations}
+        starts = np.flatnonzero(graph.degrees + np.bincount(graph.indices, minlength=graph.nodes))
+        walked = WalkCorpus(Walks(graph, walks, seed=draw_seed(rng), starts=starts, threads=workers), progress)
+        seed, began = int(rng.integers(2**31)), time.perf_counter()
+        corpus = _Corpus(
+            lambda: map(_sequences, walked.blocks()),
+            walked.counts,
+            relations,
+            gamma,
+            dict.fromkeys(relations, 0),
+            graph.nodes,
+            seed,
+        )
+        matrix = _train(corpus, config, seed, workers, progress)
+        _compose(matrix, relations, gamma)
+        found = collected(walked, graph, edges.ids, matrix, matrix.any(axis=1), time.perf_counter() - began)
+        return replace(found, edges=graph.edges + sum(map(len, relations.values())))
+
+
+def _check_gamma(gamma: Mapping[str, float]) -> None:
+    for name, weight in gamma.items():
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"gamma of {name} must be 0 or more (got {weight})")
+
+
+def _sequences(block: Array) -> Sequences:
+    """Walks (B, L) as sequences."""
+    inside = block >= 0
+    indptr = np.zeros(len(block) + 1, dtype=np.int64)
+    np.cumsum(inside.sum(axis=1), out=indptr[1:])
+    return Sequences(indptr, block[inside], np.zeros(len(block), dtype=bool))
+
+
+def _compose(matrix: Array, relations: Mapping[str, Relation], gamma: Mapping[str, float]) -> None:
+    """Give each node without a vector the sum over its relations of gamma x the mean of its trained entities."""
+    missing = ~matrix.any(axis=1)
+    known = matrix.copy()
+    for name, relation in relations.items():
+        edges = missing[relation.edge_sources] & ~missing[relation.indices]
+        sources, targets = relation.edge_sources[edges], relation.indices[edges]
+        counts = np.bincount(sources, minlength=len(matrix))
+        np.add.at(matrix, sources, gamma[name] * known[targets] / counts[sources][:, None].astype(np.float32))
 
 
 class _Corpus:
     """The sentences of one epoch after the other, as gensim wants them; words are numbers written out."""
 
     def __init__(
-        self, sequences: Sequences, relations: Mapping[str, Relation], gamma: Mapping[str, float], songs: int, seed: int
+        self,
+        blocks: Callable[[], Iterable[Sequences]],
+        occurrences: Array,
+        relations: Mapping[str, Relation],
+        gamma: Mapping[str, float],
+        base: Mapping[str, int],
+        size: int,
+        seed: int,
     ) -> None:
-        self.sequences, self.relations, self.gamma, self.seed = sequences, relations, gamma, seed
-        self.occurrences = np.bincount(sequences.songs, minlength=songs)
-        self.base: dict[str, int] = {}
-        size = songs
-        for name, relation in relations.items():
-            self.base[name] = size
-            size += relation.targets
+        """`blocks` gives the sequences anew; occurrences (S,) of each of their songs, which are the words 0 to S - 1.
+
+        base[r] is the word of entity 0 of the relation r; there are `size` words.
+        """
+        self.blocks, self.occurrences, self.relations, self.gamma = blocks, occurrences, relations, gamma
+        self.base, self.seed, self.epoch = base, seed, 0
         self.words = [str(i) for i in range(size)]
-        self.epoch = 0
 
     def frequencies(self) -> dict[str, int]:
         """Expected occurrences of every word in an epoch (at least 1 for each that may occur)."""
@@ -111,18 +197,20 @@ class _Corpus:
     def __iter__(self) -> Iterator[list[str]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
-        yield from self._pairs(rng)
-        words, songs, ends = self.words, self.sequences.songs, self.sequences.indptr
-        for s in range(len(self.sequences)):
-            piece = songs[ends[s] : ends[s + 1]]
-            if len(piece) > 1:
-                yield [words[i] for i in (rng.permutation(piece) if self.sequences.bag[s] else piece)]
+        words = self.words
+        for sequences in self.blocks():
+            yield from self._pairs(sequences.songs, rng)
+            songs, ends = sequences.songs, sequences.indptr
+            for s in range(len(sequences)):
+                piece = songs[ends[s] : ends[s + 1]]
+                if len(piece) > 1:
+                    yield [words[i] for i in (rng.permutation(piece) if sequences.bag[s] else piece)]
 
-    def _pairs(self, rng: np.random.Generator) -> Iterator[list[str]]:
+    def _pairs(self, songs: Array, rng: np.random.Generator) -> Iterator[list[str]]:
         words = self.words
         for name, relation in self.relations.items():
             whole, part = divmod(self.gamma[name], 1)
-            occurrences = self.sequences.songs[np.diff(relation.indptr)[self.sequences.songs] > 0]
+            occurrences = songs[np.diff(relation.indptr)[songs] > 0]
             times = int(whole) + (rng.random(len(occurrences)) < part)
             drawn = np.repeat(occurrences, times)
             rng.shuffle(drawn)
@@ -147,36 +235,22 @@ def _draw(relation: Relation, sources: Array, rng: np.random.Generator) -> Array
     return targets
 
 
-def _train(corpus: _Corpus, config: Song2VecConfig, seed: int, progress: Progress | None) -> Array:
+def _train(corpus: _Corpus, config: Song2VecConfig, seed: int, workers: int, progress: Progress | None) -> Array:
     """Matrix (words, D) of the input vectors; zero for words that never occur."""
-    from gensim.models import Word2Vec
-
-    frequencies = corpus.frequencies()
-    model = Word2Vec(
-        vector_size=config.embedding_dim,
+    skipgram = SkipGramConfig(
+        embedding_dim=config.embedding_dim,
         window=config.window,
-        sg=1,
-        hs=0,
         negative=config.negative,
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
         ns_exponent=config.ns_exponent,
-        alpha=config.learning_rate,
-        min_count=1,
         sample=0,  # dropping frequent words would drop genres and break what gamma means
-        seed=seed,
-        workers=1,  # gensim is deterministic with one worker only
     )
-    model.build_vocab_from_freq(frequencies)
-    if progress is not None:
-        progress("song2vec", 0, config.epochs)
-    total = sum(frequencies.values())
-    # One call an epoch, so that it reports, stops at Ctrl-C, and draws its pairs anew.
-    for epoch in range(config.epochs):
-        alphas = [config.learning_rate * max(1e-3, 1 - e / config.epochs) for e in (epoch, epoch + 1)]
-        model.train(corpus, total_words=total, epochs=1, start_alpha=alphas[0], end_alpha=alphas[1])
+
+    def report(epoch: int) -> None:
         if progress is not None:
-            progress("song2vec", epoch + 1, config.epochs)
-    matrix = np.zeros((len(corpus.words), config.embedding_dim), dtype=np.float32)
-    matrix[[int(word) for word in model.wv.index_to_key]] = model.wv.vectors
-    if not np.isfinite(matrix).all():
-        raise FitError("song2vec ended with weights that are not finite: lower the learning rate")
-    return matrix
+            progress("song2vec", epoch, config.epochs)
+
+    report(0)
+    model = train(corpus, corpus.frequencies(), skipgram, seed=seed, workers=workers, after_epoch=report)
+    return matrix_of(model, len(corpus.words))

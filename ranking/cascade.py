@@ -80,7 +80,11 @@ class Cascade:
         }
         self.features = Features(release, tuple(self.channels))
         stored = f"ranking/{name}/{scene.ranker}"
-        self.ranker = Linear.load(release, stored) if release.has(stored) else None
+        ranker = Linear.load(release, stored) if release.has(stored) else None
+        # a ranker of other channels than the scene has now cannot score: fused scores order until the next refresh
+        self.ranker = ranker if ranker is not None and ranker.names == self.features.names else None
+        if ranker is not None and self.ranker is None:
+            _log.warning("ranker not used: the scene's channels have changed since the release", scene=name)
         self._reranker = _reranker(scene.reranker)
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         artists = self.snapshot.relation("PERFORMED_BY")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
+from ranking.sides import join_side
 from ranking.training import best_first
 from recall.base import Channel, Query, channel_names, channel_type
 from recall.listener import STRENGTH, UNHEARD, Listener
@@ -47,11 +48,12 @@ class Data:
     """A data set cut by a protocol.
 
     `train` is what a model may see; `truth` holds (listener, items held out for the test), items that the listener
-    has in training left out.
+    has in training left out; with `negatives` (listener -> items) only those and the truth are ranked.
     """
 
     train: Snapshot
     truth: list[tuple[int, Array]]
+    negatives: Mapping[int, Array] | None = None
 
 
 def model_names() -> list[str]:
@@ -69,9 +71,7 @@ def split(events: pl.DataFrame, protocol: str, seed: int) -> pl.Series:
     """
     if protocol == "given":
         if "split" not in events.columns:
-            raise InvalidInput(
-                "protocol given: these data come without a split (the other protocols make one)"
-            )
+            raise InvalidInput("protocol given: these data come without a split (the other protocols make one)")
         return events["split"]
     if protocol == "temporal":
         return _temporal(events["at"])
@@ -106,17 +106,25 @@ def _temporal(at: pl.Series) -> pl.Series:
     return pl.Series(fold.tolist(), dtype=pl.String)
 
 
-def prepare(batch: Batch, protocol: str, seed: int) -> Data:
+def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = (), maps: Path | None = None) -> Data:
     """Cut a data set that an importer read (with a column `split` in its events for `given`).
 
+    `sides` are FORMAT:PATH sources joined through the maps in `maps`; see `ranking.sides`.
     Raises: InvalidInput if it has no event on a song, cannot be cut so, or nothing is left to test on.
     """
     liked = batch.events.filter(pl.col("action").is_in(_LIKED) & pl.col("song_id").is_not_null())
     if not len(liked):
         raise InvalidInput("these data hold no event that says a listener liked a song")
-    fold = split(liked, protocol, seed)
+    liked = liked.with_columns(split=split(liked, protocol, seed))
     seen = [TRAIN, VALID] if protocol == "leave-one-out" else [TRAIN]
-    train = liked.filter(fold.is_in(seen)).drop("split", strict=False).with_row_index("offset", offset=1)
+    if sides:
+        if maps is None:
+            raise InvalidInput("--side needs --maps, the folder of user_map*.tsv and item_map*.tsv")
+        batch.events = liked
+        for source in sides:
+            join_side(batch, liked.filter(pl.col("split") == TRAIN), source, maps)
+        liked = batch.events
+    train = liked.filter(pl.col("split").is_in(seen)).drop("split").with_row_index("offset", offset=1)
     nodes = dict(batch.nodes)
     for label, column in (("User", "user_id"), ("Song", "song_id")):
         everything = liked.select(id=pl.col(column).cast(pl.String)).unique(maintain_order=True)
@@ -124,11 +132,29 @@ def prepare(batch: Batch, protocol: str, seed: int) -> Data:
         missing = everything if known is None else everything.join(known, on="id", how="anti")
         nodes[label] = missing if known is None else pl.concat([known, missing], how="diagonal")
     snapshot = Snapshot.of_frames(nodes, batch.relationships, train)
-    held = liked.filter(fold == TEST).select("user_id", "song_id").unique()
+    held = liked.filter(pl.col("split") == TEST).select("user_id", "song_id").unique()
     held = held.join(train.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
     if not len(held):
         raise InvalidInput(f"protocol {protocol}: nothing is held out for the test")
     return Data(snapshot, _truth(held, snapshot))
+
+
+def with_negatives(data: Data, lists: pl.DataFrame) -> Data:
+    """`data` ranked among the truth and the given negatives only; `lists`: a row (`key` listener, `value` item) each.
+
+    Raises: InvalidInput if a listener of the truth has no negatives.
+    """
+    users = encode(lists["key"], pl.Series(data.train.ids["User"].to_list(), dtype=pl.String))
+    songs = encode(lists["value"], pl.Series(data.train.ids["Song"].to_list(), dtype=pl.String))
+    good = (users >= 0) & (songs >= 0)
+    order = np.argsort(users[good], kind="stable")
+    known, starts = np.unique(users[good][order], return_index=True)
+    found = dict(zip(known.tolist(), np.split(songs[good][order], starts[1:]), strict=True))
+    missing = [user for user, _ in data.truth if user not in found]
+    if missing:
+        name = data.train.ids["User"][missing[0]]
+        raise InvalidInput(f"--negatives: {len(missing)} listeners have none, such as {name!r}")
+    return replace(data, negatives=found)
 
 
 def _truth(held: pl.DataFrame, snapshot: Snapshot) -> list[tuple[int, Array]]:
@@ -160,14 +186,20 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="segue-evaluate-") as folder:
         started = time.perf_counter()
         snapshot.write(Path(folder) / "snapshot")
-        fit = _fit_cascade if model == "cascade" else _fit_channel
-        rank, config = fit(model, Path(folder), options or {}, max(ks), seed, progress)
+        rank, config = (
+            _fit_cascade(Path(folder), options or {}, max(ks), seed, progress)
+            if model == "cascade"
+            else _fit_channel(model, Path(folder), options or {}, seed, progress)
+        )
         fitted = time.perf_counter()
         board = Scoreboard(snapshot.songs, listeners(snapshot), snapshot.users, tuple(ks))
         at = max(snapshot.as_of, 0)
         for done, (user, relevant) in enumerate(data.truth):
             listener = Listener.of(snapshot, snapshot.ids["User"][user])
-            board.add(rank(Query(listener, at, listener.heard.astype(np.int32))), relevant)
+            ranked = rank(Query(listener, at, listener.heard.astype(np.int32)))
+            if data.negatives is not None:
+                ranked = ranked[np.isin(ranked, np.concatenate([relevant, data.negatives.get(user, UNHEARD)]))]
+            board.add(ranked, relevant)
             progress("evaluate", done + 1, len(data.truth))
         scored = time.perf_counter()
     return {
@@ -180,12 +212,7 @@ def evaluate(
 
 
 def _fit_channel(
-    model: str,
-    folder: Path,
-    options: Mapping[str, Any],
-    k: int,
-    seed: int,
-    progress: Progress,  # noqa: ARG001
+    model: str, folder: Path, options: Mapping[str, Any], seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
     """A channel alone; options of Song2Vec's training go by the prefix `embed.`."""
     kind = channel_type(model.replace("-", "_"))
@@ -220,12 +247,7 @@ def _sources(channel: type[Any]) -> tuple[str, ...]:
 
 
 def _fit_cascade(
-    model: str,
-    folder: Path,
-    options: Mapping[str, Any],
-    k: int,
-    seed: int,
-    progress: Progress,  # noqa: ARG001
+    folder: Path, options: Mapping[str, Any], k: int, seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
     """The whole line as a refresh makes it; its ranker learns from the newest tenth of the training part."""
     scene = SceneConfig(pool=1000)

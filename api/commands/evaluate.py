@@ -24,18 +24,25 @@ def evaluate(
     protocol: Annotated[str, typer.Option("--protocol", help="given, leave-one-out, ratio or temporal.")],
     k: Annotated[str, typer.Option("-k", help="List lengths, such as 10,20.")] = "10",
     seed: Annotated[int, typer.Option(help="Of the split and the model.", min=0, max=2**31 - 1)] = 0,
+    side: Annotated[list[str] | None, typer.Option("--side", help="FORMAT:PATH to join; repeat for more.")] = None,
+    maps: Annotated[Path | None, typer.Option("--maps", help="Folder of user_map*.tsv and item_map*.tsv.")] = None,
+    negatives: Annotated[Path | None, typer.Option("--negatives", help="A listener and its items a line.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the model; repeat for more.")] = None,
     json_: console.Json = False,
 ) -> None:
     """Measure a model on a data set by a protocol, ranking all items."""
+    from graph.importers.base import existing_file, read_lists
     from ranking.evaluation import evaluate as run
-    from ranking.evaluation import model_names, prepare
+    from ranking.evaluation import model_names, prepare, with_negatives
 
     if model not in model_names():
         raise InvalidInput(f"unknown model {model!r} (known: {', '.join(model_names())})")
     ks, options = parse_ks(k), parse_options(set_ or [])
     with console.progress() as progress:
-        cut = prepare(read_data(data, protocol, progress), protocol, seed)
+        cut = prepare(read_data(data, protocol, progress), protocol, seed, sides=side or (), maps=maps)
+        if negatives is not None:
+            lists = read_lists(existing_file(negatives, "a listener and its items a line"), Batch("negatives"))
+            cut = with_negatives(cut, lists)
         report = run(model, cut, ks=ks, seed=seed, options=options, progress=progress)
     answer = {"model": model, "data": data, "protocol": protocol, **report}
     if json_:

@@ -33,11 +33,11 @@ _JOBS: Final = sa.Table(
     sa.Column("report", sa.Text, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("pid", sa.Integer),
+    sa.Column("server_pid", sa.Integer, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
 )
 ACTIVE: Final = ("queued", "running")
 _KEPT: Final = 200
-_QUEUED_MS: Final = 60_000
 
 
 class Jobs:
@@ -52,7 +52,6 @@ class Jobs:
         except sa.exc.SQLAlchemyError as error:
             raise StoreUnavailable(f"jobs table: {error}") from error
         self._threads: list[threading.Thread] = []
-        self._bury_the_dead()
 
     def start(self, *, full: bool = False, id_: str | None = None) -> dict[str, Any]:
         """Start a refresh.
@@ -63,7 +62,14 @@ class Jobs:
         if active:
             raise Busy(f"job {active[0]['id']} is {active[0]['status']}")
         id_ = id_ or uuid.uuid4().hex
-        row = {"id": id_, "kind": "refresh", "status": "queued", "report": "{}", "created_at": int(time.time() * 1000)}
+        row = {
+            "id": id_,
+            "kind": "refresh",
+            "status": "queued",
+            "report": "{}",
+            "server_pid": os.getpid(),
+            "created_at": int(time.time() * 1000),
+        }
         try:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(_JOBS).values(row))
@@ -76,12 +82,14 @@ class Jobs:
 
     def get(self, id_: str) -> dict[str, Any] | None:
         """One job, or None."""
+        self._bury_the_dead()
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(_JOBS).where(_JOBS.c.id == id_)).mappings().first()
         return None if row is None else self._described(row)
 
     def all(self) -> list[dict[str, Any]]:
         """The latest jobs, the newest first."""
+        self._bury_the_dead()
         query = sa.select(_JOBS).order_by(_JOBS.c.created_at.desc(), _JOBS.c.id).limit(_KEPT)
         with self._engine.connect() as connection:
             return [self._described(row) for row in connection.execute(query).mappings()]
@@ -169,15 +177,13 @@ class Jobs:
         ]
 
     def _bury_the_dead(self) -> None:
-        """Jobs whose process is gone failed with it."""
-        with self._engine.begin() as connection:
-            rows = connection.execute(sa.select(_JOBS).where(_JOBS.c.status.in_(ACTIVE))).mappings().all()
-            for row in rows:
-                # another worker may be about to give a job that it just queued its process
-                young = row["pid"] is None and time.time() * 1000 - row["created_at"] < _QUEUED_MS
-                if not young and (row["pid"] is None or not _alive(row["pid"])):
-                    query = sa.update(_JOBS).where(_JOBS.c.id == row["id"])
-                    connection.execute(query.values(status="failed", error="the server stopped while it ran"))
+        """Jobs whose server and process are both gone failed with them: nobody is left to write down their end."""
+        active = _JOBS.c.status.in_(ACTIVE)
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_JOBS).where(active)).mappings().all()
+        for row in rows:
+            if not any(_alive(pid) for pid in (row["server_pid"], row["pid"]) if pid is not None):
+                self._update(row["id"], status="failed", error="the server stopped while it ran", only=ACTIVE)
 
 
 def refresh_command(config: str | None) -> list[str]:

@@ -60,13 +60,15 @@ class EdgeList:
         return batch
 
 
-def read_edges(path: Path) -> pl.DataFrame:
+def read_edges(path: Path, *, both_ways: bool = False) -> pl.DataFrame:
     """The edges of a file: `source`, `target` (String), `weight` (Float64, 1 where none), `relation` (null: none).
+
+    `both_ways`: a symmetric `network` is given whole, for those who read it as a directed graph.
 
     Raises: InvalidInput for a broken file, or the first bad line of it.
     """
     batch = Batch("edgelist")
-    edges = _edges(existing_file(path, _EXPECTED), batch)
+    edges = _edges(existing_file(path, _EXPECTED), batch, both_ways=both_ways)
     if batch.rejects.height:
         file, line, reason, _ = batch.rejects.row(0)
         raise InvalidInput(f"{path.parent / file} line {line}: {reason}")
@@ -84,9 +86,9 @@ def read_labels(path: Path) -> pl.DataFrame | None:
     return pl.DataFrame({"node": rows.astype(str), "label": columns.astype(str)})
 
 
-def _edges(path: Path, batch: Batch) -> pl.DataFrame:
+def _edges(path: Path, batch: Batch, *, both_ways: bool = False) -> pl.DataFrame:
     """`source`, `target`, `weight`, `relation`, `line`; bad lines go to the batch's rejects."""
-    return _from_matrix(path, batch) if path.suffix == ".mat" else _from_text(path, batch)
+    return _from_matrix(path, batch, both_ways) if path.suffix == ".mat" else _from_text(path, batch)
 
 
 def _from_text(path: Path, batch: Batch) -> pl.DataFrame:
@@ -127,11 +129,11 @@ def _from_text(path: Path, batch: Batch) -> pl.DataFrame:
     return edges.select("source", "target", "weight", "relation", "line")
 
 
-def _from_matrix(path: Path, batch: Batch) -> pl.DataFrame:
+def _from_matrix(path: Path, batch: Batch, both_ways: bool) -> pl.DataFrame:
     from scipy import sparse
 
     network = _matrix(path)["network"].tocoo()
-    if (network != network.T).nnz == 0:
+    if not both_ways and (network != network.T).nnz == 0:
         network = sparse.triu(network).tocoo()
     batch.read += int(network.nnz)
     return pl.DataFrame(

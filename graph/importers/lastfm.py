@@ -10,6 +10,8 @@ songs without a title), some dates are before Last.fm began (dates are not kept,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,12 +30,15 @@ _FOLLOWS: Final = schema.relationship("FOLLOWS", "User", "User")
 
 
 class LastFM:
-    """The folder at `path`."""
+    """The folder at `path`; `only` (`user_id`, `song_id`) keeps the plays and tag assignments of those pairs alone.
+
+    `only` is for evaluations: whatever says that a listener met an item held out from them must not be read.
+    """
 
     format = "lastfm"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, only: pl.DataFrame | None = None) -> None:
+        self._path, self._only = path, only
 
     def files(self) -> list[Path]:
         existing_folder(self._path, ", ".join(_FILES))
@@ -42,15 +47,14 @@ class LastFM:
     def read(self, progress: Progress) -> Batch:
         batch = Batch(self.format)
         artists, plays, tags, assignments, friends = self.files()
-        for done, (file, add) in enumerate(
-            (
-                (artists, _add_artists),
-                (plays, _add_plays),
-                (tags, _add_tags),
-                (assignments, _add_assignments),
-                (friends, _add_friends),
-            )
-        ):
+        readers: tuple[tuple[Path, Callable[[Batch, Path], None]], ...] = (
+            (artists, _add_artists),
+            (plays, partial(_add_plays, only=self._only)),
+            (tags, _add_tags),
+            (assignments, partial(_add_assignments, only=self._only)),
+            (friends, _add_friends),
+        )
+        for done, (file, add) in enumerate(readers):
             progress(f"reading {file.name}", done, len(_FILES))
             add(batch, file)
         _complete(batch)
@@ -67,8 +71,16 @@ def _add_artists(batch: Batch, file: Path) -> None:
     batch.add_nodes("Song", batch.nodes["Artist"].rename({"name": "title"}), file=file.name)
 
 
-def _add_plays(batch: Batch, file: Path) -> None:
+def _kept(frame: pl.DataFrame, only: pl.DataFrame | None, user: str, song: str) -> pl.DataFrame:
+    """The rows of the pairs in `only`, all of them without it."""
+    if only is None:
+        return frame
+    return frame.join(only, left_on=[user, song], right_on=["user_id", "song_id"], how="semi", maintain_order="left")
+
+
+def _add_plays(batch: Batch, file: Path, only: pl.DataFrame | None = None) -> None:
     frame = _read(batch, file, {"userID": "user_id", "artistID": "song_id", "weight": "count"})
+    frame = _kept(frame, only, "user_id", "song_id")
     batch.add_events(frame.with_columns(action=pl.lit("play")), file=file.name)
     batch.warn(f"{file.name}: plays carry no time; they are ordered as in the file")
 
@@ -87,8 +99,9 @@ def _add_tags(batch: Batch, file: Path) -> None:
     batch.add_nodes("Tag", frame, file=file.name, repeats="reject")
 
 
-def _add_assignments(batch: Batch, file: Path) -> None:
+def _add_assignments(batch: Batch, file: Path, only: pl.DataFrame | None = None) -> None:
     frame = _read(batch, file, {"userID": "user", "artistID": "source", "tagID": "target", "year": "year"})
+    frame = _kept(frame, only, "user", "source")
     years = frame["year"].cast(pl.Int64, strict=False)
     early = int((years < _FIRST_YEAR).sum())
     if early:

@@ -1,0 +1,213 @@
+"""A refresh that is killed, interrupted, repeated or refused: nothing is lost, the same data give the same release."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+# Where each step is killed: in its midst, with work done and nothing of it written down yet.
+STEPS = {
+    "snapshot": ("graph.snapshot:Snapshot.write", 1),
+    "snapshot, written": ("graph.snapshot:Snapshot.write+", 1),
+    "embed": ("ranking.learning:Learner.embed+", 1),
+    "recall": ("ranking.learning:Learner.recall+", 1),
+    "rank": ("ranking.learning:Learner.rank+", 1),
+    "evaluate": ("ranking.learning:Learner.evaluate+", 1),
+    "publish, bookkeeping out": ("graph.release:Releases.seal", 1),
+    "publish, sealed": ("graph.release:Releases.activate", 1),
+    "publish, active": ("graph.release:Releases.activate+", 1),
+    "project": ("graph.store:GraphStore.replace_derived+", 3),
+}
+
+
+@pytest.fixture(scope="module")
+def changed(own_house):
+    """A house whose listeners have gone on since the release: the next refresh has something to do."""
+    house = own_house().settle(sections="[refresh]\nmargin = 0.99")
+    snapshot = house.release.snapshot
+    users, songs = snapshot.ids["User"].to_list(), snapshot.ids["Song"].to_list()
+    events = [
+        {"event_id": f"new-{i}", "user_id": users[i % 17], "action": action, "song_id": songs[i % 101],
+         "at": snapshot.as_of + 1000 * i}
+        for i, action in enumerate(["full_play", "full_play", "collect", "skip"] * 60)
+    ]  # fmt: skip
+    with house.log() as log:
+        assert log.append(events).accepted == 240
+    return house
+
+
+@pytest.fixture(scope="module")
+def undisturbed(changed, own_house):
+    """The digest of the release that a refresh makes when nobody disturbs it."""
+    house = own_house(source=changed)
+    assert house.segue("refresh", "--json").json["published"]
+    return house.digest
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_refresh_killed_at_any_step_resumes_to_the_same_release(step, changed, undisturbed, own_house):
+    house = own_house(source=changed)
+    before = house.releases.current()
+    where, call = STEPS[step]
+    house.halted("refresh", where=where, call=call).kill()
+    active = step in {"publish, active", "project"}
+    assert (house.releases.current() != before) == active
+    resumed = house.segue("refresh", "--resume", "--json").json
+    assert house.digest == undisturbed
+    assert resumed["release"] == house.releases.current() != before
+    assert resumed["projected"]
+    assert house.segue("release", "verify").status == 0
+    assert not house.releases.building.exists()
+
+
+def test_what_was_done_before_the_kill_is_not_done_again(changed, own_house):
+    house = own_house(source=changed)
+    house.halted("refresh", where="ranking.learning:Learner.rank+").kill()
+    steps = {step["name"]: step["status"] for step in house.segue("refresh", "--resume", "--json").json["steps"]}
+    assert [steps[name] for name in ("snapshot", "embed", "recall")] == ["skipped"] * 3
+    assert [steps[name] for name in ("rank", "evaluate", "publish", "project")] == ["ran"] * 4
+
+
+def test_resuming_goes_on_with_the_inputs_of_the_run_that_was_killed(changed, undisturbed, own_house):
+    house = own_house(source=changed)
+    house.halted("refresh", where="ranking.learning:Learner.rank+").kill()
+    with house.log() as log:
+        log.append([{"user_id": "late", "action": "play", "song_id": house.release.snapshot.ids["Song"][0]}])
+    house.segue("refresh", "--resume")
+    assert house.digest == undisturbed
+
+
+def test_a_killed_projection_leaves_the_graph_whole_after_the_next(changed, own_house):
+    house = own_house(source=changed)
+    house.segue("cypher", "MATCH (:User)-[r:LISTENED]->(:Song) DELETE r", "--write")
+    assert house.segue("graph", "stats", "--json").json["relationships"]["LISTENED"] == 0
+    house.halted("refresh", where="graph.store:GraphStore.replace_derived+", call=2).kill()
+    assert house.segue("refresh", "--resume", "--json").json["projected"]
+    counts = house.segue("graph", "stats", "--json").json["relationships"]
+    snapshot = house.release.snapshot
+    for relation in ("LISTENED", "COLLECTED", "LIKED"):
+        assert counts[relation] == len(snapshot.relation(relation))
+
+
+def test_the_service_answers_from_the_old_release_while_refreshes_are_killed(changed, undisturbed, own_house, poll):
+    house = own_house(source=changed)
+    old = house.releases.current()
+    listener = house.release.snapshot.ids["User"][4]
+    with house.serve() as server:
+
+        def ask():
+            answer = server.post("/v1/recommend", {"user_id": listener})
+            return answer.status_code, answer.json().get("release"), len(answer.json().get("items", ()))
+
+        with poll(ask) as during:
+            for step in ("snapshot", "embed", "recall", "rank", "evaluate", "publish, sealed"):
+                where, call = STEPS[step]
+                house.halted("refresh", "--resume", where=where, call=call).kill()
+                if step == "publish, sealed":
+                    break
+        assert set(during.answers) == {(200, old, 10)}
+        assert len(during.answers) >= 10
+        with poll(ask) as after:
+            assert house.segue("refresh", "--resume", "--json").json["published"]
+        assert {status for status, _, _ in after.answers} == {200}
+        assert house.digest == undisturbed
+
+
+def test_the_same_data_give_the_same_digest_in_another_folder(pristine, own_house):
+    digests = set()
+    for _ in range(2):
+        house = own_house(source=pristine)
+        assert house.segue("refresh", "--json").json["published"]
+        digests.add(house.digest)
+    assert len(digests) == 1
+
+
+def test_another_seed_gives_another_digest(pristine, own_house, refreshed):
+    house = own_house(source=pristine)
+    house.settle(more="seed = 1")
+    assert house.segue("refresh", "--json").json["published"]
+    assert house.digest != refreshed.digest
+
+
+def test_an_unchanged_refresh_publishes_nothing(house):
+    before = house.releases.ids()
+    report = house.segue("refresh", "--json").json
+    assert (report["published"], report["reason"]) == (False, "nothing has changed")
+    assert {step["status"] for step in report["steps"]} == {"skipped"}
+    assert house.releases.ids() == before
+
+
+def test_a_full_refresh_of_unchanged_data_is_the_same_release(house):
+    before = house.releases.ids()
+    report = house.segue("refresh", "--full", "--json").json
+    assert (report["published"], report["reason"]) == (False, "the same release as before")
+    assert house.releases.ids() == before
+
+
+def test_one_step_runs_alone_when_its_inputs_are_there(changed, own_house):
+    house = own_house(source=changed)
+    stale = house.segue("refresh", "--only", "rank")
+    assert stale.status == 2
+    assert stale.err.startswith("segue: step snapshot has to run before rank")
+    assert house.segue("refresh", "--only", "snapshot", "--json").status == 0
+    assert house.segue("refresh", "--only", "rank").status == 2
+    alone = house.segue("refresh", "--only", "embed", "--json").json
+    assert {s["name"]: s["status"] for s in alone["steps"]} == {"snapshot": "skipped", "embed": "ran"}
+    assert not alone["published"]
+
+
+def test_an_unknown_step_is_named(house):
+    ran = house.segue("refresh", "--only", "dance")
+    assert ran.status == 2
+    assert "unknown step 'dance'" in ran.err
+
+
+def test_a_release_below_its_parent_is_kept_back(house):
+    """Without candidates that learn from anybody, a release measures worse than its parent."""
+    off = "\n".join(
+        f"[scenes.radio.channels.{name}]\nquota = 0"
+        for name in ("song2vec", "song_to_song", "item_knn", "attributes", "social", "trending", "popularity")
+    )
+    before = house.releases.current()
+    house.settle(sections=off + "\n[refresh]\nmargin = 0.0")
+    ran = house.segue("refresh", "--json")
+    assert ran.status == 1
+    report = json.loads(ran.out)
+    assert report["published"] is False
+    assert "below the parent's" in report["reason"]
+    assert house.releases.current() == before
+    assert house.segue("recommend", "u", "--json").json["release"] == before
+
+
+def test_a_second_refresh_is_refused_while_one_runs(house):
+    first = house.halted("refresh", "--full", where="ranking.learning:Learner.rank+")
+    second = house.segue("refresh")
+    assert second.status == 1
+    assert "another process works on" in second.err
+    first.kill()
+    first.wait(10)
+    assert house.segue("refresh").status == 0
+
+
+def test_ctrl_c_ends_a_refresh_with_130_and_it_resumes(changed, undisturbed, own_house):
+    house = own_house(source=changed)
+    process = house.halted("refresh", where="ranking.learning:Learner.rank+")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "segue: interrupted"
+    assert "Traceback" not in err
+    house.segue("refresh", "--resume")
+    assert house.digest == undisturbed
+
+
+def test_an_empty_graph_says_what_to_do(tmp_path, house):
+    house.graph = tmp_path / "empty"
+    (house.folder / "events.db").unlink()
+    house.settle()
+    ran = house.segue("refresh", "--full")
+    assert ran.status == 1
+    assert "segue import" in ran.err
+    assert "Traceback" not in ran.err
