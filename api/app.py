@@ -13,7 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from api import metrics, problems
+from api import console, metrics, problems
 from api.jobs.queue import refresh_command
 from api.security import Guard
 from api.service import Service
@@ -56,5 +56,6 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application of `SEGUE_CONFIG`, as each worker of `segue serve` makes it."""
+    console.log_to_stderr()
     config = os.environ.get("SEGUE_CONFIG")
     return create_app(load(Path(config) if config else None), refresh_command(config))

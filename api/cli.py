@@ -55,6 +55,7 @@ def main() -> None:
     from graph.errors import SegueError, UserError
 
     signal.signal(signal.SIGTERM, _interrupt)
+    console.log_to_stderr()
     _register()
     try:
         status = app(standalone_mode=False)

@@ -81,7 +81,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
 
 def say(text: str) -> None:
     """One line for people, taken literally."""
-    out.print(text, markup=False)
+    out.print(text, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -102,6 +102,14 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[name], completed=done, total=total)
 
         yield report
+
+
+def log_to_stderr() -> None:
+    """Send the log to stderr: stdout is for answers, and with `--json` for one object alone."""
+    import structlog
+
+    # looked up at each line, since stderr may be another one by then
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _cell(value: Any) -> str:

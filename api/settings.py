@@ -123,7 +123,7 @@ class RefreshSettings(_Section):
     metric: str = "ndcg@10"
     measure_share: float = Field(default=0.1, gt=0, lt=0.5)
     rank_share: float = Field(default=0.1, gt=0, lt=0.5)
-    listeners: int = Field(default=2000, ge=1)
+    listeners: int = Field(default=1000, ge=1)
     schedule: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
 
 

@@ -145,14 +145,14 @@ class Paths:
                 hops = [_Hop(follows, place_of[person], "out"), _Hop(relation, edge, "out")]
                 ends = [("User", user), ("User", person), ("Song", song)]
                 score = _TELLS["FOLLOWS"] * strength
-                yield "followee", self._reason("path", f"you follow {who}, who {said} it", score, ends, hops)
+                yield "followee", self._reason("path", f"you follow {who}, who {said}", score, ends, hops)
 
     def _opinion(self, relation: Relation, edge: int) -> tuple[float, str]:
         if relation.name != "LISTENED":
-            return 1.0, _VERBS[relation.name]
+            return 1.0, f"{_VERBS[relation.name]} it"
         plays, skips = int(relation.properties["plays"][edge]), int(relation.properties["skips"][edge])
-        times = "once" if plays == 1 else f"{plays} times"
-        return _saturate(plays - 2 * skips), f"played {times}" if plays < 10 else f"loops ({times})"
+        said = "played it once" if plays == 1 else f"{'played' if plays < 10 else 'loops'} it ({plays} times)"
+        return _saturate(plays - 2 * skips), said
 
     def _followed_artists(self, user: int, song: int) -> Iterator[tuple[str, Reason]]:
         follows, performed = self._snapshot.relation("FOLLOWS_ARTIST"), self._snapshot.relation("PERFORMED_BY")

@@ -27,7 +27,7 @@ from graph.release import Release
 from graph.schema import SONG_ACTIONS
 from graph.snapshot import Snapshot
 from ranking.cascade import Cascade
-from ranking.learning import Learner, LearningConfig
+from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
 from ranking.sides import join_side
@@ -250,7 +250,7 @@ def _fit_cascade(
     folder: Path, options: Mapping[str, Any], k: int, seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
     """The whole line as a refresh makes it; its ranker learns from the newest tenth of the training part."""
-    scene = SceneConfig(pool=1000)
+    scene = unhurried(SceneConfig(pool=1000))
     learning = configure(LearningConfig, {"measure_share": 0.0, **_nested(options)}, "evaluate cascade")
     learner = Learner({"evaluate": scene}, learning, progress)
     learner.embed(folder)

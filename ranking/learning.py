@@ -47,10 +47,15 @@ class LearningConfig:
 
     rank_share: float = 0.1
     measure_share: float = 0.1
-    listeners: int = 2000
+    listeners: int = 1000
     song2vec: Song2VecConfig = field(default_factory=Song2VecConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     seed: int = 0
+
+
+def unhurried(scene: SceneConfig) -> SceneConfig:
+    """The scene without its time budget: what is learned must not depend on how busy the machine was."""
+    return replace(scene, budget_ms=float("inf"))
 
 
 class Learner:
@@ -124,7 +129,7 @@ class Learner:
 
             try:
                 ranker = fit_ranker(
-                    Cascade(known, scene, name), truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick
+                    Cascade(known, unhurried(scene), name), truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick
                 )
             except FitError:
                 continue
@@ -141,7 +146,7 @@ class Learner:
         known = release.seeing(release.snapshot.view(cuts.fold < MEASURE))
         wanted = loved(release.snapshot.histories, cuts.fold == MEASURE)
         truth = sampled(wanted, self.config.listeners, self._rng("evaluate"))
-        cascade = Cascade(known, replace(self.scenes[DEFAULT_SCENE], heard="never"), DEFAULT_SCENE)
+        cascade = Cascade(known, replace(unhurried(self.scenes[DEFAULT_SCENE]), heard="never"), DEFAULT_SCENE)
         alone = dict(cascade.channels) if channels else {}
         alone.setdefault("popularity", Popularity(known))
         rankings = {

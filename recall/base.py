@@ -145,7 +145,7 @@ def channel_type(name: str, use: str | None = None) -> ChannelType:
         module_name, class_name = f"recall.channels.{name}", ""
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # whatever a file from outside does when it is imported
         raise SettingsError(f"channel {name!r}: cannot import {module_name} ({error})") from error
     found = [
         value

@@ -19,18 +19,19 @@ class VectorIndex:
         self.filled = np.einsum("nd,nd->n", unit, unit) > 0.5
 
     def scores(self, vector: Array) -> Array:
-        """Cosine of every row with `vector` (D,): (N,) float32."""
-        return np.asarray(self.unit @ vector.astype(np.float32))
+        """Cosine of every row with `vector` (D,), which is not 0: (N,) float32."""
+        return np.asarray(self.unit @ (vector / np.linalg.norm(vector)).astype(np.float32))
 
     def search(self, vector: Array, k: int, allowed: Array | None = None) -> Candidates:
         """The `k` rows nearest to `vector` (D,) among those `allowed` (N,); none for a zero vector."""
-        if not vector.any() or k <= 0:
+        if not vector.any() or k <= 0 or not len(self.unit):
             return Candidates.none()
         scores = self.scores(vector)
         usable = self.filled if allowed is None else self.filled & allowed
         masked = np.where(usable, scores, -np.inf)
         take = min(k, len(masked))
-        # partition first: sorting a whole catalogue for a few dozen songs is most of the time otherwise
-        top = np.argpartition(-masked, take - 1)[:take]
-        top = np.sort(top[np.isfinite(masked[top])])
+        # Partition first: sorting a whole catalogue for a few dozen songs is most of the time otherwise. All that tie
+        # with the last one taken come along, so that a partition's whim shows nowhere.
+        border = max(np.partition(masked, len(masked) - take)[len(masked) - take], np.finfo(np.float32).min)
+        top = np.flatnonzero(masked >= border)
         return Candidates.best(top, masked[top].astype(np.float64), k)

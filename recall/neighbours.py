@@ -47,14 +47,16 @@ class Neighbours:
             rows = slice(start, min(start + 512, n))
             block = np.array(scores(rows), dtype=np.float32)  # type: ignore[operator]
             block[np.arange(rows.stop - start), np.arange(start, rows.stop)] = 0
-            top = np.argpartition(-block, count - 1, axis=1)[:, :count]
-            # equal weights in the order of the songs, so that a partition's whim shows nowhere
-            top.sort(axis=1)
+            np.maximum(block, 0, out=block)
+            # Equal weights in the order of the songs, so that a partition's whim shows nowhere: the bits of a float
+            # that is not negative sort as the float does, and the song's place decides below them.
+            keys = (block.view(np.int32).astype(np.int64) << 32) + np.arange(n, 0, -1)
+            top = np.argpartition(keys, n - count, axis=1)[:, n - count :]
+            order = np.argsort(-np.take_along_axis(keys, top, axis=1), axis=1)
+            top = np.take_along_axis(top, order, axis=1)
             values = np.take_along_axis(block, top, axis=1)
-            order = np.argsort(-values, axis=1, kind="stable")
-            values = np.take_along_axis(values, order, axis=1)
-            songs[rows] = np.where(values > 0, np.take_along_axis(top, order, axis=1), -1)
-            weights[rows] = np.maximum(values, 0)
+            songs[rows] = np.where(values > 0, top, -1)
+            weights[rows] = values
         return cls(songs, weights)
 
     def recall(self, query: Query, seeds: Array, seed_weights: Array, k: int) -> Candidates:

@@ -13,7 +13,7 @@ from graph.arrays import Array
 class MmrConfig:
     """`balance` is the weight of relevance against novelty in the slate (1: relevance alone)."""
 
-    balance: float = 0.9
+    balance: float = 0.85
 
 
 class Mmr:

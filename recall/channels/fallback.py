@@ -22,7 +22,7 @@ class FallbackConfig:
 
 
 class Fallback:
-    """Well-liked songs of many artists, the recently played ones first, the same for everybody."""
+    """Well-liked songs of many artists, the recently played ones first; nothing for who has a history."""
 
     audience: ClassVar[str] = "listeners without a history"
 
@@ -49,4 +49,6 @@ class Fallback:
         return not len(listener)
 
     def recall(self, query: Query, k: int) -> Candidates:
+        if len(query.listener):
+            return Candidates.none()
         return Candidates.of_scores(self._scores, query, k, floor=-1.0)

@@ -255,6 +255,30 @@ def wait_until() -> Callable[..., None]:
     return until
 
 
+@pytest.fixture
+def run_cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., Ran]]:
+    """Runs a command in this process, which spares its start; the working folder is an empty one."""
+    from api.cli import main
+
+    for name in clean_environment().keys() ^ os.environ.keys():
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*args: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["segue", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), out, err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> House:
     """The world imported, with no release yet; its graph is closed and may be copied."""
