@@ -145,9 +145,8 @@ def _train(
                 vectors = model(unique)[place]
                 loss = skipgram_loss(vectors, contexts(torch.from_numpy(others)), contexts(torch.from_numpy(drawn)))
                 optimizer.zero_grad()
-                # the mean over a batch would make every pair's step smaller than in word2vec; Adam's is free of scale
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+                optimizer.step()  # type: ignore[no-untyped-call]
             done += int((block >= 0).sum())
             if progress is not None:
                 progress("eges", done, total)
@@ -186,7 +185,7 @@ def _vectors(model: AttributeAggregation, side: Mapping[str, Relation]) -> tuple
         for table, relation in zip(model.described, side.values(), strict=True):
             mine = np.unique(relation.indices)
             mine = mine[~described.numpy()[mine]]
-            matrix[mine] += table.weight[torch.from_numpy(mine).long()].numpy()
+            matrix[mine] += table(torch.from_numpy(mine).long()[:, None]).numpy()
             describes[mine] += 1
         matrix /= np.maximum(describes, 1)[:, None].astype(np.float32)
     if not np.isfinite(matrix).all():

@@ -1,8 +1,8 @@
 """metapath2vec: skip-gram over walks that follow a path of node types or of relations.
 
-A metapath is `user,song,user`, types of nodes as their ids name them (`user:17`), or `performed_by,has_genre`, relations
-of the edge list. A path of types that ends where it begins goes round for as long as a walk lasts, another one is
-walked once; a path of relations always goes round, along edges in either direction unless the graph is directed.
+A metapath is `user,song,user`, types of nodes as their ids name them (`user:17`), or `performed_by,has_genre`,
+relations of the edge list. A path of types that ends where it begins goes round for as long as a walk lasts, another
+one is walked once; a path of relations always goes round, along edges in either direction unless the graph is directed.
 Without a metapath each step first chooses among the relations that the node has, all alike, and then a neighbour by
 weight, so that a relation with many edges does not drown the others.
 

@@ -51,8 +51,12 @@ class NodeVectors:
         Raises: InvalidInput if `path` cannot be written.
         """
         with replacing(path) as temporary:
-            # gensim would put large arrays into files of their own, which cannot be replaced together
-            self.keyed_vectors().save(str(temporary), sep_limit=2**62)
+            self.write(temporary)
+
+    def write(self, path: Path) -> None:
+        """Write `keyed_vectors` to one file."""
+        # gensim would put large arrays into files of their own, which cannot be replaced together
+        self.keyed_vectors().save(str(path), sep_limit=2**62)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from embeddings.walks import Walks
 from graph.arrays import Array
 from graph.errors import FitError
 
 if TYPE_CHECKING:
     from gensim.models import Word2Vec
+
+    from embeddings.walks import Walks
 
 Progress = Callable[[str, int, int], None]
 

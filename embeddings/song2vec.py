@@ -19,20 +19,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embeddings.edges import Edges
-from embeddings.node2vec import collected, draw_seed
-from embeddings.node_vectors import NodeVectors
 from embeddings.sequences import SequenceConfig, Sequences
 from embeddings.skipgram import SkipGramConfig, WalkCorpus, matrix_of, train
 from embeddings.vectors import SongVectors
-from embeddings.walks import WalkConfig, Walks
 from graph.arrays import Array
 from graph.errors import FitError, InvalidInput
 from graph.relations import Relation
 from graph.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from embeddings.edges import Edges
+    from embeddings.node_vectors import NodeVectors
+    from embeddings.walks import WalkConfig
 
 Progress = Callable[[str, int, int], None]
 
@@ -111,6 +113,9 @@ class Song2Vec:
         Raises: InvalidInput for an unknown relation or a base without edges; ValueError for a negative gamma;
         FitError if the weights are not finite.
         """
+        from embeddings.node2vec import collected, draw_seed
+        from embeddings.walks import Walks  # and with it numba, which serving does without
+
         _check_gamma(config.gamma)
         graph, side = edges.base_graph(base), edges.side(base)
         for name in config.gamma:
@@ -132,7 +137,8 @@ class Song2Vec:
         )
         matrix = _train(corpus, config, seed, workers, progress)
         _compose(matrix, relations, gamma)
-        found = collected(walked, graph, edges.ids, matrix, matrix.any(axis=1), time.perf_counter() - began)
+        known: Array = np.asarray(matrix.any(axis=1))
+        found = collected(walked, graph, edges.ids, matrix, known, time.perf_counter() - began)
         return replace(found, edges=graph.edges + sum(map(len, relations.values())))
 
 
@@ -152,7 +158,7 @@ def _sequences(block: Array) -> Sequences:
 
 def _compose(matrix: Array, relations: Mapping[str, Relation], gamma: Mapping[str, float]) -> None:
     """Give each node without a vector the sum over its relations of gamma x the mean of its trained entities."""
-    missing = ~matrix.any(axis=1)
+    missing: Array = np.logical_not(matrix.any(axis=1))
     known = matrix.copy()
     for name, relation in relations.items():
         edges = missing[relation.edge_sources] & ~missing[relation.indices]

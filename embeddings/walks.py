@@ -141,11 +141,6 @@ class WalkGraph:
         """(R,) neighbours in each row."""
         return np.diff(self.indptr)
 
-    @property
-    def tables(self) -> tuple[Array, ...]:
-        """The arrays as the compiled functions take them."""
-        return self.indptr, self.indices, self.weights, self.totals, self.threshold, self.alias
-
 
 class Walks:
     """Second-order walks in blocks of bounded size; iterating again gives the same walks again.
@@ -195,8 +190,9 @@ class Walks:
         return out
 
     def _fill(self, starts: Array, first: int, out: Array) -> None:
-        config = self.config
-        _second_order(*self.graph.tables, 1 / config.p, 1 / config.q, np.uint64(self.seed), first, starts, out)
+        g, back, away = self.graph, 1 / self.config.p, 1 / self.config.q
+        tables = g.indptr, g.indices, g.weights, g.totals, g.threshold, g.alias
+        _second_order(*tables, back, away, np.uint64(self.seed), first, starts, out)
 
 
 class MetapathWalks(Walks):
@@ -223,12 +219,13 @@ class MetapathWalks(Walks):
     def _fill(self, starts: Array, first: int, out: Array) -> None:
         steps = out.shape[1] - 1 if self._cyclic else min(out.shape[1] - 1, len(self._path))
         graph = self.graph
-        _along(*graph.tables, graph.nodes, self._path, steps, np.uint64(self.seed), first, starts, out)
+        tables = graph.indptr, graph.indices, graph.threshold, graph.alias
+        _along(*tables, graph.nodes, self._path, steps, np.uint64(self.seed), first, starts, out)
 
 
 def _check(source: Array, target: Array, weight: Array, nodes: int) -> None:
     for name, ends in (("source", source), ("target", target)):
-        if len(ends) and not (0 <= int(ends.min()) and int(ends.max()) < nodes):
+        if len(ends) and (int(ends.min()) < 0 or int(ends.max()) >= nodes):
             raise ValueError(f"{name} must be from 0 to {nodes - 1} (got {ends.min()} to {ends.max()})")
     if not (np.isfinite(weight) & (weight >= 0)).all():
         worst = weight[~(np.isfinite(weight) & (weight >= 0))][0]
@@ -302,7 +299,7 @@ def _draw(begin: int, degree: int, threshold: Array, alias: Array, bits: Any, co
 
 
 @_compiled
-def _find(indices: Array, low: int, high: int, node: int) -> int:
+def _find(indices: Array, low: int, high: int, node: int) -> Any:
     """Where `node` stands in indices[low:high], or -1."""
     end = high
     while low < high:
@@ -315,9 +312,30 @@ def _find(indices: Array, low: int, high: int, node: int) -> int:
 
 
 @_compiled
+def _kept(
+    indptr: Array,
+    indices: Array,
+    back: float,
+    away: float,
+    top: float,
+    sure: float,
+    before: int,
+    x: int,
+    coin: Any,
+) -> Any:
+    """Whether the upper half of `coin` keeps a step to x, whose chance is its bias over `top`."""
+    mark = float(coin >> _U32) * 2.3283064365386963e-10 * top
+    if x == before:
+        return mark < back
+    if mark < sure:  # every bias is at least this: no need to look
+        return True
+    return mark < (1.0 if _find(indices, indptr[before], indptr[before + 1], x) >= 0 else away)
+
+
+@_compiled
 def _exact(
     indptr: Array, indices: Array, weights: Array, back: float, away: float, before: int, node: int, unit: float
-) -> int:
+) -> Any:
     """The second-order step by the sum over all neighbours; for where refusals cost more."""
     total = 0.0
     chosen = -1
@@ -368,41 +386,29 @@ def _second_order(
             if degree == 0:
                 out[i, s:] = -1
                 break
-            chosen = -1
             extra = 0.0  # the return's share of all that is drawn from
             if before >= 0 and back > top:
                 e = _find(indices, begin, end, before)
                 if e >= 0:
                     heavier = (weights[e] if len(weights) else 1.0) * (back - top)
                     extra = heavier / (heavier + top * (totals[node] if len(weights) else float(degree)))
-            tries = 0
-            while chosen < 0:
-                if tries > degree + 8:
-                    state += step
-                    chosen = _exact(indptr, indices, weights, back, away, before, node, _unit(_mix(state)))
+            chosen = -1
+            for _ in range(degree + 8):
+                state += step
+                if extra > 0 and _unit(_mix(state)) < extra:
+                    chosen = before
                     break
-                tries += 1
-                if extra > 0:
-                    state += step
-                    if _unit(_mix(state)) < extra:
-                        chosen = before
-                        break
                 state += step
                 bits = _mix(state)
                 state += step
                 coin = _mix(state)
                 x = indices[_draw(begin, degree, threshold, alias, bits, coin)]
-                if plain or before < 0:
+                if plain or before < 0 or _kept(indptr, indices, back, away, top, sure, before, x, coin):
                     chosen = x
                     break
-                mark = float(coin >> _U32) * 2.3283064365386963e-10 * top
-                if x == before:
-                    if mark < back:
-                        chosen = x
-                elif mark < sure or mark < (
-                    1.0 if _find(indices, indptr[before], indptr[before + 1], x) >= 0 else away
-                ):
-                    chosen = x
+            if chosen < 0:
+                state += step
+                chosen = _exact(indptr, indices, weights, back, away, before, node, _unit(_mix(state)))
             before, node = node, chosen
             out[i, s] = node
 
@@ -411,8 +417,6 @@ def _second_order(
 def _along(
     indptr: Array,
     indices: Array,
-    weights: Array,
-    totals: Array,
     threshold: Array,
     alias: Array,
     nodes: int,

@@ -69,7 +69,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
                 else np.empty(shape, dtype=dtype)
             )
         return arrays, described["meta"]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise CorruptRelease(f"{binary}: cannot be read ({error})") from error
 
 

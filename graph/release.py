@@ -176,11 +176,12 @@ class Releases:
         """
         if wrong := self.verify(id_):
             raise CorruptRelease(f"{self.root / id_}: {wrong[0]}")
+        write_text(self.root / "current", f"{id_}\n")
+        # Last, because it says that the activation is complete: whoever is killed before it is seen by `interrupted`.
         with (self.root / "history").open("a", encoding="utf-8") as file:
             file.write(f"{id_}\n")
             file.flush()
             os.fsync(file.fileno())
-        write_text(self.root / "current", f"{id_}\n")
 
     def interrupted(self) -> str | None:
         """A release that was sealed and never activated because its refresh was killed in between."""
@@ -194,8 +195,11 @@ class Releases:
     def verify(self, id_: str) -> list[str]:
         """What is wrong with a release's files, one line each; empty if all agree with their checksums."""
         path = self.path(id_)
-        files = read_manifest(path)["files"]
+        manifest = read_manifest(path)
+        files = manifest["files"]
         wrong = []
+        if manifest.get("digest") != release_digest(files, manifest.get("settings", {})):
+            wrong.append(f"{MANIFEST}: its digest is not that of its checksums and settings")
         for name, entry in files.items():
             if not (path / name).is_file():
                 wrong.append(f"{name}: missing")
@@ -224,6 +228,8 @@ class Releases:
         """Delete all but the newest `keep` releases and the current one; the ids of those deleted."""
         if keep < 1:
             raise ValueError(f"keep must be at least 1 (got {keep})")
+        for grave in self.root.glob(".pruned-*"):
+            shutil.rmtree(grave)  # of a prune that was killed half-way
         doomed = [i for i in self.ids()[:-keep] if i != self.current()]
         for id_ in doomed:
             # Renamed first: a reader sees it whole or not at all, even if this process is killed half-way.

@@ -62,7 +62,10 @@ class Snapshot:
         arrays, meta = read_arrays(folder / "snapshot")
         if meta.get("version") != VERSION:
             raise CorruptRelease(f"{folder}: snapshot version {meta.get('version')} (expected {VERSION})")
-        return cls(arrays, meta)
+        try:
+            return cls(arrays, meta)
+        except KeyError as error:
+            raise CorruptRelease(f"{folder}: the snapshot lacks {error}") from error
 
     @classmethod
     def of_frames(cls, nodes: Nodes, edges: Edges, events: pl.DataFrame, *, wall_clock: int | None = None) -> Snapshot:
@@ -82,7 +85,8 @@ class Snapshot:
     @property
     def as_of(self) -> int:
         """The newest event it sees (epoch milliseconds), or -1 if none has a time."""
-        return int(self.meta["as_of"]) if self.whole else self.histories.newest
+        whole = int(self.meta["as_of"])
+        return whole if self.whole else min(whole, self.histories.newest)
 
     @property
     def languages(self) -> Ids:

@@ -78,7 +78,7 @@ def test_use_finds_a_class_outside(outside: Path) -> None:
 )
 def test_what_cannot_be_used_is_said(outside: Path, use: str, text: str, message: str) -> None:
     if text:
-        (outside / f"{use.split(':')[0]}.py").write_text(text)
+        (outside / f"{use.split(':', maxsplit=1)[0]}.py").write_text(text)
     with pytest.raises(SettingsError, match=f"channel 'mine'.*{message}"):
         channel_type("mine", use)
 
