@@ -59,6 +59,8 @@ def main() -> None:
     _register()
     try:
         status = app(standalone_mode=False)
+        if status == EXIT_INTERRUPTED:  # Typer took Ctrl-C and said nothing
+            _failed("interrupted", EXIT_INTERRUPTED)
     except click.exceptions.Abort:
         status = _failed("interrupted", EXIT_INTERRUPTED)
     except KeyboardInterrupt:

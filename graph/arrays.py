@@ -61,6 +61,8 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         for name, entry in described["arrays"].items():
             dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
             count = int(np.prod(shape, dtype=np.int64))
+            if min(entry["offset"], *shape, 0) < 0:
+                raise CorruptRelease(f"{index}: array {name!r} has a place or a shape below 0")
             if entry["offset"] + count * dtype.itemsize > size:
                 raise CorruptRelease(f"{binary}: cut short ({size} bytes) at array {name!r}")
             arrays[name] = (

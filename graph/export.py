@@ -39,21 +39,23 @@ def graph_frames(store: GraphStore, progress: Progress | None = None) -> tuple[N
         properties = [p for p in label.properties if not p.derived]
         query = queries.export_nodes(label.name, [p.name for p in properties])
         types = {"id": pl.String, **{p.name: _TYPES[p.kind] for p in properties}}
-        nodes[label.name] = _table(store.stream(query), types)
+        nodes[label.name] = _table(store.stream(query), types, label.name)
         if progress is not None:
             progress("export", len(nodes), total)
     for rel in kept:
         types = {"source": pl.String, "target": pl.String, **{p.name: _TYPES[p.kind] for p in rel.properties}}
-        edges[rel] = _table(store.stream(queries.export_relationships(rel)), types)
+        edges[rel] = _table(store.stream(queries.export_relationships(rel)), types, rel.key)
         if progress is not None:
             progress("export", len(nodes) + len(edges), total)
     return nodes, edges
 
 
-def _table(batches: Iterator[list[dict[str, Any]]], types: dict[str, Any]) -> pl.DataFrame:
+def _table(batches: Iterator[list[dict[str, Any]]], types: dict[str, Any], what: str) -> pl.DataFrame:
     try:
         frames = [pl.DataFrame(batch, schema=types, strict=True) for batch in batches]
     except (TypeError, pl.exceptions.PolarsError) as error:
         # the store holds a value that its schema forbids, written by raw Cypher for instance
-        raise SegueError(f"the graph holds a value of the wrong type ({error}); expected {types}") from error
+        expected = ", ".join(f"{name} {type_}" for name, type_ in types.items())
+        found = " ".join(str(error).split())
+        raise SegueError(f"{what}: the graph holds a value of the wrong type ({found}); expected {expected}") from error
     return pl.concat(frames) if frames else pl.DataFrame(schema=types)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -33,7 +34,7 @@ class Strings:
     def to_list(self) -> list[str]:
         """All n texts."""
         data, ends = self.buffer.tobytes(), self.offsets.tolist()
-        return [data[a:b].decode() for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [data[a:b].decode() for a, b in pairwise(ends)]
 
 
 class Ids(Strings):
