@@ -21,6 +21,7 @@ REQUESTS: Final = Counter("segue_requests", "Requests by route and status", ["me
 LATENCY: Final = Histogram("segue_request_seconds", "Seconds a request by route", ["route"], buckets=_BUCKETS)
 STAGES: Final = Histogram("segue_stage_seconds", "Seconds a stage of the cascade", ["stage"], buckets=_BUCKETS)
 DROPPED: Final = Counter("segue_channel_dropped", "Times a channel was left out of an answer", ["channel"])
+EXPOSURES_LOST: Final = Counter("segue_exposures_lost", "Slates whose exposures could not be written")
 EVENTS: Final = Counter("segue_events", "Events posted, by what became of them", ["outcome"])
 RELEASE_AT: Final = Gauge("segue_release_as_of_ms", "Newest event of the served release", multiprocess_mode="max")
 

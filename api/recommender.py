@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import structlog
 
 from api.settings import Settings
 from embeddings.vectors import SongVectors
-from graph.errors import InvalidInput, SegueError, StoreUnavailable, UnknownSong
+from graph.errors import InvalidInput, SegueError, UnknownSong
 from graph.events import EventLog
 from graph.paths import Paths
 from graph.release import Release, Releases
@@ -26,6 +26,7 @@ from recall.live import Live
 _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"
 REASONS: Final = 3
+Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,15 @@ class Recommender:
     Raises (when made, and from `reload`): ReleaseNotFound before the first release; CorruptRelease; SettingsError.
     """
 
-    def __init__(self, settings: Settings, log: EventLog | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: EventLog | None,
+        expose: Callable[[Sequence[Mapping[str, Any]]], object] | None = None,
+    ) -> None:
+        """`expose` takes each slate's exposures; without it they go to the log before the slate is answered."""
         self._settings, self._log = settings, log
+        self._expose_to = expose or (log.append_exposures if log is not None else None)
         self._releases = Releases(settings.releases.dir)
         self._reloading = threading.Lock()
         hint = log.get_meta("clock") if log is not None else None
@@ -229,7 +237,7 @@ class Recommender:
 
     def _expose(self, served: Served, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
         """Log the slate. Each slot's propensity is 1: the order is deterministic for a listener and a moment."""
-        if self._log is None:
+        if self._expose_to is None:
             return
         ids = served.release.snapshot.ids["Song"]
         rows = []
@@ -251,8 +259,4 @@ class Recommender:
                     "policy": f"cascade:{cascade.scene.ranker}:{cascade.scene.reranker}",
                 }
             )
-        try:
-            self._log.append_exposures(rows)
-        except StoreUnavailable as error:
-            # the listener gets the answer all the same; the loss is counted where operators look
-            _log.error("exposures not logged", request_id=request_id, reason=str(error))
+        self._expose_to(rows)

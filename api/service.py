@@ -10,6 +10,7 @@ import structlog
 from fastapi import Request
 from fastapi.responses import Response
 
+from api.exposures import ExposureWriter
 from api.jobs.queue import Jobs
 from api.problems import NotReady
 from api.recommender import Recommender
@@ -31,6 +32,7 @@ class Service:
         self.log = EventLog(settings.events.url, h3_resolution=settings.privacy.h3_resolution)
         self.releases = Releases(settings.releases.dir)
         self.jobs = Jobs(settings, command)
+        self._exposures = ExposureWriter(self.log)
         self._recommender: Recommender | None = None
         self._not_ready = "no release yet: run `segue refresh`"
         self._store: GraphStore | None = None
@@ -77,13 +79,14 @@ class Service:
         for thread in self._threads:
             thread.join(timeout=30)
         self.jobs.close()
+        self._exposures.close()
         if self._store is not None:
             self._store.close()
         self.log.close()
 
     def _load(self) -> None:
         try:
-            self._recommender = Recommender(self.settings, self.log)
+            self._recommender = Recommender(self.settings, self.log, self._exposures.write)
         except ReleaseNotFound as error:
             self._not_ready = str(error)
         except CorruptRelease as error:

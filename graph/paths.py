@@ -124,7 +124,8 @@ class Paths:
                 target = int(relation.indices[place])
                 if own.get(target, (0.0,))[0] < step:
                     own[target] = (step, name, place)
-        own.pop(song, None)
+        for unwanted in (song, *self._snapshot.relation("BLOCKED").of(user).tolist()):
+            own.pop(unwanted, None)
         return own
 
     def _followees(self, user: int, song: int) -> Iterator[tuple[str, Reason]]:
@@ -238,7 +239,8 @@ class Paths:
         if not people:
             return []
         plays = int(listened.properties["plays"][listened.edges_into(song)].sum())
-        text = f"played {plays} times by {people} listeners" if people > 1 else f"played {plays} times"
+        times = "once" if plays == 1 else f"{plays} times"
+        text = f"played {times} by {people} listeners" if people > 1 else f"played {times}"
         score = min(1.0, people / max(self._snapshot.users, 1))
         return [self._reason("popular", text, score, [("Song", song)], [])]
 

@@ -45,8 +45,8 @@ def project(store: GraphStore, release: Release, before: Release | None, progres
         store.replace_derived(rel, upserts.to_dicts(), gone.to_dicts())
         written, deleted = written + len(upserts), deleted + len(gone)
     counts = _song_counts(release)
-    if before is not None:
-        counts = counts.join(_song_counts(before), on=counts.columns, how="anti")
+    known = _song_counts(before) if before is not None else _held_counts(store)
+    counts = counts.join(known, on=counts.columns, how="anti")
     progress("project", len(DERIVED), len(DERIVED) + 1)
     written += store.set_properties("Song", counts.to_dicts())
     progress("project", len(DERIVED) + 1, len(DERIVED) + 1)
@@ -97,6 +97,13 @@ def _held(store: GraphStore, rel: schema.Relationship) -> pl.DataFrame:
     """What the graph itself holds of a derived relationship."""
     types = {"source": pl.String, "target": pl.String, **{p.name: _TYPES[p.kind] for p in rel.properties}}
     frames = [pl.DataFrame(rows, schema=types) for rows in store.stream(queries.export_relationships(rel))]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=types)
+
+
+def _held_counts(store: GraphStore) -> pl.DataFrame:
+    """What the graph itself holds of the songs' counts."""
+    types = {"id": pl.String, "listeners": pl.Int64, "plays": pl.Int64}
+    frames = [pl.DataFrame(rows, schema=types) for rows in store.stream(queries.export_nodes("Song", list(types)[1:]))]
     return pl.concat(frames) if frames else pl.DataFrame(schema=types)
 
 

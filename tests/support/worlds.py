@@ -138,7 +138,7 @@ def lopsided_snapshot(
 def lopsided_vectors(snapshot: Snapshot) -> SongVectors:
     """In the plane, by degrees: s1 at 0, s2 at 90, s3 at 30, s4 at 60; s5 is composed of its artist at 180."""
     degrees = np.radians([0, 90, 30, 60, 0])
-    raw = np.stack([np.cos(degrees), np.sin(degrees)], axis=1)
+    raw = np.stack([np.cos(degrees), np.sin(degrees)], axis=1).round(12)
     artists = np.array([[-1.0, 0.0], [0.0, 2.0]], dtype=np.float32)
     trained = np.array([True, True, True, True, False])
     return SongVectors.of(snapshot, raw, trained, {"PERFORMED_BY": artists}, {"PERFORMED_BY": 1.0})

@@ -65,6 +65,8 @@ def test_a_symmetric_matrix_comes_in_once_with_its_labels(read: Read, tmp_path: 
     rows = batch.relationships[RELATED].rows()
     assert rows[:2] == [("0", "1", "edge"), ("1", "2", "edge")]
     assert rows[2:] == [("0", "group:0", "group"), ("1", "group:0", "group"), ("1", "group:1", "group")]
+    assert len(read_edges(tmp_path / "n.mat")) == 2
+    assert len(read_edges(tmp_path / "n.mat", both_ways=True)) == 4
     labels = read_labels(tmp_path / "n.mat")
     assert labels is not None
     assert labels.rows() == [("0", "0"), ("1", "0"), ("1", "1")]

@@ -1,0 +1,83 @@
+"""Exposures are written beside the answers: a slate does not wait for a database that somebody else holds.
+
+The writer takes whatever has gathered and writes it in one transaction, so under load one commit serves many slates.
+It is some milliseconds behind; `close` writes the rest. What a killed process had not written yet is lost, which nobody
+was promised; a database that does not answer is tried again, and only past `MOST` waiting slates are new ones dropped
+and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from api import metrics
+from graph.errors import SegueError
+from graph.events import EventLog
+
+_log = structlog.get_logger(__name__)
+MOST: Final = 10_000
+_BATCH: Final = 200
+_RETRY_S: Final = 1.0
+_LAST_S: Final = 10.0
+Rows = Sequence[Mapping[str, Any]]
+
+
+class ExposureWriter:
+    """A thread that writes slates to the log in the order they were shown."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._waiting: deque[Rows] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
+        self._thread.start()
+
+    def write(self, rows: Rows) -> None:
+        """Hand over one slate; returns at once."""
+        with self._changed:
+            if len(self._waiting) >= MOST:
+                metrics.EXPOSURES_LOST.inc()
+                return
+            self._waiting.append(rows)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what is left, for at most ten seconds."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout=_LAST_S)
+
+    def _run(self) -> None:
+        deadline = None
+        while True:
+            with self._changed:
+                while not self._waiting and not self._stopping:
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                if self._stopping and deadline is None:
+                    deadline = time.monotonic() + _LAST_S
+            while not self._written([row for rows in batch for row in rows]):
+                if deadline is None and self._stopping:
+                    deadline = time.monotonic() + _LAST_S
+                if deadline is not None and time.monotonic() > deadline:
+                    metrics.EXPOSURES_LOST.inc(len(batch) + len(self._waiting))
+                    return
+                time.sleep(_RETRY_S)
+
+    def _written(self, rows: Rows) -> bool:
+        try:
+            self._log.append_exposures(rows)
+        except SegueError as error:
+            _log.error("exposures wait", reason=str(error))
+            return False
+        return True

@@ -1,0 +1,149 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from segue_test_worlds import LOPSIDED_EDGES, LOPSIDED_EVENTS, LOPSIDED_NODES, NOW, World, events, nodes
+
+from api.jobs.project import project
+from graph.paths import Paths, Reason
+from graph.store import GraphStore
+
+OF_2 = 1 / (1 + np.log(3) / 4)  # how telling what two songs share is
+OF_3 = 1 / (1 + np.log(4) / 4)
+
+
+def why(world: World, user: str | None, song: str, most: int = 20) -> list[Reason]:
+    position = world.snapshot.ids["User"].index(user) if user else -1
+    return Paths(world.release).why(position, world.song(song), most)
+
+
+def said(reasons: list[Reason]) -> dict[str, float]:
+    return {reason.text: round(reason.score, 6) for reason in reasons}
+
+
+def test_songs_that_share_something_with_what_you_collected(lopsided: World) -> None:
+    expected = {
+        "by Alba, like One which you collected": 0.8 * OF_3,
+        "tagged calm, like One which you collected": 0.5 * OF_2,
+        "folk, like One which you collected": 0.4 * OF_3,
+    }
+    reasons = why(lopsided, "ana", "s5")
+    assert said(reasons) == pytest.approx(expected, abs=1e-6)
+    assert list(said(reasons)) == list(expected)  # the strongest first
+
+
+def test_an_album_is_something_to_share(lopsided: World) -> None:
+    reasons = said(why(lopsided, "ana", "s2"))
+    assert reasons["from the album first, like One which you collected"] == pytest.approx(0.6 * OF_2, abs=1e-6)
+
+
+def test_people_you_follow_covers_and_neighbours(lopsided: World) -> None:
+    assert said(why(lopsided, "ana", "s4")) == pytest.approx(
+        {
+            "you follow Ben, who liked it": 0.9,
+            "another version of One, which you collected": 0.8,
+            "heard beside One, which you collected": 0.7 * 0.5,
+            "you follow Ben, who played it once": 0.9 / 3,
+        },
+        abs=1e-6,
+    )
+
+
+def test_who_plays_it_often_loops_it(lopsided: World) -> None:
+    assert said(why(lopsided, "ana", "s3"))["you follow Ben, who loops it (10 times)"] == pytest.approx(0.75)
+
+
+def test_an_artist_you_follow(lopsided: World) -> None:
+    best = why(lopsided, "cy", "s4")[0]
+    assert (best.text, best.score) == ("by Brio, whom you follow", 1.0)
+
+
+def test_a_cover_leads_both_ways(lopsided: World) -> None:
+    there = next(r for r in why(lopsided, "ana", "s4") if "version" in r.text)
+    back = next(r for r in why(lopsided, "ben", "s1") if "version" in r.text)
+    assert [step["direction"] for step in there.path[1::2]] == ["out", "in"]
+    assert [step["direction"] for step in back.path[1::2]] == ["out", "out"]
+    assert back.score == pytest.approx(0.9 * 0.8)
+
+
+def test_a_path_names_its_nodes_relationships_and_parameters(lopsided: World) -> None:
+    reason = why(lopsided, "ana", "s5")[0]
+    assert reason.kind == "path"
+    assert reason.path == [
+        {"label": "User", "id": "ana", "name": "Ana"},
+        {"relationship": "COLLECTED", "direction": "out", "properties": {"at": NOW - 21 * 86_400_000}},
+        {"label": "Song", "id": "s1", "name": "One"},
+        {"relationship": "PERFORMED_BY", "direction": "out", "properties": {}},
+        {"label": "Artist", "id": "alba", "name": "Alba"},
+        {"relationship": "PERFORMED_BY", "direction": "in", "properties": {}},
+        {"label": "Song", "id": "s5", "name": "s5"},
+    ]
+    assert reason.parameters == {"id0": "ana", "id1": "s1", "id2": "alba", "id3": "s5"}
+    assert reason.as_json()["score"] == round(reason.score, 6)
+
+
+def test_at_most_two_of_a_kind_and_as_many_as_asked_for(lopsided: World) -> None:
+    reasons = why(lopsided, "ana", "s4")
+    assert sum("you follow" in r.text for r in reasons) == 2  # Ben twice; cy played it too
+    assert [r.text for r in why(lopsided, "ana", "s4", most=1)] == ["you follow Ben, who liked it"]
+
+
+@pytest.mark.parametrize(
+    ("song", "text", "score"),
+    [("s4", "played 2 times by 2 listeners", 2 / 3), ("s1", "played once", 1 / 3), ("s3", "played 10 times", 1 / 3)],
+)
+def test_somebody_unknown_hears_how_popular_it_is(lopsided: World, song: str, text: str, score: float) -> None:
+    (reason,) = why(lopsided, None, song)
+    assert (reason.kind, reason.text, reason.score) == ("popular", text, pytest.approx(score))
+    assert reason.path == [{"label": "Song", "id": song, "name": lopsided.snapshot.name("Song", lopsided.song(song))}]
+
+
+def test_there_is_no_reason_for_what_nobody_has_played(lopsided: World) -> None:
+    assert why(lopsided, None, "s5") == []
+
+
+def test_a_song_you_blocked_or_skip_is_no_reason(make_world: Callable[..., World]) -> None:
+    rows = [("ana", "collect", "s1", 1), ("ana", "block", "s1", 2), ("ana", "skip", "s2", 3), ("ben", "play", "s5", 4)]
+    reasons = why(make_world(log=events(rows)), "ana", "s5")
+    assert [r.text for r in reasons] == ["you follow Ben, who played it once"]
+
+
+def every_reason(world: World) -> list[tuple[str | None, str, Reason]]:
+    users = [*world.snapshot.ids["User"].to_list(), None]
+    return [(u, s, r) for u in users for s in world.snapshot.ids["Song"].to_list() for r in why(world, u, s)]
+
+
+def test_strengths_stand_between_0_and_1_and_paths_have_at_most_three_hops(lopsided: World) -> None:
+    for user, song, reason in every_reason(lopsided):
+        assert 0 < reason.score <= 1
+        assert len(reason.path) // 2 <= 3
+        assert reason.path[-1]["id"] == song
+        assert reason.kind == "popular" or reason.path[0]["id"] == user
+
+
+def test_no_people_are_named_but_those_the_listener_follows(lopsided: World) -> None:
+    follows = {"ana": {"ben", "cy"}, "ben": set(), "cy": {"ana"}, None: set()}
+    names = {"ana": "Ana", "ben": "Ben", "cy": "cy"}
+    for user, _, reason in every_reason(lopsided):
+        people = {node["id"] for node in reason.path[::2] if node["label"] == "User"}
+        assert people <= follows[user] | {user}
+        assert not any(name in reason.text for id_, name in names.items() if id_ not in follows[user])
+
+
+def test_the_cypher_of_every_reason_returns_exactly_its_path(store: GraphStore, lopsided: World) -> None:
+    bare = {"Tag": nodes(["calm", "loud"]), "Album": nodes(["first"]), "Place": nodes(["here"])}
+    store.bulk_load({**LOPSIDED_NODES, **bare, "Entity": nodes(["film"])}, LOPSIDED_EDGES)
+    project(store, lopsided.release, None, lambda *_: None)
+    reasons = [reason for *_, reason in every_reason(lopsided)]
+    assert {r.kind for r in reasons} == {"path", "neighbour", "popular"}
+    for reason in reasons:
+        table = store.query(reason.cypher, reason.parameters)
+        assert table.columns == ["nodes", "relationships"]
+        ((found, relationships),) = table.rows
+        assert found == [{"id": node["id"], "label": node["label"]} for node in reason.path[::2]]
+        assert [(r["type"], r["direction"]) for r in relationships] == [
+            (step["relationship"], step["direction"]) for step in reason.path[1::2]
+        ]
+        for step, relationship in zip(reason.path[1::2], relationships, strict=True):
+            assert relationship["properties"] == pytest.approx(step["properties"])
+    assert len(LOPSIDED_EVENTS) == 10
