@@ -8,15 +8,16 @@ import pkgutil
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-import click
 import typer
 
 from api import console
 from api.version import VERSION
 
 EXIT_OURS, EXIT_CALLERS, EXIT_INTERRUPTED = 1, 2, 130
+# ClickException: of Click itself, or of the copy that newer versions of Typer bring along
+_Misuse: Final[Any] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="segue",
@@ -61,11 +62,11 @@ def main() -> None:
         status = app(standalone_mode=False)
         if status == EXIT_INTERRUPTED:  # Typer took Ctrl-C and said nothing
             _failed("interrupted", EXIT_INTERRUPTED)
-    except click.exceptions.Abort:
+    except typer.Abort:
         status = _failed("interrupted", EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         status = _failed("interrupted", EXIT_INTERRUPTED)
-    except click.ClickException as error:
+    except _Misuse as error:
         status = _failed(error.format_message(), EXIT_CALLERS)
     except UserError as error:
         status = _failed(str(error), EXIT_CALLERS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,6 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -28,6 +31,7 @@ from recall.base import channel_type
 
 # Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
 RESERVED: Final = ("SEGUE_CONFIG", "SEGUE_DATA", "SEGUE_REQUIRE_NEO4J", "SEGUE_REQUIRE_POSTGRESQL")
+_PLAIN: Final = ("SEED", "CLOCK")
 DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {"radio": {}, "daily": {"n": 30, "heard": "after 14d"}}
 
 
@@ -135,6 +139,29 @@ class ApiSettings(_Section):
     keys: list[SecretStr] = []
 
 
+class _Variables(EnvSettingsSource):
+    """`SEGUE_` variables; values in free tables (a channel's options, say) are typed as TOML would have them."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        return {name: _typed(value) if name in {"scenes", "embed"} else value for name, value in found.items()}
+
+
+def _typed(value: Any) -> Any:
+    """Texts that are JSON as what they say; the environment tells no upper case, which names of relations are in."""
+    if isinstance(value, Mapping):
+        return {
+            key: {name.upper(): _typed(inner) for name, inner in table.items()}
+            if key == "gamma" and isinstance(table, Mapping)
+            else _typed(table)
+            for key, table in value.items()
+        }
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class Settings(BaseSettings):
     """The whole effective configuration."""
 
@@ -157,11 +184,11 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, _Variables(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     def graph_config(self) -> GraphConfig:
         """`[graph]` as the store takes it."""
@@ -270,13 +297,14 @@ def _refuse_unknown_variables() -> None:
     sections = {name.upper() for name in Settings.model_fields}
     for variable in os.environ:
         if variable.startswith("SEGUE_") and variable not in RESERVED:
-            section = variable.removeprefix("SEGUE_").split("__", 1)[0]
-            if section.upper() not in sections:
+            section, nested, _ = variable.removeprefix("SEGUE_").partition("__")
+            if section.upper() not in sections or (nested and section.upper() in _PLAIN):
                 raise SettingsError(f"{variable}: unknown setting (sections: {', '.join(sorted(sections))})")
 
 
 def _without_password(url: str) -> str:
-    """A URL with the password between `:` and `@` hidden."""
+    """A URL with the password between `:` and `@`, and every one among its parameters, hidden."""
+    url = re.sub(r"([?&][^=&]*password=)[^&]*", r"\1***", url)
     scheme, found, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
     if not (found and at and ":" in login):

@@ -125,7 +125,7 @@ def _peer(edges: Edges) -> tuple[str, Callable[[WalkConfig], float]]:
     """The seconds of PecanPy where it is installed, else of the reference way on networkx."""
     try:
         from pecanpy.pecanpy import SparseOTF
-    except ImportError:
+    except (ImportError, AttributeError):  # its nptyping asks numpy 2 for names of numpy 1
         return "node2vec on networkx, 1 walk in 1,000 scaled up", _networkx(edges)
 
     graph = edges.graph()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -37,12 +38,27 @@ def _value(default: Any, given: Any, where: str) -> Any:
     if dataclasses.is_dataclass(default) and isinstance(given, Mapping):
         return configure(type(default), given, where)
     if isinstance(default, Mapping) and isinstance(given, Mapping):
-        wrong = [k for k, v in given.items() if isinstance(v, bool) or not isinstance(v, int | float)]
+        wrong = [k for k, v in given.items() if not _is_number(v)]
         if wrong:
             raise SettingsError(f"{where}.{wrong[0]} must be a number (got {given[wrong[0]]!r})")
         return {**default, **{k: float(v) for k, v in given.items()}}
-    if isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool):
+    if isinstance(default, float) and _is_number(given):
         return float(given)
-    if default is not None and type(given) is not type(default):
+    if default is not None and (type(given) is not type(default) or isinstance(given, float)):
         raise SettingsError(f"{where} must be {type(default).__name__} (got {given!r})")
     return given
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number; TOML has `true`, `nan` and `inf` too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """For a config's `__post_init__`.
+
+    Raises: ValueError if one of the named fields is not more than 0.
+    """
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} must be more than 0 (got {getattr(config, name)})")

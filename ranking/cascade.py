@@ -6,6 +6,7 @@ Serving, evaluation and the world's closed loop all call this one class, so what
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,8 @@ class Cascade:
             key: channel_type(key, use.use).build(release, use.options) for key, use in scene.channels.items()
         }
         self.features = Features(release, tuple(self.channels))
+        if importlib.util.find_spec(f"ranking.fine.{scene.ranker}") is None:
+            raise SettingsError(f"unknown ranker {scene.ranker!r}")
         stored = f"ranking/{name}/{scene.ranker}"
         ranker = Linear.load(release, stored) if release.has(stored) else None
         # a ranker of other channels than the scene has now cannot score: fused scores order until the next refresh
@@ -135,22 +138,30 @@ class Cascade:
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
         """Each channel's candidates within the scene's budget; a channel that fails or is late is left out and named.
 
-        A channel that raises, that answers with scores that are not finite or songs twice, or that starts after the
-        budget is spent, costs its own candidates only.
+        A channel that raises, that answers with scores that are not finite or songs twice, that alone takes longer than
+        the budget, or that starts after the others have spent it, costs its own candidates only.
         """
         started = time.perf_counter()
         proposals: dict[str, Candidates] = {}
         dropped: list[dict[str, Any]] = []
+        budget, spent = self.scene.budget_ms, 0.0
         for name, channel in self.channels.items():
-            if (time.perf_counter() - started) * 1000 > self.scene.budget_ms:
+            if spent > budget:
                 dropped.append({"channel": name, "reason": "over the time budget"})
                 continue
+            began = time.perf_counter()
             try:
                 found = channel.recall(query, self.scene.channels[name].quota)
                 problem = _problem_of(found, query)
             except Exception as error:  # noqa: BLE001  whatever a channel does, the listener gets an answer
                 _log.warning("channel failed", channel=name, scene=self.name, exc_info=True)
                 problem = f"{type(error).__name__}: {error}"
+            took = (time.perf_counter() - began) * 1000
+            if took > budget:
+                problem = problem or f"over the time budget ({took:.0f} ms of {budget:.0f})"
+            else:
+                # what a late channel takes is not charged to the others
+                spent += took
             if problem is None:
                 proposals[name] = found
             else:
@@ -194,6 +205,10 @@ class Cascade:
 
 
 def _problem_of(found: Candidates, query: Query) -> str | None:
+    if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
+        return "songs and scores that do not pair"
+    if len(found) and not 0 <= found.songs.min() <= found.songs.max() < len(query.allowed):
+        return "songs that do not exist"
     if not np.isfinite(found.scores).all():
         return "scores that are not finite"
     if len(np.unique(found.songs)) != len(found.songs):
@@ -210,6 +225,6 @@ def _reranker(name: str) -> Any:
     """
     try:
         module = importlib.import_module(f"ranking.rerank.{name}")
-    except ImportError as error:
+        return getattr(module, name.title().replace("_", ""))()
+    except (ImportError, AttributeError) as error:
         raise SettingsError(f"unknown re-ranker {name!r}") from error
-    return getattr(module, name.title().replace("_", ""))()

@@ -47,7 +47,8 @@ def cut(histories: Histories, *, rank_share: float, measure_share: float, seed: 
         rank_at = int(times[min(int(len(times) * (1 - rank_share - measure_share)), len(times) - 1)])
         measure_at = int(times[min(int(len(times) * (1 - measure_share)), len(times) - 1)])
         fold[timed & (histories.at >= rank_at)] = RANK
-        fold[timed & (histories.at >= measure_at)] = MEASURE
+        if measure_share:
+            fold[timed & (histories.at >= measure_at)] = MEASURE
     chance = _chance(histories.user, histories.song, seed)
     fold[~timed & (chance >= 1 - rank_share - measure_share)] = RANK
     fold[~timed & (chance >= 1 - measure_share)] = MEASURE
@@ -72,6 +73,8 @@ def loved(histories: Histories, keep: Array) -> Iterator[tuple[int, Array]]:
     """
     codes = _LOVED if np.isin(histories.action, _LOVED).any() else _LIKED
     chosen = np.flatnonzero(keep & np.isin(histories.action, codes))
+    if not len(chosen):
+        return
     users, starts = np.unique(histories.user[chosen], return_index=True)
     for user, songs in zip(users.tolist(), np.split(histories.song[chosen], starts[1:]), strict=True):
         yield user, np.unique(songs)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from embeddings.walks import WalkConfig
 
 METHODS: Final = ("node2vec", "deepwalk", "metapath2vec", "eges", "song2vec")
+MAX_WORKERS: Final = 1024
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +32,14 @@ def embed(
     output: Annotated[Path, typer.Option(help="Where gensim's KeyedVectors go; FILE.kv.")],
     p: Annotated[float, typer.Option(help="Return parameter: the larger, the fewer steps back.")] = 1.0,
     q: Annotated[float, typer.Option(help="In-out parameter: the larger, the closer walks stay.")] = 1.0,
-    walks: Annotated[int, typer.Option(help="Walks from every node.", min=1)] = 10,
-    length: Annotated[int, typer.Option(help="Nodes of a walk.", min=1)] = 80,
-    dim: Annotated[int, typer.Option(help="Numbers of a vector.", min=1)] = 128,
-    window: Annotated[int, typer.Option(help="How far apart neighbours on a walk may stand.", min=1)] = 10,
-    negative: Annotated[int, typer.Option(help="Negative samples for every pair.", min=1)] = 5,
-    epochs: Annotated[int, typer.Option(help="Passes over the walks.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="One seed gives the same walks.", min=0, max=2**31 - 1)] = 0,
-    workers: Annotated[int, typer.Option(help="Threads; with 1 the vectors of a seed are the same too.", min=1)] = 1,
+    walks: Annotated[int, typer.Option(help="Walks from every node.")] = 10,
+    length: Annotated[int, typer.Option(help="Nodes of a walk.")] = 80,
+    dim: Annotated[int, typer.Option(help="Numbers of a vector.")] = 128,
+    window: Annotated[int, typer.Option(help="How far apart neighbours on a walk may stand.")] = 10,
+    negative: Annotated[int, typer.Option(help="Negative samples for every pair.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Passes over the walks.")] = 1,
+    seed: Annotated[int, typer.Option(help="One seed gives the same walks.")] = 0,
+    workers: Annotated[int, typer.Option(help="Threads; with 1 the vectors of a seed are the same too.")] = 1,
     directed: Annotated[bool, typer.Option("--directed", help="Edges lead one way only.")] = False,
     gamma: Annotated[
         list[str] | None,
@@ -58,7 +59,7 @@ def embed(
     json_: console.Json = False,
 ) -> None:
     """Learn a vector for every node of an edge list, and write them as gensim's KeyedVectors."""
-    _check_options(method, p=p, q=q, base=base, metapath=metapath)
+    _check_options(method, p=p, q=q, base=base, metapath=metapath, seed=seed, workers=workers)
     gammas = parse_gamma(gamma or [])
     from embeddings.node_vectors import replacing
     from embeddings.skipgram import SkipGramConfig
@@ -106,9 +107,15 @@ def parse_gamma(given: list[str]) -> dict[str, float]:
     return gammas
 
 
-def _check_options(method: str, *, p: float, q: float, base: str | None, metapath: str | None) -> None:
+def _check_options(
+    method: str, *, p: float, q: float, base: str | None, metapath: str | None, seed: int, workers: int
+) -> None:
     if method not in METHODS:
         raise InvalidInput(f"unknown method {method!r} (known: {', '.join(METHODS)})")
+    if seed < 0:
+        raise InvalidInput(f"--seed: expected 0 or more, got {seed}")
+    if not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(f"--workers: expected 1 to {MAX_WORKERS}, got {workers}")
     if method in {"deepwalk", "metapath2vec"} and (p, q) != (1, 1):
         raise InvalidInput(f"--p, --q: {method} walks by weight alone, as p = q = 1 (got p {p}, q {q})")
     if metapath is not None and method != "metapath2vec":

@@ -43,8 +43,10 @@ class Build:
             kept = json.loads((folder / _STATE).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             kept = {}
-        self.plan: dict[str, Any] = kept.get("plan", {})
-        self.state: dict[str, dict[str, Any]] = kept.get("steps", {})
+        parts = [kept.get(name) if isinstance(kept, dict) else None for name in ("plan", "steps")]
+        plan, state = (part if isinstance(part, dict) else {} for part in parts)
+        self.plan: dict[str, Any] = plan
+        self.state: dict[str, dict[str, Any]] = state
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Note what this run is made from."""

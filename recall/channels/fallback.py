@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from graph.configure import check_positive
 from graph.release import Release
 from recall.base import Candidates, Query
 from recall.listener import Listener
@@ -19,6 +20,9 @@ class FallbackConfig:
 
     half_life_days: float = 14.0
     per_artist: int = 2
+
+    def __post_init__(self) -> None:
+        check_positive(self, "half_life_days", "per_artist")
 
 
 class Fallback:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from graph.arrays import Array
+from graph.configure import check_positive
 from graph.release import Release
 from recall.base import Candidates, Query
 from recall.listener import Listener
@@ -23,6 +24,9 @@ class TrendingConfig:
     half_life_days: float = 7.0
     place: float = 1.0
     genre: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "half_life_days")
 
 
 class Trending:

@@ -45,12 +45,15 @@ def test_gamma_that_leaves_nothing_is_told(tmp_path: Path) -> None:
         Edges.read(tmp_path / "e").graph({"r": 0})
 
 
-def test_side_relations_add_parallel_edges_and_lead_one_way(music: Edges) -> None:
+def test_side_relations_add_parallel_edges_and_lead_one_way(music: Edges, tmp_path: Path) -> None:
     assert music.base_graph(None).edges == 1
     assert set(music.side(None)) == {"genre", "heard"}
     assert set(music.side("heard")) == {"genre"}
-    genre = music.side("heard")["genre"]
-    assert (genre.name, genre.of(1).tolist(), genre.weights().tolist(), genre.of(0).tolist()) == ("genre", [0], [3], [])
+    (tmp_path / "e").write_text("song rock 1 genre\nsong pop 1 genre\nsong rock 2 genre\n")
+    genre = Edges.read(tmp_path / "e").side(None)["genre"]
+    assert (genre.name, genre.of(2).tolist(), genre.weights().tolist(), genre.of(1).tolist()) == (
+        *("genre", [0, 1], [1, 3], []),
+    )
 
 
 def test_a_base_without_edges_is_told(tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_types_stand_before_the_colon(music: Edges) -> None:
     [
         ("a b 0\n", "expected at least one edge with a weight above 0, got none"),
         ("source target\n", "expected at least one edge with a weight above 0, got none"),
-        ("", "got comments only"),
+        ("", "the file is empty"),
         ("a b\na b c d e\n", "e line 2: expected 2 to 4 fields, got 5"),
     ],
 )

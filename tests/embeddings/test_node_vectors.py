@@ -34,9 +34,14 @@ def test_large_vectors_are_one_file_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_an_interruption_leaves_the_old_file_alone(tmp_path: Path, failure: type[BaseException]) -> None:
     (tmp_path / "v.kv").write_text("old")
-    with pytest.raises(failure), replacing(tmp_path / "v.kv") as temporary:
-        temporary.write_text("half")
-        raise failure
+
+    def stopped() -> None:
+        with replacing(tmp_path / "v.kv") as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        stopped()
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("v.kv", "old")]
 
 

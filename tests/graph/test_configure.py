@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from graph.configure import configure
+from graph.configure import check_positive, configure
 from graph.errors import SettingsError
 
 
@@ -50,6 +50,8 @@ def test_options_lie_over_the_defaults() -> None:
         ({"gamma": 1}, "it: gamma must be dict (got 1)"),
         ({"inner": {"gop": 1}}, "it: inner: unknown option 'gop' (known: gap)"),
         ({"inner": 3}, "it: inner must be Inner (got 3)"),
+        ({"rate": float("nan")}, "it: rate must be float (got nan)"),
+        ({"gamma": {"a": float("inf")}}, "it: gamma.a must be a number (got inf)"),
         ({"count": -1}, "it: count must be at least 0 (got -1)"),
     ],
 )
@@ -57,3 +59,10 @@ def test_what_is_wrong_is_named_with_what_was_expected(options: dict[str, object
     with pytest.raises(SettingsError) as raised:
         configure(Config, options, "it")
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("value", [0, -1.5, float("nan")])
+def test_a_field_that_must_be_positive(value: float) -> None:
+    check_positive(Config(rate=1e-9), "rate", "count")
+    with pytest.raises(ValueError, match=r"rate must be more than 0 \(got"):
+        check_positive(Config(rate=value), "rate")

@@ -19,7 +19,9 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
         rows = LOPSIDED_EVENTS.drop("offset").to_dicts()
         for number, row in enumerate(rows):
             query = {"query": "folk"} if row["action"] == "search" else {}
-            opened.append([{"event_id": str(number), **{k: v for k, v in row.items() if v is not None}, **query}], now=NOW)
+            opened.append(
+                [{"event_id": str(number), **{k: v for k, v in row.items() if v is not None}, **query}], now=NOW
+            )
         yield opened
 
 

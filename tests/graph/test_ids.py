@@ -30,7 +30,7 @@ def test_unknown_ids_are_left_out_of_indices() -> None:
 
 
 def test_ids_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_hash", lambda key: len(key))
+    monkeypatch.setattr(module, "_hash", len)
     ids = Ids.sorted_from(["a", "aa", "ab", "b"])
     assert [ids.index(i) for i in ("a", "aa", "ab", "b", "c", "abc")] == [0, 1, 2, 3, -1, -1]
 

@@ -61,7 +61,7 @@ def test_a_published_release_is_the_one_that_is_served(releases: Releases) -> No
 def test_a_half_written_build_is_never_visible(releases: Releases) -> None:
     build(releases, 1)
     assert (releases.ids(), releases.current()) == ([], None)
-    with pytest.raises(ReleaseNotFound, match="no release in .* yet"):
+    with pytest.raises(ReleaseNotFound, match=r"no release in .* yet"):
         releases.open()
     first = published(releases)
     build(releases, 2)
@@ -239,7 +239,11 @@ def test_diff_says_what_changed(releases: Releases) -> None:
     assert (diff["same"], diff["events"]) == (False, [9, 12])
     assert diff["metrics"] == {"ndcg@10": [0.5, 0.6]}
     assert diff["settings"] == {"a": [None, 1], "scenes.radio.n": [10, None]}
-    assert diff["files"] == {"added": ["recall/x.bin", "recall/x.json"], "removed": [], "changed": ["vectors/song2vec.bin"]}
+    assert diff["files"] == {
+        "added": ["recall/x.bin", "recall/x.json"],
+        "removed": [],
+        "changed": ["vectors/song2vec.bin"],
+    }
     assert diff["counts"] == {}
     assert releases.diff(first, first)["same"]
 

@@ -219,7 +219,10 @@ def test_networkx_has_the_same_nodes_and_edges(lopsided: World) -> None:
     assert graph.edges[("User", "ben"), ("Song", "s3"), "LISTENED"]["plays"] == 10
     for relation in snapshot.relations():
         for s, t in zip(relation.edge_sources.tolist(), relation.indices.tolist(), strict=True):
-            ends = (relation.source, snapshot.ids[relation.source][s]), (relation.target, snapshot.ids[relation.target][t])
+            ends = (
+                (relation.source, snapshot.ids[relation.source][s]),
+                (relation.target, snapshot.ids[relation.target][t]),
+            )
             assert graph.has_edge(*ends, key=relation.name)
 
 

@@ -144,6 +144,12 @@ class House:
         marker.unlink()
         return process
 
+    def killed(self, *args: str, where: str, call: int = 1) -> None:
+        """Run a command as far as `halted` does, kill it as a power cut would, and see it gone."""
+        process = self.halted(*args, where=where, call=call)
+        process.kill()
+        process.wait(30)
+
     @contextmanager
     def serve(self, *args: str, ready: bool = True, headers: dict[str, str] | None = None) -> Iterator[Server]:
         """The service on a free port, until the block ends."""
@@ -260,7 +266,7 @@ def run_cli(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Callable[..., Ran]]:
     """Runs a command in this process, which spares its start; the working folder is an empty one."""
-    from api.cli import main
+    from api.cli import app, main
 
     for name in clean_environment().keys() ^ os.environ.keys():
         monkeypatch.delenv(name)
@@ -269,6 +275,8 @@ def run_cli(
 
     def run(*args: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["segue", *args])
+        # a process registers its commands once
+        app.registered_commands, app.registered_groups = [], []
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()

@@ -216,7 +216,8 @@ def planted_snapshot() -> Snapshot:
     """`you` and 8 others love the songs of a small scene; you alone have not met `a-answer` yet.
 
     16 people of another scene play theirs more, so that the popular songs are the wrong ones. You follow three of your
-    scene; its songs share artist, genre, tag, album and language, and its people a place.
+    scene; its songs share artist, genre, tag, album and language, and its people a place; the answer is another version
+    of one of yours, and stands in a playlist with three.
     """
     scenes = {"a": (["you", *(f"ann{i}" for i in range(8))], 8), "b": ([f"bob{i:02}" for i in range(16)], 10)}
     songs = {key: [f"{key}-{i}" for i in range(count)] for key, (_, count) in scenes.items()}
@@ -243,6 +244,10 @@ def planted_snapshot() -> Snapshot:
     relations["HAS_TAG", "Song", "Tag"] = [(s, f"tag-{x}", 1.0) for s, x in zip(everything, scene, strict=True)]
     relations["FOLLOWS", "User", "User"] = [("you", f"ann{i}") for i in range(3)] + [("ann0", "bob00")]
     relations["LIVES_IN", "User", "Place"] = [(p, f"place-{k}") for k, (people, _) in scenes.items() for p in people]
+    relations["COVER_OF", "Song", "Song"] = [(ANSWER, "a-0"), ("a-1", "a-2"), ("b-0", "b-1"), ("b-2", "b-3")]
+    relations["FOLLOWS_ARTIST", "User", "Artist"] = [("you", "artist-a"), ("bob00", "artist-b")]
+    relations["CONTAINS", "Playlist", "Song"] = [("list-a", s, i) for i, s in enumerate(["a-0", ANSWER, "a-1", "a-2"])]
+    relations["OWNS", "User", "Playlist"] = [("ann0", "list-a")]
     table = nodes(everything, language=["en" if x == "a" else "ro" for x in scene])
     return Snapshot.of_frames({"Song": table}, edges(relations), events(log))
 

@@ -17,6 +17,7 @@ STEPS = {
     "evaluate": ("ranking.learning:Learner.evaluate+", 1),
     "publish, bookkeeping out": ("graph.release:Releases.seal", 1),
     "publish, sealed": ("graph.release:Releases.activate", 1),
+    "publish, half active": ("graph.release:write_text+", 2),
     "publish, active": ("graph.release:Releases.activate+", 1),
     "project": ("graph.store:GraphStore.replace_derived+", 3),
 }
@@ -51,8 +52,8 @@ def test_a_refresh_killed_at_any_step_resumes_to_the_same_release(step, changed,
     house = own_house(source=changed)
     before = house.releases.current()
     where, call = STEPS[step]
-    house.halted("refresh", where=where, call=call).kill()
-    active = step in {"publish, active", "project"}
+    house.killed("refresh", where=where, call=call)
+    active = step in {"publish, half active", "publish, active", "project"}
     assert (house.releases.current() != before) == active
     resumed = house.segue("refresh", "--resume", "--json").json
     assert house.digest == undisturbed
@@ -64,7 +65,7 @@ def test_a_refresh_killed_at_any_step_resumes_to_the_same_release(step, changed,
 
 def test_what_was_done_before_the_kill_is_not_done_again(changed, own_house):
     house = own_house(source=changed)
-    house.halted("refresh", where="ranking.learning:Learner.rank+").kill()
+    house.killed("refresh", where="ranking.learning:Learner.rank+")
     steps = {step["name"]: step["status"] for step in house.segue("refresh", "--resume", "--json").json["steps"]}
     assert [steps[name] for name in ("snapshot", "embed", "recall")] == ["skipped"] * 3
     assert [steps[name] for name in ("rank", "evaluate", "publish", "project")] == ["ran"] * 4
@@ -72,7 +73,7 @@ def test_what_was_done_before_the_kill_is_not_done_again(changed, own_house):
 
 def test_resuming_goes_on_with_the_inputs_of_the_run_that_was_killed(changed, undisturbed, own_house):
     house = own_house(source=changed)
-    house.halted("refresh", where="ranking.learning:Learner.rank+").kill()
+    house.killed("refresh", where="ranking.learning:Learner.rank+")
     with house.log() as log:
         log.append([{"user_id": "late", "action": "play", "song_id": house.release.snapshot.ids["Song"][0]}])
     house.segue("refresh", "--resume")
@@ -83,7 +84,7 @@ def test_a_killed_projection_leaves_the_graph_whole_after_the_next(changed, own_
     house = own_house(source=changed)
     house.segue("cypher", "MATCH (:User)-[r:LISTENED]->(:Song) DELETE r", "--write")
     assert house.segue("graph", "stats", "--json").json["relationships"]["LISTENED"] == 0
-    house.halted("refresh", where="graph.store:GraphStore.replace_derived+", call=2).kill()
+    house.killed("refresh", where="graph.store:GraphStore.replace_derived+", call=2)
     assert house.segue("refresh", "--resume", "--json").json["projected"]
     counts = house.segue("graph", "stats", "--json").json["relationships"]
     snapshot = house.release.snapshot
@@ -104,7 +105,7 @@ def test_the_service_answers_from_the_old_release_while_refreshes_are_killed(cha
         with poll(ask) as during:
             for step in ("snapshot", "embed", "recall", "rank", "evaluate", "publish, sealed"):
                 where, call = STEPS[step]
-                house.halted("refresh", "--resume", where=where, call=call).kill()
+                house.killed("refresh", "--resume", where=where, call=call)
                 if step == "publish, sealed":
                     break
         assert set(during.answers) == {(200, old, 10)}

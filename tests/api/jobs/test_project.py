@@ -47,7 +47,13 @@ def run(store: GraphStore, release: Release, before: Release | None = None) -> d
 def test_what_was_derived_stands_in_the_graph(filled: GraphStore, lopsided: World) -> None:
     run(filled, lopsided.release)
     assert held(filled, "LISTENED")[2] == {
-        **{"source": "ben", "target": "s3", "plays": 10, "full_plays": 0, "skips": 0, "first_at": None, "last_at": None}
+        "source": "ben",
+        "target": "s3",
+        "plays": 10,
+        "full_plays": 0,
+        "skips": 0,
+        "first_at": None,
+        "last_at": None,
     }
     assert held(filled, "COLLECTED") == [{"source": "ana", "target": "s1", "at": NOW - 21 * DAY}]
     assert [(r["source"], r["target"]) for r in held(filled, "BLOCKED")] == [("cy", "s3")]

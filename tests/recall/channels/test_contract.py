@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import ANSWER, World, built, planted_snapshot
 
+from graph.errors import SettingsError
 from recall.base import Channel, ChannelType, Query, channel_names, channel_type
 from recall.listener import Listener
 
@@ -142,6 +143,24 @@ def test_each_field_of_the_config_changes_something(name: str, field: str, plant
         if _answers(kind, World(release, planted.vectors), options) != usual:
             return
     pytest.fail(f"no value of {name}.{field} changes anything")
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")], ids=str)
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_impossible_values_are_refused_or_do_no_harm(name: str, field: str, value: float, planted: World) -> None:
+    kind = channel_type(name)
+    usual = getattr(kind.config(), field)
+    wrong = dict.fromkeys(usual, value) if isinstance(usual, Mapping) else value
+    try:
+        channel = kind.build(planted.release, {field: wrong})
+    except SettingsError as refused:
+        if field not in str(refused):
+            raise
+        return
+    for query in (planted.query(user) for user in ("you", "unknown")):
+        found = channel.recall(query, 12)
+        assert np.isfinite(found.scores).all()
+        assert len(found) <= 12
 
 
 def _answers(kind: ChannelType, world: World, options: Mapping[str, Any]) -> list[list[tuple[int, float]]]:

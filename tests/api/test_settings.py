@@ -1,0 +1,203 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from api.settings import RESERVED, Settings, load
+from graph.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and no variable of ours."""
+    for name in [n for n in os.environ if n.startswith("SEGUE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(text: str, path: Path = Path("segue.toml")) -> Settings:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(text)
+    return load(path)
+
+
+# ---- where settings come from
+
+
+def test_without_a_file_the_defaults_hold(house: Path) -> None:
+    settings = load()
+    assert settings.graph.url == f"embedded:{house}/var/graph"
+    assert settings.events.url == f"sqlite:///{house}/var/events.db"
+    assert settings.releases.dir == house / "var" / "releases"
+    assert (settings.seed, settings.clock, settings.privacy.h3_resolution) == (0, None, 7)
+
+
+def test_a_file_in_the_working_folder_is_read(house: Path) -> None:
+    (house / "segue.toml").write_text("seed = 3")
+    assert load().seed == 3
+
+
+def test_the_option_goes_before_the_variable_and_that_before_the_folder(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seed in (("segue.toml", 1), ("b.toml", 2), ("c.toml", 3)):
+        (house / name).write_text(f"seed = {seed}")
+    monkeypatch.setenv("SEGUE_CONFIG", str(house / "b.toml"))
+    assert load().seed == 2
+    assert load(house / "c.toml").seed == 3
+    monkeypatch.setenv("SEGUE_CONFIG", str(house / "none.toml"))
+    with pytest.raises(SettingsError, match=r"none\.toml: no such settings file"):
+        load()
+
+
+def test_variables_lie_over_the_file_and_nest(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_SEED", "9")
+    monkeypatch.setenv("SEGUE_GRAPH__URL", "bolt://server:7687")
+    monkeypatch.setenv("SEGUE_SCENES__RADIO__N", "7")
+    monkeypatch.setenv("SEGUE_SCENES__RADIO__CHANNELS__SOCIAL__QUOTA", "5")
+    monkeypatch.setenv("SEGUE_EMBED__SONG2VEC__EPOCHS", "3")
+    monkeypatch.setenv("SEGUE_EMBED__SONG2VEC__GAMMA__HAS_GENRE", "0.25")
+    settings = written('seed = 1\n[graph]\nurl = "embedded:g"\nuser = "me"\n[scenes.radio]\nheard = "always"')
+    assert (settings.seed, settings.graph.url, settings.graph.user) == (9, "bolt://server:7687", "me")
+    radio = settings.scene_configs()["radio"]
+    assert (radio.n, radio.heard, radio.channels["social"].quota) == (7, "always", 5)
+    assert (settings.song2vec().epochs, settings.song2vec().gamma["HAS_GENRE"]) == (3, 0.25)
+
+
+def test_overrides_lie_over_everything(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_SEED", "9")
+    assert load(overrides={"seed": 4}).seed == 4
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_reserved_variables_are_no_settings(name: str, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (house / "segue.toml").write_text("")
+    monkeypatch.setenv(name, str(house / "segue.toml"))
+    assert load().seed == 0
+
+
+# ---- paths
+
+
+def test_relative_paths_are_relative_to_the_file(house: Path) -> None:
+    text = '[graph]\nurl = "embedded:g"\n[events]\nurl = "sqlite:///e.db"\n[releases]\ndir = "r"\n[state]\ndir = "s"'
+    settings = written(text, house / "sub" / "segue.toml")
+    sub = house / "sub"
+    assert settings.graph.url == f"embedded:{sub}/g"
+    assert settings.events.url == f"sqlite:///{sub}/e.db"
+    assert (settings.releases.dir, settings.state.dir) == (sub / "r", sub / "s")
+
+
+def test_what_names_no_folder_of_its_own_stands_in_the_state(house: Path) -> None:
+    settings = written('[state]\ndir = "s"')
+    assert settings.graph.url == f"embedded:{house}/s/graph"
+    assert settings.events.url == f"sqlite:///{house}/s/events.db"
+    assert settings.releases.dir == house / "s" / "releases"
+
+
+def test_absolute_paths_and_servers_stay_as_they_are(house: Path) -> None:
+    settings = written('[graph]\nurl = "neo4j+s://h"\n[events]\nurl = "postgresql://u@h/db"\n[releases]\ndir = "/r"')
+    assert (settings.graph.url, settings.events.url) == ("neo4j+s://h", "postgresql://u@h/db")
+    assert settings.releases.dir == Path("/r")
+    assert written('[events]\nurl = "sqlite:////abs/e.db"').events.url == "sqlite:////abs/e.db"
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sede = 1", "sede: Extra inputs are not permitted"),
+        ('[graph]\nurk = "x"', r"graph\.urk: Extra inputs"),
+        ("seed = -1", "seed: Input should be greater than or equal to 0"),
+        ('seed = "x"', "seed: .*valid integer"),
+        ('clock = "moon"', "clock: "),
+        ("[api]\nport = 70000", r"api\.port: "),
+        ("[privacy]\nh3_resolution = 16", r"privacy\.h3_resolution: "),
+        ('[refresh]\nschedule = "25:00"', r"refresh\.schedule: "),
+        ("[scenes.radio]\nn = 0", r"scenes\.radio\.n: "),
+        ('[scenes.radio]\nheard = "maybe"', "heard must be"),
+        ("[scenes.radio.channels.soical]\nquota = 1", "unknown channel 'soical'"),
+        ("[scenes.radio.channels.social]\ntrusty = 1", "unknown option 'trusty'"),
+        ("[scenes.radio.channels.social]\nquota = -1", r"channels\.social\.quota must be a whole number"),
+        ("[scenes.radio.channels.social]\nquota = true", r"channels\.social\.quota must be a whole number"),
+        ('[scenes.radio.channels.social]\nweight = "x"', r"channels\.social\.weight must be a number"),
+        ("[scenes.radio.channels.social]\nuse = 3", r"channels\.social\.use must be"),
+        ("[embed.song3vec]\nepochs = 1", r"embed\.song3vec: unknown model"),
+        ("[embed.song2vec]\nepoch = 1", "unknown option 'epoch'"),
+        ('[embed.song2vec.gamma]\nHAS_GENRE = "x"', r"gamma\.HAS_GENRE must be a number"),
+        ("seed = ", r"segue\.toml"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as raised:
+        written(text)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["SEGUE_SEDE", "SEGUE_GRAPH_URL", "SEGUE_GRAPH__URK", "SEGUE_SEED__X"])
+def test_a_mistake_in_a_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=r"unknown setting|graph\.urk"):
+        load()
+
+
+# ---- scenes
+
+
+def test_two_scenes_ship_and_keep_what_a_file_does_not_say() -> None:
+    scenes = written("[scenes.daily]\nn = 5\n[scenes.mine]\nn = 3").scene_configs()
+    assert {name: (s.n, s.heard) for name, s in scenes.items()} == {
+        "radio": (10, "never"),
+        "daily": (5, "after 14d"),
+        "mine": (3, "never"),
+    }
+
+
+def test_channel_options_lie_over_the_defaults_and_quota_0_takes_one_out() -> None:
+    text = "[scenes.radio.channels.social]\nquota = 7\ntrust = 1\n[scenes.radio.channels.trending]\nquota = 0"
+    channels = written(text).scene_configs()["radio"].channels
+    assert (channels["social"].quota, channels["social"].weight, channels["social"].options) == (7, 1.0, {"trust": 1})
+    assert "trending" not in channels
+    assert channels["item_knn"].quota == 100
+
+
+def test_a_channel_from_outside_is_used_by_its_class(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (house / "settings_outside.py").write_text(
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass MineConfig:\n    depth: int = 1\n"
+        "class Mine:\n    audience = 'all'\n    def recall(self, query, k): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(house))
+    use = '[scenes.radio.channels.mine]\nuse = "settings_outside:Mine"\n'
+    channel = written(f"{use}depth = 2").scene_configs()["radio"].channels["mine"]
+    assert (channel.use, channel.options) == ("settings_outside:Mine", {"depth": 2})
+    with pytest.raises(SettingsError, match="unknown option 'width'"):
+        written(f"{use}width = 2")
+
+
+def test_gammas_lie_over_the_default_table() -> None:
+    gamma = written('[embed.song2vec.gamma]\nHAS_GENRE = 2\n"RELATED:film" = 0.5').song2vec().gamma
+    assert (gamma["HAS_GENRE"], gamma["RELATED:film"]) == (2.0, 0.5)
+    assert "PERFORMED_BY" in gamma
+
+
+# ---- secrets
+
+
+def test_secrets_are_hidden_wherever_they_stand() -> None:
+    settings = written(
+        '[graph]\nurl = "bolt://me:hush@h:7687"\npassword = "hush"\nreader_password = "hush"\n'
+        '[events]\nurl = "postgresql://me:hush@h/db?sslpassword=hush&password=hush"\n[api]\nkeys = ["hush"]'
+    )
+    assert "hush" not in str(settings.shown())
+    assert "hush" not in repr(settings).replace(settings.graph.url, "").replace(settings.events.url, "")
+    assert settings.shown()["graph"]["url"] == "bolt://me:***@h:7687"
+    assert settings.graph_config().password == "hush"
+
+
+def test_everything_is_shown_with_its_default() -> None:
+    shown = load().shown()
+    assert set(shown) == set(Settings.model_fields)
+    assert shown["refresh"]["margin"] == 0.1

@@ -1,0 +1,210 @@
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
+
+from graph.errors import SettingsError
+from graph.events import Event
+from ranking.cascade import Cascade
+from ranking.fine.linear import Linear
+from ranking.scene import ChannelUse, SceneConfig
+from recall.base import Candidates, Query
+
+
+def cascade(world: World, **scene: Any) -> Cascade:
+    """A scene whose one channel proposes every song that may come back."""
+    made = Cascade(world.release, SceneConfig(channels={"popularity": ChannelUse()}, budget_ms=60_000, **scene))
+    made.channels = {"popularity": Answers(lambda query: found(*np.flatnonzero(query.allowed).tolist()))}
+    return made
+
+
+def slate(made: Cascade, world: World, user: str | None = "ana", n: int = 10, **more: Any) -> list[str]:
+    return sorted(world.ids(made.slate(made.query(user, NOW, **more), n).songs))
+
+
+class Answers:
+    """A channel that answers with the given songs."""
+
+    audience = "tests"
+
+    def __init__(self, answer: Callable[[Query], Any]) -> None:
+        self._answer = answer
+
+    def recall(self, query: Query, k: int) -> Any:
+        return self._answer(query)
+
+
+def found(*songs: int, scores: list[float] | None = None) -> Candidates:
+    values = np.linspace(1, 0.5, len(songs)) if scores is None else np.array(scores)
+    return Candidates(np.array(songs, dtype=np.int32), values)
+
+
+# ---- what may come back
+
+
+@pytest.mark.parametrize(
+    ("heard", "user", "expected"),
+    [
+        ("never", "ana", ["s3", "s4", "s5"]),
+        ("always", "ana", ["s1", "s2", "s3", "s4", "s5"]),
+        ("after 14d", "ana", ["s1", "s3", "s4", "s5"]),  # s1 three weeks ago, s2 just now
+        ("after 30d", "ana", ["s3", "s4", "s5"]),
+        ("after 7d", "ben", ["s1", "s2", "s4", "s5"]),  # s4 just a week ago; nobody knows when s3 was
+        ("always", "ben", ["s1", "s2", "s3", "s4", "s5"]),
+    ],
+)
+def test_heard_songs_come_back_as_the_scene_says(lopsided: World, heard: str, user: str, expected: list[str]) -> None:
+    assert slate(cascade(lopsided, heard=heard), lopsided, user) == expected
+
+
+def test_a_blocked_song_never_comes_back(lopsided: World) -> None:
+    assert "s3" not in slate(cascade(lopsided, heard="always"), lopsided, "cy")
+
+
+def test_a_song_that_is_not_admitted_is_not_recommended(make_world: Callable[..., World]) -> None:
+    songs = LOPSIDED_NODES["Song"].with_columns(tier=np.array([0, 1, 2, 3, 0]))
+    world = make_world(node_tables={"Song": songs})
+    assert slate(cascade(world, heard="always"), world) == ["s2", "s3", "s4"]
+
+
+def test_what_the_question_excludes_stays_out(lopsided: World) -> None:
+    assert slate(cascade(lopsided), lopsided, exclude=["s5", "unknown"]) == ["s3", "s4"]
+
+
+def test_events_since_the_release_count(lopsided: World) -> None:
+    latest = [Event(event_id="1", user_id="ana", action="block", song_id="s4", at=NOW)]
+    assert slate(cascade(lopsided), lopsided, latest=latest) == ["s3", "s5"]
+
+
+def test_a_session_of_songs_is_a_listener(lopsided: World) -> None:
+    assert slate(cascade(lopsided), lopsided, None, session=["s1", "unknown", "s3"]) == ["s2", "s4", "s5"]
+
+
+def test_an_unknown_listener_gets_a_slate(lopsided: World) -> None:
+    assert len(slate(cascade(lopsided), lopsided, "unknown")) == 5
+
+
+# ---- channels that fail
+
+
+def raises(query: Query) -> Candidates:
+    raise RuntimeError("no luck")
+
+
+def sleeps(query: Query) -> Candidates:
+    time.sleep(0.3)
+    return found(2)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (raises, "RuntimeError: no luck"),
+        (sleeps, "over the time budget"),
+        (lambda _: found(2, scores=[float("nan")]), "not finite"),
+        (lambda _: found(2, scores=[float("inf")]), "not finite"),
+        (lambda _: found(2, 2), "the same song twice"),
+        (lambda query: found(*query.exclude.tolist()), "songs that are excluded"),
+        (lambda _: found(99), "songs that do not exist"),
+        (lambda _: found(-1), "songs that do not exist"),
+        (lambda _: Candidates(np.array([2, 3]), np.ones(1)), "do not pair"),
+        (lambda _: None, "AttributeError"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_bad_channel_costs_its_own_candidates_only(
+    lopsided: World, bad: Callable[[Query], Any], reason: str, first: bool
+) -> None:
+    made = Cascade(lopsided.release, SceneConfig(channels={"popularity": ChannelUse()}, budget_ms=200.0))
+    good = {"good": Answers(lambda _: found(3, 4))}
+    both = {"bad": Answers(bad), **good} if first else {**good, "bad": Answers(bad)}
+    made.channels = both
+    made.scene = dataclasses.replace(made.scene, channels=dict.fromkeys(both, ChannelUse()))
+    slate = made.slate(made.query("ana", NOW), 10)
+    assert lopsided.ids(slate.songs) == ["s4", "s5"]
+    (dropped,) = slate.trace[0].dropped
+    assert dropped["channel"] == "bad"
+    assert reason in dropped["reason"]
+
+
+def test_what_comes_after_a_spent_budget_is_left_out_and_named(lopsided: World) -> None:
+    def slow(query: Query) -> Candidates:
+        time.sleep(0.03)
+        return found(3)
+
+    made = cascade(lopsided)
+    made.channels = {name: Answers(slow) for name in ("a", "b", "c", "d")}
+    made.scene = SceneConfig(budget_ms=50, channels=dict.fromkeys(made.channels, ChannelUse()))
+    proposals, stage = made.propose(made.query("ana", NOW))
+    assert list(proposals) == ["a", "b"]
+    assert [d["channel"] for d in stage.dropped] == ["c", "d"]
+
+
+def test_without_any_candidate_the_slate_is_empty(lopsided: World) -> None:
+    made = cascade(lopsided)
+    made.channels = {"popularity": Answers(raises)}
+    assert len(made.slate(made.query("ana", NOW)).songs) == 0
+
+
+# ---- the trace and the order
+
+
+def test_the_counts_of_the_trace_add_up(planted: World) -> None:
+    made = Cascade(planted.release, SceneConfig(pool=7, n=4, budget_ms=60_000))
+    query = made.query("you", NOW)
+    result = made.slate(query)
+    recalled, merged, ranked, reranked = result.trace
+    assert [s.stage for s in result.trace] == ["recall", "merge", "rank", "rerank"]
+    assert recalled.entered == planted.snapshot.songs - len(query.exclude)
+    assert recalled.left == sum(len(c) for c in made.propose(query)[0].values()) == merged.entered
+    assert merged.left == ranked.entered == ranked.left == reranked.entered == len(result.pool) == 7
+    assert reranked.left == len(result.songs) == 4
+    assert set(recalled.as_json()) == {"stage", "in", "out", "ms", "dropped"}
+
+
+def test_songs_scores_and_rows_belong_together(planted: World) -> None:
+    made = Cascade(planted.release, SceneConfig(budget_ms=60_000))
+    result = made.slate(made.query("you", NOW), 5)
+    assert result.pool.songs[result.rows].tolist() == result.songs.tolist()
+    assert result.pool.fused[result.rows].tolist() == result.scores.tolist()
+
+
+def test_without_a_ranker_the_fused_score_orders(lopsided: World) -> None:
+    made = cascade(lopsided, heard="always")
+    pool, _ = made.pool(made.query("unknown", NOW))
+    assert made.ranker is None
+    assert made.rank(made.query("unknown", NOW), pool).tolist() == pool.fused.tolist()
+
+
+def test_the_ranker_of_the_scene_orders(lopsided: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cascade(lopsided, heard="always")
+    width = len(made.features)
+    weights = np.zeros(width)
+    weights[made.features.names.index("listeners")] = -1
+    made.ranker = Linear(made.features.names, np.zeros(width), np.ones(width), weights)
+    result = made.slate(made.query("unknown", NOW), 1)
+    assert lopsided.ids(result.songs) == ["s5"]  # the one that nobody has heard
+
+
+def test_the_planted_answer_comes_first(planted: World) -> None:
+    made = Cascade(planted.release, SceneConfig(budget_ms=60_000))
+    assert planted.ids(made.slate(made.query("you", NOW + DAY)).songs)[0] == "a-answer"
+
+
+@pytest.mark.parametrize(
+    ("scene", "message"),
+    [
+        ({"reranker": "mmmr"}, "unknown re-ranker 'mmmr'"),
+        ({"reranker": "__init__"}, "unknown re-ranker"),
+        ({"ranker": "lineal"}, "unknown ranker 'lineal'"),
+        ({"channels": {"soical": ChannelUse()}}, "unknown channel 'soical'"),
+        ({"channels": {"social": ChannelUse(options={"hop": 1})}}, "unknown option 'hop'"),
+    ],
+)
+def test_what_a_scene_names_must_exist(lopsided: World, scene: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Cascade(lopsided.release, SceneConfig(**scene))

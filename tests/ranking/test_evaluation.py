@@ -1,0 +1,211 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from segue_test_worlds import LOPSIDED_EDGES, LOPSIDED_NODES, planted_snapshot
+
+from api.commands.evaluate import read_data
+from graph.batch import Batch
+from graph.checks import EVENT_COLUMNS
+from graph.errors import FitError, InvalidInput, SettingsError
+from ranking.evaluation import Data, evaluate, model_names, prepare, split
+
+
+def log(rows: list[tuple[str, str, int | None]], **columns: Any) -> pl.DataFrame:
+    """Plays of (listener, song, time)."""
+    schema = {"user_id": pl.String, "song_id": pl.String, "at": pl.Int64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        action=pl.lit("full_play"), count=pl.lit(1, dtype=pl.Int64), **columns
+    )
+    missing = [name for name in EVENT_COLUMNS if name not in frame.columns]
+    return frame.with_columns(pl.lit(None, dtype=EVENT_COLUMNS[name]).alias(name) for name in missing)
+
+
+def cut(frame: pl.DataFrame, protocol: str, seed: int = 0) -> str:
+    """The folds of the events, by their first letters: `r` train, `v` valid, `t` test."""
+    letters = {"train": "r", "valid": "v", "test": "t"}
+    return "".join(letters[fold] for fold in split(frame, protocol, seed).to_list())
+
+
+# ---- how the log is cut
+
+
+def test_leave_one_out_tests_on_the_last_event_and_validates_on_the_one_before() -> None:
+    rows = [("b", "s1", 3), ("a", "s1", 5), ("a", "s2", 9), ("b", "s2", 1), ("a", "s3", 7), ("b", "s3", 2)]
+    assert cut(log(rows), "leave-one-out") == "trtrvv"
+
+
+def test_leave_one_out_takes_the_order_of_the_log_without_times_and_spares_the_short() -> None:
+    rows = [("a", "s1", None), ("a", "s2", None), ("b", "s1", None), ("a", "s3", None), ("b", "s2", None)]
+    assert cut(log(rows), "leave-one-out") == "rvrtr"
+
+
+def test_ratio_cuts_each_listener_8_1_1() -> None:
+    rows = [("a", f"s{i}", None) for i in range(10)] + [("b", f"s{i}", None) for i in range(20)]
+    folds = cut(log(rows), "ratio", 4)
+    assert [folds[:10].count(x) for x in "rvt"] == [8, 1, 1]
+    assert [folds[10:].count(x) for x in "rvt"] == [16, 2, 2]
+    assert folds == cut(log(rows), "ratio", 4) != cut(log(rows), "ratio", 5)
+
+
+def test_temporal_tests_on_the_last_tenth_of_the_time() -> None:
+    rows = [("a", "s1", at) for at in (0, 500, 800, 801, 900, 901, 1000)]
+    assert cut(log(rows), "temporal") == "rrrvvtt"
+
+
+def test_given_reads_the_split_of_the_data() -> None:
+    frame = log([("a", "s1", None), ("a", "s2", None)], split=pl.Series(["train", "test"]))
+    assert cut(frame, "given") == "rt"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ("given", "come without a split"),
+        ("temporal", "1 of 2 events have no time"),
+        ("random", r"unknown protocol 'random' \(expected one of given, leave-one-out, ratio, temporal\)"),
+    ],
+)
+def test_what_cannot_be_cut_is_said(protocol: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        split(log([("a", "s1", None), ("a", "s2", 3)]), protocol, 0)
+
+
+# ---- what is trained on and what is held out
+
+
+def batch(frame: pl.DataFrame) -> Batch:
+    made = Batch("test")
+    made.events = frame
+    return made
+
+
+def given(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> Data:
+    rows = [(*pair, None) for pair in (*train, *test)]
+    folds = pl.Series(["train"] * len(train) + ["test"] * len(test))
+    return prepare(batch(log(rows, split=folds)), "given", 0)
+
+
+# first appearance: z, y, x; listeners: z 2, y 2, x 1, and w and v stand in the test only
+TRAIN = [("u1", "z"), ("u1", "y"), ("u2", "z"), ("u2", "x"), ("u3", "y")]
+
+
+def test_training_sees_only_its_part_but_every_song_is_ranked() -> None:
+    data = given(TRAIN, [("u1", "x"), ("u3", "w"), ("u3", "z"), ("u1", "z"), ("u4", "v")])
+    assert data.train.ids["Song"].to_list() == ["v", "w", "x", "y", "z"]
+    assert len(data.train.histories) == 5
+    # what a listener has in training is no truth
+    assert [(u, s.tolist()) for u, s in data.truth] == [(0, [2]), (2, [1, 4]), (3, [0])]
+
+
+def test_leave_one_out_trains_on_the_validation_too() -> None:
+    rows = [("a", "s1", 1), ("a", "s2", 2), ("a", "s3", 3)]
+    data = prepare(batch(log(rows)), "leave-one-out", 0)
+    assert len(data.train.histories) == 2
+    assert [(u, s.tolist()) for u, s in data.truth] == [(0, [2])]
+
+
+def test_skips_and_blocks_are_neither_learned_nor_held_out() -> None:
+    rows = [("a", f"s{i}", i) for i in range(4)]
+    frame = log(rows).with_columns(action=pl.Series(["full_play", "skip", "play", "full_play"]))
+    assert prepare(batch(frame), "leave-one-out", 0).train.ids["Song"].to_list() == ["s0", "s2", "s3"]
+
+
+def test_what_cannot_be_tested_is_said() -> None:
+    with pytest.raises(InvalidInput, match="hold no event that says a listener liked a song"):
+        prepare(batch(log([])), "ratio", 0)
+    with pytest.raises(InvalidInput, match="nothing is held out"):
+        given(TRAIN, [TRAIN[0]])
+
+
+# ---- what is measured
+
+
+def test_popularity_worked_by_hand_with_ties_by_first_appearance_and_training_masked() -> None:
+    # u1 (heard z, y) is shown x: hit at 1. u3 (heard y) is shown z, x: truth z and w: one hit of two, at 1.
+    report = evaluate("popularity", given(TRAIN, [("u1", "x"), ("u3", "w"), ("u3", "z")]), ks=(1, 10))
+    assert (report["users"], report["items"]) == (2, 4)
+    assert report["metrics"]["recall@1"] == (1 + 0.5) / 2
+    assert report["metrics"]["mrr"] == 1
+    assert report["metrics"]["ndcg@10"] == pytest.approx((1 + 1 / (1 + 1 / np.log2(3))) / 2, abs=1e-6)
+    # u5 heard nothing: z, which appeared first, before y with as many listeners, before x
+    report = evaluate("popularity", given(TRAIN, [("u5", "y")]))
+    assert report["metrics"]["mrr"] == 0.5
+
+
+def test_every_channel_is_a_model_and_so_is_the_cascade() -> None:
+    assert {"cascade", "popularity", "item-knn", "song2vec"} <= set(model_names())
+    data = given(TRAIN, [("u1", "x")])
+    with pytest.raises(InvalidInput, match="unknown model 'item_knn'"):
+        evaluate("item_knn", data)
+    with pytest.raises(SettingsError, match="unknown option 'neighbors'"):
+        evaluate("item-knn", data, options={"neighbors": 3})
+
+
+def planted_batch() -> Batch:
+    """The planted world, with what `you` will play next as the split's test."""
+    snapshot = planted_snapshot()
+    histories = snapshot.histories
+    users, songs = snapshot.ids["User"].to_list(), snapshot.ids["Song"].to_list()
+    rows = [
+        (users[u], songs[s], int(at)) for u, s, at in zip(histories.user, histories.song, histories.at, strict=True)
+    ]
+    folds = pl.Series(["train"] * len(rows) + ["test"])
+    return batch(log([*rows, ("you", "a-answer", max(at for *_, at in rows) + 1)], split=folds))
+
+
+@pytest.mark.parametrize("model", ["item-knn", "song2vec", "song-to-song"])
+def test_models_find_the_planted_answer(model: str) -> None:
+    options = {"shrink": 1.0} if model == "item-knn" else {"embed.epochs": 20, "embed.embedding_dim": 16}
+    report = evaluate(model, prepare(planted_batch(), "given", 0), seed=1, options=options)
+    assert report["metrics"]["recall@10"] == 1
+    assert report["metrics"]["mrr"] == 1
+
+
+def test_the_cascade_needs_new_songs_to_learn_from_and_says_so() -> None:
+    options = {"song2vec.epochs": 1, "song2vec.embedding_dim": 4}
+    with pytest.raises(FitError, match="too few events"):
+        evaluate("cascade", prepare(planted_batch(), "given", 0), options=options)
+
+
+def test_the_cascade_ranks_and_learns_from_the_newest_of_its_training_part() -> None:
+    # everybody meets the songs of their scene one by one, so there is always a new one to learn from
+    rng = np.random.default_rng(2)
+    rows = []
+    for listener in range(30):
+        scene = "ab"[listener % 2]
+        rows += [(f"u{listener}", f"{scene}{song}", at) for at, song in enumerate(rng.permutation(15).tolist())]
+    options = {"song2vec.epochs": 5, "song2vec.embedding_dim": 8, "rank_share": 0.2}
+    report = evaluate("cascade", prepare(batch(log(rows)), "leave-one-out", 0), options=options, ks=(1, 10))
+    # one song of 15 is left of their scene, and 15 of the other one are wrong
+    assert report["metrics"]["recall@10"] == 1
+    assert report["metrics"]["recall@1"] > 0.9
+
+
+def test_the_same_seed_measures_the_same() -> None:
+    data = prepare(planted_batch(), "given", 0)
+    options = {"embed.epochs": 1, "embed.embedding_dim": 4}
+    metrics = [evaluate("song2vec", data, seed=s, options=options)["metrics"] for s in (1, 1)]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.data
+def test_popularity_on_the_split_of_lightgcnpp() -> None:
+    folder = Path(os.environ.get("SEGUE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "lastfm-lightgcnpp"
+    if not folder.exists():
+        pytest.skip("the data set lastfm-lightgcnpp is not in SEGUE_DATA")
+    data = prepare(read_data(f"lightgcn:{folder}", "given", lambda *_: None), "given", 0)
+    report = evaluate("popularity", data)
+    assert report["users"] == 1863
+    assert report["metrics"]["recall@10"] == pytest.approx(0.0718, abs=0.0002)
+    assert report["metrics"]["ndcg@10"] == pytest.approx(0.0789, abs=0.0002)
+
+
+def test_the_graph_beside_the_events_comes_along() -> None:
+    made = batch(log([("ana", f"s{i}", i) for i in range(1, 6)]))
+    made.nodes, made.relationships = dict(LOPSIDED_NODES), dict(LOPSIDED_EDGES)
+    data = prepare(made, "leave-one-out", 0)
+    assert data.train.relation("PERFORMED_BY").of(0).tolist() == [0]

@@ -1,0 +1,37 @@
+import pytest
+
+from graph.errors import SettingsError
+from ranking.scene import ChannelUse, SceneConfig, default_channels
+from recall.base import channel_names
+
+
+@pytest.mark.parametrize(
+    ("heard", "ms"),
+    [("never", float("inf")), ("always", 0), ("after 14d", 14 * 86_400_000), ("after 0.5h", 1_800_000)],
+)
+def test_heard_is_a_policy_in_three_forms(heard: str, ms: float) -> None:
+    assert SceneConfig(heard=heard).heard_after_ms() == ms
+
+
+@pytest.mark.parametrize("heard", ["", "sometimes", "after", "after 3", "after 3w", "after -1d", "Never"])
+def test_another_form_is_refused(heard: str) -> None:
+    with pytest.raises(SettingsError, match=r'heard must be "never", "always" or like "after 14d"'):
+        SceneConfig(heard=heard)
+
+
+@pytest.mark.parametrize("field", ["n", "pool", "budget_ms"])
+def test_numbers_must_be_more_than_0(field: str) -> None:
+    with pytest.raises(SettingsError, match=f"scene: {field} must be more than 0 \\(got 0\\)"):
+        SceneConfig(**{field: 0})
+
+
+@pytest.mark.parametrize(
+    "channels", [{}, {"a": ChannelUse(quota=0)}, {"a": ChannelUse(weight=-1)}, {"a": ChannelUse(weight=float("inf"))}]
+)
+def test_channels_need_a_quota_and_a_weight(channels: dict[str, ChannelUse]) -> None:
+    with pytest.raises(SettingsError, match="channel"):
+        SceneConfig(channels=channels)
+
+
+def test_the_default_channels_ship() -> None:
+    assert set(default_channels()) <= set(channel_names())

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from segue_test_worlds import World, events, lopsided_snapshot
+
+from graph.errors import FitError
+from graph.histories import Histories
+from ranking.cascade import Cascade
+from ranking.fine.linear import LinearConfig
+from ranking.scene import ChannelUse, SceneConfig
+from ranking.training import LEARN, MEASURE, RANK, best_first, cut, fit_ranker, loved, measure, sampled
+from recall.base import Candidates
+from recall.listener import Listener
+
+
+def log(*rows: tuple[object, ...]) -> Histories:
+    return lopsided_snapshot(log=events(rows)).histories
+
+
+def test_the_newest_tenth_measures_and_the_tenth_before_ranks() -> None:
+    histories = log(*(("ana", "play", f"s{1 + i % 5}", 100 + i) for i in range(10)))
+    cuts = cut(histories, rank_share=0.1, measure_share=0.1, seed=0)
+    assert cuts.fold.tolist() == [LEARN] * 8 + [RANK, MEASURE]
+    assert (cuts.rank_at, cuts.measure_at) == (108, 109)
+
+
+def test_events_of_one_moment_stay_together() -> None:
+    histories = log(*(("ana", "play", "s1", at) for at in (1, 1, 1, 1, 1, 1, 2, 2, 2, 2)))
+    assert cut(histories, rank_share=0.1, measure_share=0.1, seed=0).fold.tolist() == [LEARN] * 6 + [MEASURE] * 4
+
+
+def test_without_a_share_nothing_is_measured() -> None:
+    histories = log(*(("ana", "play", "s1", at) for at in range(10)))
+    assert cut(histories, rank_share=0.2, measure_share=0.0, seed=0).fold.tolist() == [LEARN] * 8 + [RANK] * 2
+
+
+def test_without_times_a_listener_and_song_is_on_one_side_as_a_whole() -> None:
+    rows = [(f"u{i:03}", "play", f"s{1 + i % 5}", None) for i in range(600)]
+    histories = log(*rows, *rows)
+    fold = cut(histories, rank_share=0.2, measure_share=0.1, seed=1).fold
+    pairs = {}
+    for user, song, side in zip(histories.user.tolist(), histories.song.tolist(), fold.tolist(), strict=True):
+        assert pairs.setdefault((user, song), side) == side
+    shares = np.bincount(list(pairs.values()), minlength=3) / len(pairs)
+    assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.05)
+    assert (fold != cut(histories, rank_share=0.2, measure_share=0.1, seed=2).fold).any()
+
+
+def test_an_empty_log_is_cut_too() -> None:
+    assert len(cut(log(), rank_share=0.1, measure_share=0.1, seed=0).fold) == 0
+
+
+def test_loved_is_a_full_play_or_more_each_song_once() -> None:
+    histories = log(
+        *(("ana", "full_play", "s2", 1), ("ana", "like", "s1", 2), ("ana", "full_play", "s2", 3)),
+        *(("ana", "play", "s3", 4), ("ben", "play", "s3", 5), ("cy", "collect", "s5", 6), ("cy", "skip", "s1", 7)),
+    )
+    everything = np.ones(len(histories), dtype=bool)
+    assert [(user, songs.tolist()) for user, songs in loved(histories, everything)] == [(0, [0, 1]), (2, [4])]
+    assert [(user, songs.tolist()) for user, songs in loved(histories, histories.at < 2)] == [(0, [1])]
+
+
+def test_in_a_log_of_plays_a_play_is_loved() -> None:
+    histories = log(("ana", "play", "s3", 4), ("ben", "skip", "s3", 5))
+    assert [(u, s.tolist()) for u, s in loved(histories, np.ones(2, dtype=bool))] == [(0, [2])]
+
+
+def test_a_sample_keeps_the_order_and_everybody_when_there_are_few() -> None:
+    pairs = [(i, np.array([i])) for i in range(20)]
+    assert sampled(iter(pairs), 20, np.random.default_rng(0)) == pairs
+    some = [user for user, _ in sampled(iter(pairs), 5, np.random.default_rng(0))]
+    assert len(some) == 5
+    assert some == sorted(set(some))
+    assert some == [user for user, _ in sampled(iter(pairs), 5, np.random.default_rng(0))]
+
+
+def test_best_first_breaks_ties_by_first_appearance(lopsided: World) -> None:
+    found = Candidates(np.arange(5, dtype=np.int32), np.array([1.0, 2, 1, 1, 1]))
+    assert lopsided.ids(best_first(found, lopsided.snapshot)) == ["s2", "s1", "s3", "s4", "s5"]
+
+
+def scene() -> SceneConfig:
+    return SceneConfig(channels={"song2vec": ChannelUse(), "popularity": ChannelUse()}, budget_ms=60_000)
+
+
+def test_the_ranker_learns_to_put_first_what_was_loved_afterwards(lopsided: World) -> None:
+    cascade = Cascade(lopsided.release, scene())
+    # everybody loved s5 afterwards: the one song without listeners
+    truth = [(user, np.array(lopsided.songs("s5"))) for user in range(3)]
+    cascade.ranker = fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0))
+    for user in ("ana", "ben", "cy"):
+        assert lopsided.ids(cascade.slate(cascade.query(user, 0), 1).songs) == ["s5"]
+
+
+def test_without_a_song_that_was_loved_afterwards_there_is_nothing_to_learn(lopsided: World) -> None:
+    cascade = Cascade(lopsided.release, scene())
+    heard = [(0, np.array(lopsided.songs("s1")))]
+    for truth in ([], heard):
+        with pytest.raises(FitError, match="no list holds a song that was loved afterwards"):
+            fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0))
+
+
+def test_measuring_counts_only_songs_that_may_come_back(lopsided: World) -> None:
+    cascade = Cascade(lopsided.release, scene())
+
+    def ask(listener: Listener, at: int) -> object:
+        return cascade.ask(listener, at)
+
+    # Ana has heard s1 and s2, so only s3 is left to find; Ben's s3 and s4 are both heard
+    truth = [(0, np.array(lopsided.songs("s1", "s3"))), (1, np.array(lopsided.songs("s3", "s4")))]
+    order = np.array(lopsided.songs("s4", "s3"))
+    boards = measure(lopsided.snapshot, truth, 0, {"it": lambda _: order}, ask)
+    assert boards["it"].rows == [{**boards["it"].rows[0], "mrr": 0.5, "recall@10": 1.0}]
