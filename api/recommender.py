@@ -19,7 +19,7 @@ from graph.events import EventLog
 from graph.paths import Paths
 from graph.release import Release, Releases
 from ranking.cascade import Cascade, Slate
-from recall.base import Query
+from recall.base import Channel, Query, channel_type
 from recall.index import VectorIndex
 from recall.live import Live
 
@@ -57,6 +57,18 @@ class Served:
             if release.has(f"vectors/{name}"):
                 vectors = SongVectors.load(release, name)
                 self.index[name] = vectors, VectorIndex(vectors.unit)
+        self._others: dict[str, Channel] = {}
+
+    def channel(self, name: str, cascade: Cascade) -> Channel:
+        """A channel of the scene, or another one that ships, with its defaults.
+
+        Raises: SettingsError for an unknown name; CorruptRelease if the release holds nothing of what it looks up.
+        """
+        if name in cascade.channels:
+            return cascade.channels[name]
+        if name not in self._others:
+            self._others[name] = channel_type(name).build(self.release)
+        return self._others[name]
 
 
 class Recommender:
@@ -133,20 +145,18 @@ class Recommender:
     def recall(
         self, user_id: str, channels: Sequence[str] = (), k: int = 100, scene: str = SCENE, at: int | None = None
     ) -> dict[str, Any]:
-        """Each channel's own candidates, unmerged, at most `k` of each.
+        """Candidates of each channel of the scene, or of the `channels` named, unmerged, at most `k` of each.
 
-        Raises: InvalidInput for an unknown channel or scene.
+        Raises: InvalidInput for an unknown scene; SettingsError for an unknown channel.
         """
         served = self._served
         cascade = self._cascade(served, scene)
-        if unknown := [name for name in channels if name not in cascade.channels]:
-            known = ", ".join(cascade.channels)
-            raise InvalidInput(f"channel {unknown[0]!r} is not in scene {scene!r} (known: {known})")
+        asked = {name: served.channel(name, cascade) for name in channels} or cascade.channels
         query = self._query(served, cascade, Ask(user_id=user_id, scene=scene, at=at))
         ids = served.release.snapshot.ids["Song"]
         rows = []
-        for name in channels or cascade.channels:
-            found = cascade.channels[name].recall(query, k)
+        for name, channel in asked.items():
+            found = channel.recall(query, k)
             rows += [
                 {"song_id": ids[int(song)], "channel": name, "rank": rank, "score": float(score)}
                 for rank, (song, score) in enumerate(zip(found.songs, found.scores, strict=True), start=1)

@@ -73,7 +73,7 @@ def learned(snapshot: Snapshot, folder: Path, learner: Learner) -> Release:
     learner.recall(folder)
     learner.rank(folder)
     release = Release.open(folder)
-    return release.seeing(release.snapshot.view(learner.cuts(release.snapshot).fold < MEASURE))
+    return release.seeing(learner.cuts(release.snapshot).known(release.snapshot))
 
 
 def _one(snapshot: Snapshot, folder: Path, seed: int) -> Iterator[tuple[str, str, str, float, float]]:
@@ -115,7 +115,7 @@ def _gamma(snapshot: Snapshot, folder: Path, learner: Learner) -> Iterator[tuple
     Learner(learner.scenes, plain).embed(other)
     with_gamma = SongVectors.load(Release.open(folder), "song2vec")
     without = SongVectors.load(Release.open(other), "song2vec")
-    view = snapshot.view(cuts.fold == 0)
+    view = cuts.learning(snapshot)
     plays = np.bincount(view.histories.song, minlength=snapshot.songs)
     for low, high in ((0, 0), (1, 4)):
         rare = (plays >= low) & (plays <= high)

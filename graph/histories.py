@@ -26,9 +26,23 @@ _STATES: Final = (
 UNKNOWN_TIME: Final = -1
 
 
+def _in_order(user: Array, at: Array, offset: Array) -> Array:
+    """Places (E,) of the events by user, then as they happened.
+
+    An event without a time happened after whatever the log held of that user before it.
+    """
+    by_offset = np.lexsort((offset, user))
+    if not (at == UNKNOWN_TIME).any():
+        return np.lexsort((offset, at, user))
+    frame = pl.DataFrame({"user": user[by_offset], "at": at[by_offset]})
+    latest = frame.select(pl.col("at").cum_max().over("user"))["at"].to_numpy()
+    happened = np.where(frame["at"].to_numpy() == UNKNOWN_TIME, latest, frame["at"].to_numpy())
+    return by_offset[np.lexsort((happened, frame["user"].to_numpy()))]
+
+
 @dataclass(frozen=True)
 class Histories:
-    """Events on songs of U users, those of one user side by side and in order (unknown times first, then by time).
+    """Events on songs of U users, those of one user side by side and in the order they happened (see `_in_order`).
 
     Shapes: E events; indptr (U + 1,); every other array (E,). `song` is a position among the songs, `action` a place
     in `schema.ACTIONS`, `at` epoch milliseconds or -1 where unknown, `played_ms` -1 and `rating` NaN where unknown,
@@ -76,7 +90,7 @@ class Histories:
     @classmethod
     def of_events(cls, columns: Mapping[str, Array], users: int, songs: int) -> Histories:
         """From unsorted events with the columns `user` and those of this class."""
-        order = np.lexsort((columns["offset"], columns["at"], columns["user"]))
+        order = _in_order(columns["user"], columns["at"], columns["offset"])
         indptr = np.zeros(users + 1, dtype=np.int64)
         np.cumsum(np.bincount(columns["user"], minlength=users), out=indptr[1:])
         return cls(songs, indptr, **{name: columns[name][order] for name in _COLUMNS})

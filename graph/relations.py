@@ -56,6 +56,13 @@ class Relation:
             targets,
         )
 
+    def where(self, keep: Array) -> Relation:
+        """The edges for which `keep` (E,) is true."""
+        indptr = np.zeros_like(self.indptr)
+        np.cumsum(np.bincount(self.edge_sources[keep], minlength=self.sources), out=indptr[1:])
+        properties = {name: values[keep] for name, values in self.properties.items()}
+        return Relation(self.key, self.source, self.target, indptr, self.indices[keep], properties, self.targets)
+
     def of(self, i: int) -> Array:
         """Targets of source `i`."""
         return self.indices[self.indptr[i] : self.indptr[i + 1]]

@@ -141,10 +141,17 @@ class Snapshot:
         """Relations from songs to entities that a gamma can weigh: artists, genres, tags, languages, triples …"""
         return [r for r in self._relations.values() if r.source == "Song" and r.target != "Song" and len(r)]
 
-    def view(self, keep: Array) -> Snapshot:
-        """The same graph with only the events for which `keep` (events,) is true."""
+    def view(self, keep: Array, until: int | None = None) -> Snapshot:
+        """The same graph with only the events for which `keep` (events,) is true.
+
+        With `until` (epoch milliseconds) relationships that came about then or later are hidden too: a song put on a
+        playlist or a follow tells of the future just as an event does. Those without a time stay.
+        """
         meta = {**self.meta, "relations": [k for k in self.meta["relations"] if k not in _DERIVED_KEYS]}
-        return Snapshot(self._arrays, meta, hidden=self.histories.where(keep))
+        seen = Snapshot(self._arrays, meta, hidden=self.histories.where(keep))
+        if until is not None:
+            seen._relations = {key: _before(relation, until) for key, relation in seen._relations.items()}
+        return seen
 
     def digest(self) -> str:
         """SHA-256 of the catalogue and the social graph, without anything derived; the same for both engines."""
@@ -202,6 +209,13 @@ class Snapshot:
 
 _NO_EDGES: Final = pl.DataFrame(schema={"source": pl.String, "target": pl.String})
 _DERIVED_KEYS: Final = frozenset(r.key for r in schema.RELATIONSHIPS if r.derived)
+
+
+def _before(relation: Relation, until: int) -> Relation:
+    for name in ("at", "since"):
+        if name in relation.properties:
+            return relation.where(relation.properties[name] < until)
+    return relation
 
 
 def _assemble(

@@ -24,7 +24,7 @@ from graph.configure import configure
 from graph.errors import FitError, InvalidInput, SettingsError
 from graph.ids import encode
 from graph.release import Release
-from graph.schema import SONG_ACTIONS
+from graph.schema import SONG_ACTIONS, Relationship, relationship
 from graph.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig, unhurried
@@ -131,12 +131,40 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
         known = nodes.get(label)
         missing = everything if known is None else everything.join(known, on="id", how="anti")
         nodes[label] = missing if known is None else pl.concat([known, missing], how="diagonal")
-    snapshot = Snapshot.of_frames(nodes, batch.relationships, train)
+    edges = _without_held_out(batch.relationships, liked, seen)
+    snapshot = Snapshot.of_frames(nodes, edges, train)
     held = liked.filter(pl.col("split") == TEST).select("user_id", "song_id").unique()
     held = held.join(train.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
     if not len(held):
         raise InvalidInput(f"protocol {protocol}: nothing is held out for the test")
     return Data(snapshot, _truth(held, snapshot))
+
+
+def _without_held_out(
+    edges: Mapping[Relationship, pl.DataFrame], liked: pl.DataFrame, seen: Sequence[str]
+) -> dict[Relationship, pl.DataFrame]:
+    """The relationships without those that say that a listener met a held-out item: songs on the listener's own
+    playlists, uploads, and whatever came about after the training part of data with times."""
+    pairs = liked.select("user_id", "song_id").unique()
+    train = liked.filter(pl.col("split").is_in(seen))
+    held = pairs.join(train.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
+    contains, owns = relationship("CONTAINS", "Playlist", "Song"), relationship("OWNS", "User", "Playlist")
+    uploaded = relationship("UPLOADED", "User", "Song")
+    kept = dict(edges)
+    if contains in kept and owns in kept:
+        owners = kept[owns].select(user_id="source", source="target")
+        told = owners.join(held, on="user_id").select("source", target="song_id")
+        kept[contains] = kept[contains].join(told, on=["source", "target"], how="anti", maintain_order="left")
+    if uploaded in kept:
+        met = held.rename({"user_id": "source", "song_id": "target"})
+        kept[uploaded] = kept[uploaded].join(met, on=["source", "target"], how="anti", maintain_order="left")
+    last = train["at"].max() if "at" in train.columns else None
+    if isinstance(last, int) and liked.filter(~pl.col("split").is_in(seen))["at"].min() is not None:
+        for rel, frame in kept.items():
+            for name in ("at", "since"):
+                if name in frame.columns:
+                    kept[rel] = frame.filter(pl.col(name).is_null() | (pl.col(name) <= last))
+    return kept
 
 
 def with_negatives(data: Data, lists: pl.DataFrame) -> Data:
@@ -251,7 +279,7 @@ def _fit_cascade(
 ) -> tuple[Rank, dict[str, Any]]:
     """The whole line as a refresh makes it; its ranker learns from the newest tenth of the training part."""
     scene = unhurried(SceneConfig(pool=1000))
-    learning = configure(LearningConfig, {"measure_share": 0.0, **_nested(options)}, "evaluate cascade")
+    learning = configure(LearningConfig, {"measure_share": 0.0, "seed": seed, **_nested(options)}, "evaluate cascade")
     learner = Learner({"evaluate": scene}, learning, progress)
     learner.embed(folder)
     learner.recall(folder)
@@ -261,12 +289,12 @@ def _fit_cascade(
         raise FitError("the ranker had nothing to learn from: too few events")
 
     def rank(query: Query) -> Array:
-        slate = cascade.slate(cascade.ask(query.listener, query.at, extra=UNHEARD), k)
+        slate = cascade.slate(cascade.ask(query.listener, query.at), k)
         rest = np.setdiff1d(np.arange(len(slate.pool)), slate.rows)
         scores = cascade.rank(query, slate.pool)[rest]
         return np.concatenate([slate.songs, slate.pool.songs[rest[np.argsort(-scores, kind="stable")]]])
 
-    return rank, {**asdict(learning), "seed": seed}
+    return rank, asdict(learning)
 
 
 def _nested(options: Mapping[str, Any]) -> dict[str, Any]:

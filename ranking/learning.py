@@ -16,7 +16,7 @@ import numpy as np
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors import SongVectors
 from graph.arrays import write_arrays
-from graph.errors import FitError, SettingsError
+from graph.errors import SettingsError
 from graph.paths import SIMILAR_KEPT
 from graph.release import Release
 from graph.snapshot import Snapshot
@@ -24,7 +24,7 @@ from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
-from ranking.training import LEARN, MEASURE, RANK, Cuts, best_first, cut, fit_ranker, loved, measure, sampled
+from ranking.training import MEASURE, RANK, Cuts, best_first, cut, fit_ranker, loved, measure, sampled
 from recall.base import channel_type
 from recall.channels.popularity import Popularity
 from recall.neighbours import Neighbours
@@ -77,7 +77,7 @@ class Learner:
         Raises: FitError if there is nothing to learn from.
         """
         snapshot = Snapshot.open(folder / "snapshot")
-        learned = snapshot.view(self.cuts(snapshot).fold == LEARN)
+        learned = self.cuts(snapshot).learning(snapshot)
         vectors = Song2Vec.fit(learned, self.config.song2vec, rng=self._rng("embed"), progress=self._progress)
         vectors.save(folder / "vectors" / "song2vec", {"config": asdict(self.config.song2vec)})
         near = Neighbours.of_vectors(vectors.unit, SIMILAR_KEPT)
@@ -101,7 +101,7 @@ class Learner:
     def recall(self, folder: Path) -> None:
         """What channels look up."""
         release = Release.open(folder)
-        learned = release.snapshot.view(self.cuts(release.snapshot).fold == LEARN)
+        learned = self.cuts(release.snapshot).learning(release.snapshot)
         vectors = {"song2vec": SongVectors.load(release, "song2vec")}
         todo = self.prepared()
         for done, (name, options, use) in enumerate(todo):
@@ -116,10 +116,11 @@ class Learner:
         """Each scene's ranker, from what was loved between the two cuts.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more.
+        Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder)
         cuts = self.cuts(release.snapshot)
-        known = release.seeing(release.snapshot.view(cuts.fold == LEARN))
+        known = release.seeing(cuts.learning(release.snapshot))
         rng = self._rng("rank")
         truth = sampled(loved(release.snapshot.histories, cuts.fold == RANK), self.config.listeners, rng)
         for name, scene in self.scenes.items():
@@ -127,13 +128,10 @@ class Learner:
             def tick(done: int, total: int, name: str = name) -> None:
                 self._progress(f"rank {name}", done, total)
 
-            try:
-                ranker = fit_ranker(
-                    Cascade(known, unhurried(scene), name), truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick
-                )
-            except FitError:
-                continue
-            ranker.save(folder / "ranking" / name / scene.ranker)
+            cascade = Cascade(known, unhurried(scene), name)
+            ranker = fit_ranker(cascade, truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick)
+            if ranker is not None:
+                ranker.save(folder / "ranking" / name / scene.ranker)
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on what was loved after the last cut.
@@ -143,7 +141,7 @@ class Learner:
         """
         release = Release.open(folder)
         cuts = self.cuts(release.snapshot)
-        known = release.seeing(release.snapshot.view(cuts.fold < MEASURE))
+        known = release.seeing(cuts.known(release.snapshot))
         wanted = loved(release.snapshot.histories, cuts.fold == MEASURE)
         truth = sampled(wanted, self.config.listeners, self._rng("evaluate"))
         cascade = Cascade(known, replace(unhurried(self.scenes[DEFAULT_SCENE]), heard="never"), DEFAULT_SCENE)

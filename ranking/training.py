@@ -36,6 +36,14 @@ class Cuts:
     rank_at: int
     measure_at: int
 
+    def learning(self, snapshot: Snapshot) -> Snapshot:
+        """What channels and vectors learn from: nothing of what ranks or measures."""
+        return snapshot.view(self.fold == LEARN, self.rank_at or None)
+
+    def known(self, snapshot: Snapshot) -> Snapshot:
+        """What is known when the measurement begins."""
+        return snapshot.view(self.fold < MEASURE, self.measure_at or None)
+
 
 def cut(histories: Histories, *, rank_share: float, measure_share: float, seed: int) -> Cuts:
     """Cut the log: the newest `measure_share` of the events measures, the `rank_share` before it ranks."""
@@ -96,10 +104,11 @@ def fit_ranker(
     *,
     rng: np.random.Generator,
     tick: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
-) -> Linear:
+) -> Linear | None:
     """Train the scene's ranker on its own pools at time `at`: what was loved afterwards against the rest.
 
-    Raises: FitError if no pool holds a song that was loved afterwards.
+    None if no pool holds a song that was loved afterwards: the log is too young to learn an order from.
+    Raises: FitError if the weights are not finite.
     """
     features, labels, sizes = [], [], []
     for done, (user, songs) in enumerate(truth):
@@ -111,11 +120,11 @@ def fit_ranker(
             features.append(cascade.features.matrix(query, pool))
             labels.append(hits)
             sizes.append(len(hits))
+    if not features:
+        return None
     groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    width = len(cascade.features)
-    matrix = np.concatenate(features) if features else np.empty((0, width))
-    flat = np.concatenate(labels).astype(np.float64) if labels else np.empty(0)
-    return Linear.fit(cascade.features.names, matrix, flat, groups, config, rng=rng)
+    flat = np.concatenate(labels).astype(np.float64)
+    return Linear.fit(cascade.features.names, np.concatenate(features), flat, groups, config, rng=rng)
 
 
 def measure(

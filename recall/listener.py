@@ -82,9 +82,13 @@ class Listener:
         ]
         if rows:
             added = np.array(rows, dtype=np.int64).T
-            columns = [np.concatenate([old, new]) for old, new in zip(columns, added, strict=True)]
-            order = np.argsort(columns[2], kind="stable")
-            columns = [column[order] for column in columns]
+            # an event without a time happened after whatever the log held before it
+            happened = [np.maximum.accumulate(columns[2]) if len(columns[2]) else columns[2]]
+            before = int(happened[0][-1]) if len(happened[0]) else UNKNOWN_TIME
+            known = np.maximum.accumulate(np.maximum(added[2], before))
+            happened.append(np.where(added[2] == UNKNOWN_TIME, known, added[2]))
+            order = np.argsort(np.concatenate(happened), kind="stable")
+            columns = [np.concatenate([old, new])[order] for old, new in zip(columns, added, strict=True)]
         return cls(snapshot, user, *columns)
 
     @classmethod

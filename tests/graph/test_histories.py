@@ -90,3 +90,16 @@ def test_where_keeps_some_events_of_everybody(lopsided: World) -> None:
 def test_an_empty_log_has_no_newest_time() -> None:
     histories = log()
     assert (len(histories), histories.newest, len(histories.listened())) == (0, UNKNOWN_TIME, 0)
+
+
+def test_an_event_without_a_time_happened_after_what_the_log_held_before_it() -> None:
+    histories = log(
+        ("ana", "block", "s1", 50),
+        ("ana", "unblock", "s1", None),
+        ("ana", "play", "s2", 90),
+        ("ana", "play", "s3", None),
+        ("ana", "play", "s4", 70),
+    )
+    mine = histories.of(0)
+    assert histories.offset[mine].tolist() == [1, 2, 5, 3, 4]
+    assert not len(histories.states()["BLOCKED"])

@@ -156,6 +156,18 @@ def test_a_view_keeps_the_graph_and_leaves_the_whole_as_it_is(lopsided: World) -
     assert {r.key for r in view.relations()} == {r.key for r in lopsided.snapshot.relations()}
 
 
+def test_a_view_hides_what_came_about_later_and_keeps_what_has_no_time() -> None:
+    tables = {
+        ("CONTAINS", "Playlist", "Song"): [("mix", "s1", 0, NOW - DAY), ("mix", "s2", 1, NOW), ("mix", "s3", 2, None)],
+        ("FOLLOWS", "User", "User"): [("ana", "ben", NOW - DAY), ("ana", "cy", NOW + DAY)],
+    }
+    snapshot = lopsided_snapshot(edge_tables=edges(tables))
+    view = snapshot.view(np.ones(len(snapshot.histories), dtype=bool), NOW)
+    assert [view.ids["Song"][i] for i in view.relation("CONTAINS", "Playlist").of(0)] == ["s1", "s3"]
+    assert view.relation("FOLLOWS").of(0).tolist() == [1]
+    assert len(snapshot.relation("FOLLOWS")) == 2
+
+
 def test_a_view_cannot_be_written(lopsided: World, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="would lose the events it hides"):
         lopsided.snapshot.view(np.ones(9, dtype=bool)).write(tmp_path)

@@ -11,6 +11,7 @@ from api.commands.evaluate import read_data
 from graph.batch import Batch
 from graph.checks import EVENT_COLUMNS
 from graph.errors import FitError, InvalidInput, SettingsError
+from graph.schema import relationship
 from ranking.evaluation import Data, evaluate, model_names, prepare, split
 
 
@@ -209,3 +210,22 @@ def test_the_graph_beside_the_events_comes_along() -> None:
     made.nodes, made.relationships = dict(LOPSIDED_NODES), dict(LOPSIDED_EDGES)
     data = prepare(made, "leave-one-out", 0)
     assert data.train.relation("PERFORMED_BY").of(0).tolist() == [0]
+
+
+def test_playlists_and_uploads_do_not_tell_of_held_out_items() -> None:
+    frame = log([("a", f"s{i}", 100 * i) for i in range(11)])
+    data = batch(frame)
+    owns, contains = relationship("OWNS", "User", "Playlist"), relationship("CONTAINS", "Playlist", "Song")
+    data.relationships[owns] = pl.DataFrame({"source": ["a"], "target": ["mix"]})
+    songs = pl.DataFrame({"source": ["mix"] * 2, "target": ["s1", "s10"], "position": [0, 1], "at": [None, None]})
+    data.relationships[contains] = songs.cast({"at": pl.Int64})
+    uploaded = relationship("UPLOADED", "User", "Song")
+    data.relationships[uploaded] = pl.DataFrame({"source": ["a", "a"], "target": ["s2", "s9"], "at": [100, 100]})
+    train = prepare(data, "temporal", 0).train
+    assert [train.ids["Song"][i] for i in train.relation("CONTAINS", "Playlist").of(0)] == ["s1"]
+    assert [train.ids["Song"][i] for i in train.relation("UPLOADED").of(0)] == ["s2"]
+
+
+def test_the_seed_of_an_evaluation_is_the_cascade_s_own() -> None:
+    data = prepare(planted_batch(), "ratio", 0)
+    assert evaluate("cascade", data, seed=5)["config"]["seed"] == 5

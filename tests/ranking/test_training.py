@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from segue_test_worlds import World, events, lopsided_snapshot
 
-from graph.errors import FitError
 from graph.histories import Histories
 from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
@@ -95,8 +94,7 @@ def test_without_a_song_that_was_loved_afterwards_there_is_nothing_to_learn(lops
     cascade = Cascade(lopsided.release, scene())
     heard = [(0, np.array(lopsided.songs("s1")))]
     for truth in ([], heard):
-        with pytest.raises(FitError, match="no list holds a song that was loved afterwards"):
-            fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0))
+        assert fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0)) is None
 
 
 def test_measuring_counts_only_songs_that_may_come_back(lopsided: World) -> None:

@@ -77,3 +77,9 @@ def test_an_unblocked_song_is_not_blocked(lopsided: World) -> None:
 
 def test_last_heard_is_the_latest_time_of_each_song(lopsided: World) -> None:
     assert lopsided.listener("ben").last_heard.tolist() == [-1, NOW - 7 * DAY]
+
+
+def test_a_latest_event_without_a_time_comes_after_the_history(lopsided: World) -> None:
+    listener = Listener.of(lopsided.snapshot, "ana", [event("block", "s3"), event("unblock", "s3", None)])
+    assert len(listener.blocked) == 0
+    assert lopsided.ids(Listener.of(lopsided.snapshot, "ana", [event("like", "s5", None)]).recent(1)) == ["s5"]
