@@ -3,7 +3,7 @@
 The writer takes whatever has gathered and writes it in one transaction, so under load one commit serves many slates.
 It is some milliseconds behind; `close` writes the rest. What a killed process had not written yet is lost, which nobody
 was promised; a database that does not answer is tried again, and only past `MOST` waiting slates are new ones dropped
-and counted.
+and counted. Slates that cannot be written for any other reason are dropped and counted too: the thread outlives them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ExposureWriter:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
                 if self._stopping and deadline is None:
                     deadline = time.monotonic() + _LAST_S
-            while not self._written([row for rows in batch for row in rows]):
+            while not self._done(batch):
                 if deadline is None and self._stopping:
                     deadline = time.monotonic() + _LAST_S
                 if deadline is not None and time.monotonic() > deadline:
@@ -74,10 +74,14 @@ class ExposureWriter:
                     return
                 time.sleep(_RETRY_S)
 
-    def _written(self, rows: Rows) -> bool:
+    def _done(self, batch: Sequence[Rows]) -> bool:
+        """Write the slates; false if they should be tried again."""
         try:
-            self._log.append_exposures(rows)
+            self._log.append_exposures([row for rows in batch for row in rows])
         except SegueError as error:
             _log.error("exposures wait", reason=str(error))
             return False
+        except Exception as error:
+            _log.exception("exposures lost", slates=len(batch), reason=f"{type(error).__name__}: {error}")
+            metrics.EXPOSURES_LOST.inc(len(batch))
         return True

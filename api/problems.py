@@ -15,6 +15,10 @@ from graph import errors
 
 _log = structlog.get_logger(__name__)
 
+class JobBusy(errors.Busy):
+    """A refresh job is under way; its text is for callers."""
+
+
 STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (errors.UnknownSong, 404, "Unknown song"),
     (errors.ReleaseNotFound, 404, "No such release"),
@@ -22,11 +26,19 @@ STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (errors.UserError, 400, "Invalid input"),
     (errors.QueryTimeout, 504, "Query timed out"),
     (errors.StoreUnavailable, 503, "Store unavailable"),
+    (JobBusy, 409, "Busy"),
     (errors.Busy, 409, "Busy"),
     (errors.CorruptRelease, 503, "Release damaged"),
     (errors.SegueError, 500, "Internal error"),
     (ValueError, 400, "Invalid input"),
 )
+# Errors whose text names files or addresses of this machine: callers read this instead, the log has the text.
+_PRIVATE: Final[dict[str, str]] = {
+    "Store unavailable": "the graph store or the event log does not answer; the server's log has the details",
+    "Release damaged": "the release is damaged; the server's log has the details",
+    "Busy": "another process works on this state folder; try again later",
+    "Internal error": "unexpected; the server's log has the details",
+}
 _TITLES: Final = {401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Body too large"}
 
 
@@ -63,11 +75,11 @@ def install(app: FastAPI) -> None:
     async def _not_ready(_: Request, error: NotReady) -> Response:
         return problem(503, "Not ready", str(error))
 
-    async def _ours(_: Request, error: Exception) -> Response:
+    async def _ours(request: Request, error: Exception) -> Response:
         for kind, status, title in STATUS:
             if isinstance(error, kind):
-                return problem(status, title, str(error))
-        return problem(500, "Internal error", "unexpected; the server's log has the details")
+                return problem(status, title, _told(request, error, title))
+        return problem(500, "Internal error", _PRIVATE["Internal error"])
 
     app.exception_handler(errors.SegueError)(_ours)
     app.exception_handler(ValueError)(_ours)
@@ -76,6 +88,18 @@ def install(app: FastAPI) -> None:
     async def _unexpected(request: Request, error: Exception) -> Response:
         _log.error("unexpected error", path=request.url.path, exc_info=error)
         return await _ours(request, error)
+
+
+def _told(request: Request, error: Exception, title: str) -> str:
+    """What the caller reads of an error: its text, unless that is about this machine."""
+    if isinstance(error, errors.ReleaseNotFound):
+        text = f"no release {request.path_params['id']!r}" if "id" in request.path_params else "no such release"
+    elif title in _PRIVATE and not isinstance(error, JobBusy):
+        text = _PRIVATE[title]
+    else:
+        return str(error)
+    _log.warning("request failed", path=request.url.path, status=title, reason=str(error))
+    return text
 
 
 def _sayable(value: Any) -> Any:

@@ -25,7 +25,8 @@ from recall.live import Live
 
 _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"
-REASONS: Final = 3
+REASONS: Final = 3  # of each song of a slate
+WHY: Final = 10  # of a song that somebody asks about
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -143,16 +144,16 @@ class Recommender:
         }
 
     def recall(
-        self, user_id: str, channels: Sequence[str] = (), k: int = 100, scene: str = SCENE, at: int | None = None
+        self, user_id: str, channels: Sequence[str] = (), k: int = 100
     ) -> dict[str, Any]:
-        """Candidates of each channel of the scene, or of the `channels` named, unmerged, at most `k` of each.
+        """Candidates of each channel of the default scene, or of the `channels` named, unmerged, at most `k` of each.
 
-        Raises: InvalidInput for an unknown scene; SettingsError for an unknown channel.
+        Raises: SettingsError for an unknown channel.
         """
         served = self._served
-        cascade = self._cascade(served, scene)
+        cascade = self._cascade(served, SCENE)
         asked = {name: served.channel(name, cascade) for name in channels} or cascade.channels
-        query = self._query(served, cascade, Ask(user_id=user_id, scene=scene, at=at))
+        query = self._query(served, cascade, Ask(user_id=user_id))
         ids = served.release.snapshot.ids["Song"]
         rows = []
         for name, channel in asked.items():
@@ -189,15 +190,18 @@ class Recommender:
             "items": [{"song_id": ids[int(s)], "score": float(score)} for s, score in pairs],
         }
 
-    def explain(self, user_id: str, song_id: str) -> dict[str, Any]:
-        """The strongest paths from a listener to a song.
+    def explain(
+        self, user_id: str, song_id: str, most: int = WHY, without: tuple[str, str, str] | None = None
+    ) -> dict[str, Any]:
+        """The `most` strongest paths from a listener to a song; none uses the relationship `without` (type, id it
+        leads from, id it leads to).
 
         Raises: UnknownSong.
         """
         served = self._served
         song = self._song(served, song_id)
         user = served.release.snapshot.ids["User"].index(user_id)
-        paths = [reason.as_json() for reason in served.paths.why(user, song, most=10)]
+        paths = [reason.as_json() for reason in served.paths.why(user, song, most, without)]
         return {"release": served.release.id, "user_id": user_id, "song_id": song_id, "paths": paths}
 
     # ---- inside

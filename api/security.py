@@ -26,7 +26,7 @@ def check_exposure(host: str, keys: Sequence[str]) -> None:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         local = False
-    if not local and not keys:
+    if not local and not any(keys):
         raise SettingsError(f"api.host {host} is reached from other machines: set api.keys first")
 
 
@@ -78,8 +78,8 @@ class Guard:
     def _known(self, headers: dict[bytes, bytes]) -> bool:
         given = headers.get(b"authorization", b"")
         key = given[7:] if given[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
-        # every key is compared, so that the time taken says nothing
-        return sum(hmac.compare_digest(key, known) for known in self._keys) > 0
+        # every key is compared, so that the time taken says nothing; no key is the same as none given
+        return sum(hmac.compare_digest(key, known) for known in self._keys) > 0 and bool(key)
 
 
 class BodyTooLarge(Exception):

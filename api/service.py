@@ -10,18 +10,22 @@ import structlog
 from fastapi import Request
 from fastapi.responses import Response
 
+from api import metrics
 from api.exposures import ExposureWriter
 from api.jobs.queue import Jobs
 from api.problems import NotReady
 from api.recommender import Recommender
 from api.settings import Settings
-from graph.errors import CorruptRelease, ReleaseNotFound, SegueError
+from graph.errors import CorruptRelease, ReleaseNotFound
 from graph.events import EventLog
 from graph.release import Releases
 from graph.store import GraphStore
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 1.0
+# What callers are told: no path of this machine; the program's log has the details.
+_NO_RELEASE = "there is no release to serve yet: run `segue refresh`"
+_DAMAGED = "the release is damaged: run `segue release rollback` or `segue refresh`"
 
 
 class Service:
@@ -34,7 +38,7 @@ class Service:
         self.jobs = Jobs(settings, command)
         self._exposures = ExposureWriter(self.log)
         self._recommender: Recommender | None = None
-        self._not_ready = "no release yet: run `segue refresh`"
+        self._not_ready = _NO_RELEASE
         self._store: GraphStore | None = None
         self._store_lock = threading.Lock()
         self._stop = threading.Event()
@@ -70,8 +74,8 @@ class Service:
         """Take up a newly activated release now."""
         if self._recommender is None:
             self._load()
-        else:
-            self._recommender.reload()
+        elif self._recommender.reload():
+            metrics.RELEASE_AT.set(self._recommender.served.release.snapshot.as_of)
 
     def close(self) -> None:
         """Stop the threads, the jobs and the connections."""
@@ -87,18 +91,23 @@ class Service:
     def _load(self) -> None:
         try:
             self._recommender = Recommender(self.settings, self.log, self._exposures.write)
-        except ReleaseNotFound as error:
-            self._not_ready = str(error)
+        except ReleaseNotFound:
+            self._not_ready = _NO_RELEASE
         except CorruptRelease as error:
-            self._not_ready = str(error)
+            self._not_ready = _DAMAGED
             _log.error("release not served", reason=str(error))
+        else:
+            metrics.RELEASE_AT.set(self._recommender.served.release.snapshot.as_of)
 
     def _follow(self) -> None:
+        """Each second: take up the release that is current, and join it to the log again if that was lost."""
         while not self._stop.wait(_POLL_S):
             try:
                 self.follow()
-            except (SegueError, OSError) as error:
-                _log.error("release not followed", reason=str(error))
+                if self._recommender is not None:
+                    self._recommender.served.live.check()
+            except Exception as error:  # the thread outlives whatever happens to a release
+                _log.exception("release not followed", reason=f"{type(error).__name__}: {error}")
 
 
 def service(request: Request) -> Service:

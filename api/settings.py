@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -32,6 +32,7 @@ from recall.base import channel_type
 # Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
 RESERVED: Final = ("SEGUE_CONFIG", "SEGUE_DATA", "SEGUE_REQUIRE_NEO4J", "SEGUE_REQUIRE_POSTGRESQL")
 _PLAIN: Final = ("SEED", "CLOCK")
+KEY_LENGTH: Final = 16  # the least an API key may have: an empty or guessable one would open the service
 DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {"radio": {}, "daily": {"n": 30, "heard": "after 14d"}}
 
 
@@ -138,6 +139,14 @@ class ApiSettings(_Section):
     port: int = Field(default=8000, ge=0, le=65535)
     keys: list[SecretStr] = []
 
+    @field_validator("keys")
+    @classmethod
+    def _long_enough(cls, keys: list[SecretStr]) -> list[SecretStr]:
+        for place, key in enumerate(keys, start=1):
+            if (length := len(key.get_secret_value().strip())) < KEY_LENGTH:
+                raise ValueError(f"key {place} has {length} characters (expected at least {KEY_LENGTH})")
+        return keys
+
 
 class _Variables(EnvSettingsSource):
     """`SEGUE_` variables; values in free tables (a channel's options, say) are typed as TOML would have them."""
@@ -165,7 +174,10 @@ def _typed(value: Any) -> Any:
 class Settings(BaseSettings):
     """The whole effective configuration."""
 
-    model_config = SettingsConfigDict(env_prefix="SEGUE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    # a wrong value may be a secret: no error repeats it
+    model_config = SettingsConfigDict(
+        env_prefix="SEGUE_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     state: StateSettings = StateSettings()
     graph: GraphSettings = GraphSettings()

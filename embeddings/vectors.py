@@ -30,10 +30,6 @@ class SongVectors:
     entities: Mapping[str, Array]
     gamma: Mapping[str, float]
 
-    @property
-    def dimension(self) -> int:
-        return int(self.unit.shape[1])
-
     @classmethod
     def of(
         cls, snapshot: Snapshot, raw: Array, trained: Array, entities: Mapping[str, Array], gamma: Mapping[str, float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -13,7 +13,8 @@ from graph.events import EventLog
 from graph.snapshot import Edges, Nodes, Snapshot
 from graph.store import GraphStore
 
-_TYPES: Final = {"string": pl.String, "integer": pl.Int64, "float": pl.Float64}
+_TYPES: Final[dict[str, type[pl.DataType]]] = {"string": pl.String, "integer": pl.Int64, "float": pl.Float64}
+Types = dict[str, type[pl.DataType]]
 Progress = Callable[[str, int, int], None]
 
 
@@ -38,19 +39,35 @@ def graph_frames(store: GraphStore, progress: Progress | None = None) -> tuple[N
     for label in schema.LABELS:
         properties = [p for p in label.properties if not p.derived]
         query = queries.export_nodes(label.name, [p.name for p in properties])
-        types = {"id": pl.String, **{p.name: _TYPES[p.kind] for p in properties}}
-        nodes[label.name] = _table(store.stream(query), types, label.name)
+        nodes[label.name] = table(store.stream(query), types_of(["id"], properties), label.name)
         if progress is not None:
             progress("export", len(nodes), total)
     for rel in kept:
-        types = {"source": pl.String, "target": pl.String, **{p.name: _TYPES[p.kind] for p in rel.properties}}
-        edges[rel] = _table(store.stream(queries.export_relationships(rel)), types, rel.key)
+        edges[rel] = relationship_frame(store, rel)
         if progress is not None:
             progress("export", len(nodes) + len(edges), total)
     return nodes, edges
 
 
-def _table(batches: Iterator[list[dict[str, Any]]], types: dict[str, Any], what: str) -> pl.DataFrame:
+def relationship_frame(store: GraphStore, rel: schema.Relationship) -> pl.DataFrame:
+    """What the graph holds of one relationship: `source`, `target` and its properties.
+
+    Raises: StoreUnavailable; SegueError for a value of the wrong type.
+    """
+    types = types_of(["source", "target"], rel.properties)
+    return table(store.stream(queries.export_relationships(rel)), types, rel.key)
+
+
+def types_of(ids: Sequence[str], properties: Iterable[schema.Property]) -> Types:
+    """The columns of a table of the graph: `ids` and the properties."""
+    return {**dict.fromkeys(ids, pl.String), **{p.name: _TYPES[p.kind] for p in properties}}
+
+
+def table(batches: Iterable[list[dict[str, Any]]], types: Types, what: str) -> pl.DataFrame:
+    """The rows of all batches under `types`.
+
+    Raises: SegueError for a value of the wrong type, under the name of `what`.
+    """
     try:
         frames = [pl.DataFrame(batch, schema=types, strict=True) for batch in batches]
     except (TypeError, pl.exceptions.PolarsError) as error:

@@ -8,7 +8,7 @@ songs tells more than a genre of ten thousand).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -85,13 +85,14 @@ class Paths:
             if release.has(name)
         }
 
-    def why(self, user: int, song: int, most: int = 3) -> list[Reason]:
+    def why(self, user: int, song: int, most: int = 3, without: tuple[str, str, str] | None = None) -> list[Reason]:
         """The `most` strongest reasons for position `song`, at most two of a kind of path.
 
         `user` is a position, -1 for somebody unknown. Without any path: that the song is popular, or nothing if it
-        has never been played.
+        has never been played. `without` is a relationship (type, id it leads from, id it leads to) that no path may
+        use, as if the graph did not hold it; one that it does not hold changes nothing.
         """
-        found = list(self._reasons(user, song)) if user >= 0 else []
+        found = list(_Search(self._snapshot, self._similar, user, song, without).reasons()) if user >= 0 else []
         found.sort(key=lambda pair: (-pair[1].score, pair[1].text))
         kept: list[Reason] = []
         seen: dict[str, int] = {}
@@ -100,138 +101,6 @@ class Paths:
                 seen[shape] = seen.get(shape, 0) + 1
                 kept.append(reason)
         return kept or self._popular(song)
-
-    def _reasons(self, user: int, song: int) -> Iterator[tuple[str, Reason]]:
-        yield from self._followees(user, song)
-        yield from self._followed_artists(user, song)
-        own = self._own(user, song)
-        yield from self._shared(user, song, own)
-        yield from self._covers(user, song, own)
-        yield from self._neighbours(user, song, own)
-
-    def _own(self, user: int, song: int) -> dict[int, tuple[float, str, int]]:
-        """The listener's other songs: how much each is liked (0..1), and the relationship and edge that says so."""
-        listened = self._snapshot.relation("LISTENED")
-        own: dict[int, tuple[float, str, int]] = {}
-        at = listened.edges_of(user)
-        liked = listened.properties["plays"][at] - 2 * listened.properties["skips"][at]
-        for edge in np.flatnonzero(liked > 0).tolist():
-            place = at.start + edge
-            own[int(listened.indices[place])] = (_saturate(int(liked[edge])), "LISTENED", place)
-        for name, step in _STEP.items():
-            relation = self._snapshot.relation(name)
-            for place in range(*relation.edges_of(user).indices(len(relation))):
-                target = int(relation.indices[place])
-                if own.get(target, (0.0,))[0] < step:
-                    own[target] = (step, name, place)
-        for unwanted in (song, *self._snapshot.relation("BLOCKED").of(user).tolist()):
-            own.pop(unwanted, None)
-        return own
-
-    def _followees(self, user: int, song: int) -> Iterator[tuple[str, Reason]]:
-        follows = self._snapshot.relation("FOLLOWS")
-        at = follows.edges_of(user)
-        place_of = {int(u): at.start + i for i, u in enumerate(follows.indices[at])}
-        for name in ("COLLECTED", "LIKED", "LISTENED"):
-            relation = self._snapshot.relation(name)
-            edges = relation.edges_into(song)
-            people = relation.edge_sources[edges]
-            for edge, person in zip(edges.tolist(), people.tolist(), strict=True):
-                if person not in place_of or person == user:
-                    continue
-                strength, said = self._opinion(relation, edge)
-                if strength <= 0:
-                    continue
-                who = self._snapshot.name("User", person)
-                hops = [_Hop(follows, place_of[person], "out"), _Hop(relation, edge, "out")]
-                ends = [("User", user), ("User", person), ("Song", song)]
-                score = _TELLS["FOLLOWS"] * strength
-                yield "followee", self._reason("path", f"you follow {who}, who {said}", score, ends, hops)
-
-    def _opinion(self, relation: Relation, edge: int) -> tuple[float, str]:
-        if relation.name != "LISTENED":
-            return 1.0, f"{_VERBS[relation.name]} it"
-        plays, skips = int(relation.properties["plays"][edge]), int(relation.properties["skips"][edge])
-        said = "played it once" if plays == 1 else f"{'played' if plays < 10 else 'loops'} it ({plays} times)"
-        return _saturate(plays - 2 * skips), said
-
-    def _followed_artists(self, user: int, song: int) -> Iterator[tuple[str, Reason]]:
-        follows, performed = self._snapshot.relation("FOLLOWS_ARTIST"), self._snapshot.relation("PERFORMED_BY")
-        at, mine = follows.edges_of(user), performed.edges_of(song)
-        for i, artist in enumerate(performed.indices[mine].tolist()):
-            for place in np.flatnonzero(follows.indices[at] == artist).tolist():
-                hops = [_Hop(follows, at.start + place, "out"), _Hop(performed, mine.start + i, "in")]
-                ends = [("User", user), ("Artist", artist), ("Song", song)]
-                text = f"by {self._snapshot.name('Artist', artist)}, whom you follow"
-                yield "artist", self._reason("path", text, _TELLS["FOLLOWS_ARTIST"], ends, hops)
-
-    def _shared(self, user: int, song: int, own: Mapping[int, tuple[float, str, int]]) -> Iterator[tuple[str, Reason]]:
-        """Songs of the listener that share an artist, album, tag or genre with the song."""
-        mine = np.fromiter(own, dtype=np.int64, count=len(own))
-        for name, text in _SHARED:
-            relation = self._snapshot.relation(name, "Song")
-            at = relation.edges_of(song)
-            for i, middle in enumerate(relation.indices[at].tolist()):
-                telling = 1.0 / (1.0 + np.log1p(len(relation.into(middle))) / 4)
-                edges = relation.edges_into(middle)
-                both = np.isin(relation.edge_sources[edges], mine)
-                best = max(
-                    ((own[int(relation.edge_sources[e])], int(e)) for e in edges[both]),
-                    key=lambda pair: (pair[0][0], -pair[1]),
-                    default=None,
-                )
-                if best is None:
-                    continue
-                (liked, verb, first), edge = best
-                other = int(relation.edge_sources[edge])
-                hops = [
-                    _Hop(self._snapshot.relation(verb), first, "out"),
-                    _Hop(relation, edge, "out"),
-                    _Hop(relation, at.start + i, "in"),
-                ]
-                ends = [("User", user), ("Song", other), (relation.target, middle), ("Song", song)]
-                said = text.format(
-                    middle=self._snapshot.name(relation.target, middle),
-                    song=self._snapshot.name("Song", other),
-                    verb=_VERBS[verb],
-                )
-                yield name, self._reason("path", said, liked * _TELLS[name] * telling, ends, hops)
-
-    def _covers(self, user: int, song: int, own: Mapping[int, tuple[float, str, int]]) -> Iterator[tuple[str, Reason]]:
-        covers = self._snapshot.relation("COVER_OF")
-        at = covers.edges_of(song)
-        others: list[tuple[int, int, Literal["out", "in"]]] = [
-            (int(covers.indices[e]), e, "in") for e in range(at.start, at.stop)
-        ]
-        others += [(int(covers.edge_sources[e]), int(e), "out") for e in covers.edges_into(song)]
-        for other, edge, direction in others:
-            if other in own:
-                liked, verb, first = own[other]
-                hops = [_Hop(self._snapshot.relation(verb), first, "out"), _Hop(covers, edge, direction)]
-                ends = [("User", user), ("Song", other), ("Song", song)]
-                text = f"another version of {self._snapshot.name('Song', other)}, which you {_VERBS[verb]}"
-                yield "COVER_OF", self._reason("path", text, liked * _TELLS["COVER_OF"], ends, hops)
-
-    def _neighbours(
-        self, user: int, song: int, own: Mapping[int, tuple[float, str, int]]
-    ) -> Iterator[tuple[str, Reason]]:
-        for by, arrays in self._similar.items():
-            mine = np.fromiter(own, dtype=np.int64, count=len(own))
-            # (own songs, 20) the neighbours of what the listener likes, where the song may stand among them
-            rows, places = np.nonzero(arrays["songs"][mine] == song)
-            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-                other = int(mine[row])
-                liked, verb, first = own[other]
-                weight = float(arrays["weights"][other, place])
-                listened = self._snapshot.relation(verb)
-                text = f"heard beside {self._snapshot.name('Song', other)}, which you {_VERBS[verb]}"
-                ends = [("User", user), ("Song", other), ("Song", song)]
-                step = {"relationship": "SIMILAR_TO", "direction": "out", "properties": {"weight": weight, "by": by}}
-                path = [self._node(*ends[0]), self._edge(_Hop(listened, first, "out")), self._node(*ends[1]), step]
-                cypher = queries.reason(["User", "Song", "Song"], [(verb, "out"), ("SIMILAR_TO", "out")])
-                parameters = self._parameters(ends)
-                score = liked * _TELLS["SIMILAR_TO"] * max(weight, 0.0)
-                yield by, Reason("neighbour", text, score, [*path, self._node(*ends[2])], cypher, parameters)
 
     def _popular(self, song: int) -> list[Reason]:
         listened = self._snapshot.relation("LISTENED")
@@ -242,33 +111,204 @@ class Paths:
         times = "once" if plays == 1 else f"{plays} times"
         text = f"played {times} by {people} listeners" if people > 1 else f"played {times}"
         score = min(1.0, people / max(self._snapshot.users, 1))
-        return [self._reason("popular", text, score, [("Song", song)], [])]
-
-    def _reason(
-        self, kind: Kind, text: str, score: float, ends: Sequence[tuple[str, int]], hops: Sequence[_Hop]
-    ) -> Reason:
-        path: list[dict[str, Any]] = [self._node(*ends[0])]
-        for hop, end in zip(hops, ends[1:], strict=True):
-            path += [self._edge(hop), self._node(*end)]
-        kinds = [(hop.relation.name, hop.direction) for hop in hops]
-        cypher = queries.reason([label for label, _ in ends], kinds)
-        return Reason(kind, text, float(score), path, cypher, self._parameters(ends))
-
-    def _node(self, label: str, i: int) -> dict[str, Any]:
-        return {"label": label, "id": self._snapshot.ids[label][i], "name": self._snapshot.name(label, i)}
-
-    def _edge(self, hop: _Hop) -> dict[str, Any]:
-        properties = {name: _plain(values[hop.edge]) for name, values in hop.relation.properties.items()}
-        known = {name: value for name, value in properties.items() if value is not None}
-        return {"relationship": hop.relation.name, "direction": hop.direction, "properties": known}
-
-    def _parameters(self, ends: Sequence[tuple[str, int]]) -> dict[str, Any]:
-        return {f"id{n}": self._snapshot.ids[label][i] for n, (label, i) in enumerate(ends)}
+        return [_reason(self._snapshot, "popular", text, score, [("Song", song)], [])]
 
 
-def similar_of(songs: Array, weights: Array) -> dict[str, Array]:
-    """The arrays that a release stores as `similar/<model>`: the 20 nearest of every song."""
-    return {"songs": songs[:, :SIMILAR_KEPT], "weights": weights[:, :SIMILAR_KEPT]}
+class _Search:
+    """All reasons for one song and one listener, in no order."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        similar: Mapping[str, Mapping[str, Array]],
+        user: int,
+        song: int,
+        without: tuple[str, str, str] | None,
+    ) -> None:
+        self._snapshot, self._similar, self._user, self._song, self._without = snapshot, similar, user, song, without
+
+    def reasons(self) -> Iterator[tuple[str, Reason]]:
+        """Each with the kind of its path."""
+        yield from self._followees()
+        yield from self._followed_artists()
+        own = self._own()
+        yield from self._shared(own)
+        yield from self._covers(own)
+        yield from self._neighbours(own)
+
+    def _used(self, relation: Relation, edges: Iterable[int]) -> list[int]:
+        """Those of the `edges` that a path may use."""
+        if self._without is None or relation.name != self._without[0]:
+            return list(edges)
+        return [
+            edge
+            for edge in edges
+            if not self._left_out(
+                relation.name,
+                (relation.source, int(relation.edge_sources[edge])),
+                (relation.target, int(relation.indices[edge])),
+            )
+        ]
+
+    def _left_out(self, name: str, source: tuple[str, int], target: tuple[str, int]) -> bool:
+        ids = self._snapshot.ids
+        return self._without == (name, ids[source[0]][source[1]], ids[target[0]][target[1]])
+
+    def _own(self) -> dict[int, tuple[float, str, int]]:
+        """The listener's other songs: how much each is liked (0..1), and the relationship and edge that says so."""
+        listened = self._snapshot.relation("LISTENED")
+        own: dict[int, tuple[float, str, int]] = {}
+        at = listened.edges_of(self._user)
+        liked = listened.properties["plays"][at] - 2 * listened.properties["skips"][at]
+        for place in self._used(listened, (at.start + np.flatnonzero(liked > 0)).tolist()):
+            own[int(listened.indices[place])] = (_saturate(int(liked[place - at.start])), "LISTENED", place)
+        for name, step in _STEP.items():
+            relation = self._snapshot.relation(name)
+            for place in self._used(relation, range(*relation.edges_of(self._user).indices(len(relation)))):
+                target = int(relation.indices[place])
+                if own.get(target, (0.0,))[0] < step:
+                    own[target] = (step, name, place)
+        for unwanted in (self._song, *self._snapshot.relation("BLOCKED").of(self._user).tolist()):
+            own.pop(unwanted, None)
+        return own
+
+    def _followees(self) -> Iterator[tuple[str, Reason]]:
+        follows = self._snapshot.relation("FOLLOWS")
+        at = follows.edges_of(self._user)
+        place_of = {int(follows.indices[e]): e for e in self._used(follows, range(at.start, at.stop))}
+        for name in ("COLLECTED", "LIKED", "LISTENED"):
+            relation = self._snapshot.relation(name)
+            for edge in self._used(relation, relation.edges_into(self._song).tolist()):
+                person = int(relation.edge_sources[edge])
+                if person not in place_of or person == self._user:
+                    continue
+                strength, said = self._opinion(relation, edge)
+                if strength <= 0:
+                    continue
+                who = self._snapshot.name("User", person)
+                hops = [_Hop(follows, place_of[person], "out"), _Hop(relation, edge, "out")]
+                ends = [("User", self._user), ("User", person), ("Song", self._song)]
+                score = _TELLS["FOLLOWS"] * strength
+                yield "followee", _reason(self._snapshot, "path", f"you follow {who}, who {said}", score, ends, hops)
+
+    def _opinion(self, relation: Relation, edge: int) -> tuple[float, str]:
+        if relation.name != "LISTENED":
+            return 1.0, f"{_VERBS[relation.name]} it"
+        plays, skips = int(relation.properties["plays"][edge]), int(relation.properties["skips"][edge])
+        said = "played it once" if plays == 1 else f"{'played' if plays < 10 else 'loops'} it ({plays} times)"
+        return _saturate(plays - 2 * skips), said
+
+    def _followed_artists(self) -> Iterator[tuple[str, Reason]]:
+        follows, performed = self._snapshot.relation("FOLLOWS_ARTIST"), self._snapshot.relation("PERFORMED_BY")
+        at, mine = follows.edges_of(self._user), performed.edges_of(self._song)
+        for by in self._used(performed, range(mine.start, mine.stop)):
+            artist = int(performed.indices[by])
+            followed = at.start + np.flatnonzero(follows.indices[at] == artist)
+            for place in self._used(follows, followed.tolist()):
+                hops = [_Hop(follows, place, "out"), _Hop(performed, by, "in")]
+                ends = [("User", self._user), ("Artist", artist), ("Song", self._song)]
+                text = f"by {self._snapshot.name('Artist', artist)}, whom you follow"
+                yield "artist", _reason(self._snapshot, "path", text, _TELLS["FOLLOWS_ARTIST"], ends, hops)
+
+    def _shared(self, own: Mapping[int, tuple[float, str, int]]) -> Iterator[tuple[str, Reason]]:
+        """Songs of the listener that share an artist, album, tag or genre with the song."""
+        mine = np.fromiter(own, dtype=np.int64, count=len(own))
+        for name, text in _SHARED:
+            relation = self._snapshot.relation(name, "Song")
+            at = relation.edges_of(self._song)
+            for last in self._used(relation, range(at.start, at.stop)):
+                middle = int(relation.indices[last])
+                telling = 1.0 / (1.0 + np.log1p(len(relation.into(middle))) / 4)
+                edges = relation.edges_into(middle)
+                both = np.isin(relation.edge_sources[edges], mine)
+                best = max(
+                    ((own[int(relation.edge_sources[e])], e) for e in self._used(relation, edges[both].tolist())),
+                    key=lambda pair: (pair[0][0], -pair[1]),
+                    default=None,
+                )
+                if best is None:
+                    continue
+                (liked, verb, first), edge = best
+                other = int(relation.edge_sources[edge])
+                hops = [
+                    _Hop(self._snapshot.relation(verb), first, "out"),
+                    _Hop(relation, edge, "out"),
+                    _Hop(relation, last, "in"),
+                ]
+                ends = [("User", self._user), ("Song", other), (relation.target, middle), ("Song", self._song)]
+                said = text.format(
+                    middle=self._snapshot.name(relation.target, middle),
+                    song=self._snapshot.name("Song", other),
+                    verb=_VERBS[verb],
+                )
+                yield name, _reason(self._snapshot, "path", said, liked * _TELLS[name] * telling, ends, hops)
+
+    def _covers(self, own: Mapping[int, tuple[float, str, int]]) -> Iterator[tuple[str, Reason]]:
+        covers = self._snapshot.relation("COVER_OF")
+        at = covers.edges_of(self._song)
+        others: list[tuple[int, int, Literal["out", "in"]]] = [
+            (int(covers.indices[e]), e, "in") for e in self._used(covers, range(at.start, at.stop))
+        ]
+        into = self._used(covers, covers.edges_into(self._song).tolist())
+        others += [(int(covers.edge_sources[e]), e, "out") for e in into]
+        for other, edge, direction in others:
+            if other in own:
+                liked, verb, first = own[other]
+                hops = [_Hop(self._snapshot.relation(verb), first, "out"), _Hop(covers, edge, direction)]
+                ends = [("User", self._user), ("Song", other), ("Song", self._song)]
+                text = f"another version of {self._snapshot.name('Song', other)}, which you {_VERBS[verb]}"
+                yield "COVER_OF", _reason(self._snapshot, "path", text, liked * _TELLS["COVER_OF"], ends, hops)
+
+    def _neighbours(self, own: Mapping[int, tuple[float, str, int]]) -> Iterator[tuple[str, Reason]]:
+        for by, arrays in self._similar.items():
+            mine = np.fromiter(own, dtype=np.int64, count=len(own))
+            # (own songs, 20) the neighbours of what the listener likes, where the song may stand among them
+            rows, places = np.nonzero(arrays["songs"][mine] == self._song)
+            for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+                other = int(mine[row])
+                if self._left_out("SIMILAR_TO", ("Song", other), ("Song", self._song)):
+                    continue
+                liked, verb, first = own[other]
+                weight = float(arrays["weights"][other, place])
+                listened = self._snapshot.relation(verb)
+                text = f"heard beside {self._snapshot.name('Song', other)}, which you {_VERBS[verb]}"
+                ends = [("User", self._user), ("Song", other), ("Song", self._song)]
+                step = {"relationship": "SIMILAR_TO", "direction": "out", "properties": {"weight": weight, "by": by}}
+                path = [
+                    _node(self._snapshot, *ends[0]),
+                    _edge(_Hop(listened, first, "out")),
+                    _node(self._snapshot, *ends[1]),
+                    step,
+                ]
+                cypher = queries.reason(["User", "Song", "Song"], [(verb, "out"), ("SIMILAR_TO", "out")])
+                parameters = _parameters(self._snapshot, ends)
+                score = liked * _TELLS["SIMILAR_TO"] * max(weight, 0.0)
+                yield by, Reason("neighbour", text, score, [*path, _node(self._snapshot, *ends[2])], cypher, parameters)
+
+
+def _reason(
+    snapshot: Snapshot, kind: Kind, text: str, score: float, ends: Sequence[tuple[str, int]], hops: Sequence[_Hop]
+) -> Reason:
+    path: list[dict[str, Any]] = [_node(snapshot, *ends[0])]
+    for hop, end in zip(hops, ends[1:], strict=True):
+        path += [_edge(hop), _node(snapshot, *end)]
+    kinds = [(hop.relation.name, hop.direction) for hop in hops]
+    cypher = queries.reason([label for label, _ in ends], kinds)
+    return Reason(kind, text, float(score), path, cypher, _parameters(snapshot, ends))
+
+
+def _node(snapshot: Snapshot, label: str, i: int) -> dict[str, Any]:
+    return {"label": label, "id": snapshot.ids[label][i], "name": snapshot.name(label, i)}
+
+
+def _edge(hop: _Hop) -> dict[str, Any]:
+    properties = {name: _plain(values[hop.edge]) for name, values in hop.relation.properties.items()}
+    known = {name: value for name, value in properties.items() if value is not None}
+    return {"relationship": hop.relation.name, "direction": hop.direction, "properties": known}
+
+
+def _parameters(snapshot: Snapshot, ends: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    return {f"id{n}": snapshot.ids[label][i] for n, (label, i) in enumerate(ends)}
 
 
 def _saturate(plays: int) -> float:

@@ -29,6 +29,8 @@ from graph.errors import Busy, CorruptRelease, ReleaseNotFound
 from graph.snapshot import Snapshot
 
 MANIFEST: Final = "manifest.json"
+STATE: Final = "steps.json"
+"""What a build knows of itself; it goes when the build is sealed."""
 SCHEMA_VERSION: Final = 1
 
 
@@ -154,20 +156,61 @@ class Releases:
                 raise Busy(f"another process works on {self.root}") from error
             yield
 
-    def seal(self, manifest: Mapping[str, Any], *, now: datetime | None = None) -> str:
-        """Seal `.building` with `manifest` plus its files and digest, and give it its name; not yet activated."""
-        files = {
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """Checksum and size of every file of `.building` that would be sealed."""
+        for cut_short in self.building.glob(".*.tmp"):
+            cut_short.unlink()  # of a replacement that was killed half-way
+        own = {self.building / MANIFEST, self.building / STATE}
+        return {
             p.relative_to(self.building).as_posix(): {"sha256": checksum(p), "bytes": p.stat().st_size}
             for p in sorted(self.building.rglob("*"))
-            if p.is_file() and p.name != MANIFEST
+            if p.is_file() and p not in own
         }
+
+    def seal(
+        self,
+        manifest: Mapping[str, Any],
+        files: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        now: datetime | None = None,
+    ) -> str:
+        """Seal `.building` with `manifest` plus its files and digest, and give it its name; not yet activated.
+
+        `files` are its `contents` where they are at hand. Killed before the bookkeeping goes, it is a build like any
+        other; killed after, `complete` gives it its name.
+        """
+        files = self.contents() if files is None else files
         digest = release_digest(files, manifest.get("settings", {}))
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         id_ = f"{stamp}-{digest[:12]}"
         sealed = {"schema": SCHEMA_VERSION, "id": id_, "digest": digest, **manifest, "files": files}
         write_text(self.building / MANIFEST, json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        (self.building / STATE).unlink(missing_ok=True)
         self.building.rename(self.root / id_)
         return id_
+
+    def complete(self) -> str | None:
+        """Give a build its name that was sealed whole, but for that, when its process was killed; its id if there was
+        one. What looks like one and is damaged is thrown away.
+        """
+        if not (self.building / MANIFEST).exists() or (self.building / STATE).exists():
+            return None
+        try:
+            id_ = str(read_manifest(self.building)["id"])
+            whole = not _problems(self.building)
+        except (CorruptRelease, KeyError):
+            whole = False
+        if not whole:
+            shutil.rmtree(self.building)
+            return None
+        self.building.rename(self.root / id_)
+        return id_
+
+    def set_aside(self, id_: str) -> Path:
+        """Take a damaged release out of the way, to `.damaged-<id>`; returns where it lies now."""
+        aside = self.root / f".damaged-{id_}"
+        shutil.rmtree(aside, ignore_errors=True)
+        return self.path(id_).rename(aside)
 
     def activate(self, id_: str) -> None:
         """Make a release the one that is served, after reading all of it once.
@@ -184,53 +227,67 @@ class Releases:
             os.fsync(file.fileno())
 
     def interrupted(self) -> str | None:
-        """A release that was sealed and never activated because its refresh was killed in between."""
-        try:
-            known = set((self.root / "history").read_text(encoding="utf-8").split())
-        except FileNotFoundError:
-            known = set()
-        waiting = [i for i in self.ids() if i not in known and read_manifest(self.root / i).get("publish", True)]
+        """A release that was sealed and never activated because its refresh was killed in between.
+
+        One whose manifest cannot be read counts as such: nobody knows that it was kept back.
+        """
+        known = set(self._activated())
+        waiting = [i for i in self.ids() if i not in known and not self._is_kept_back(i)]
         return waiting[-1] if waiting else None
+
+    def kept_back(self) -> str | None:
+        """The newest release that measured too low and is not served all the same."""
+        found = [i for i in self.ids() if i != self.current() and self._is_kept_back(i)]
+        return found[-1] if found else None
+
+    def _is_kept_back(self, id_: str) -> bool:
+        try:
+            return not read_manifest(self.root / id_).get("publish", True)
+        except CorruptRelease:
+            return False
+
+    def _activated(self) -> list[str]:
+        """Every id that was ever activated, in order, also of releases that are gone."""
+        try:
+            return (self.root / "history").read_text(encoding="utf-8").split()
+        except FileNotFoundError:
+            return []
 
     def verify(self, id_: str) -> list[str]:
         """What is wrong with a release's files, one line each; empty if all agree with their checksums."""
-        path = self.path(id_)
-        manifest = read_manifest(path)
-        files = manifest["files"]
-        wrong = []
-        if manifest.get("digest") != release_digest(files, manifest.get("settings", {})):
-            wrong.append(f"{MANIFEST}: its digest is not that of its checksums and settings")
-        for name, entry in files.items():
-            if not (path / name).is_file():
-                wrong.append(f"{name}: missing")
-            elif checksum(path / name) != entry["sha256"]:
-                wrong.append(f"{name}: differs from its checksum")
-        known = set(files) | {MANIFEST}
-        found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-        return wrong + [f"{name}: not in the manifest" for name in sorted(found - known)]
+        return _problems(self.path(id_))
 
     def previous(self) -> str:
-        """The release that was served before the current one.
+        """The release that was served before the current one was for the first time, so that one rollback after the
+        other goes further back; else the one that the current was made after.
 
-        Raises: ReleaseNotFound if there is none.
+        Raises: ReleaseNotFound if there is none; CorruptRelease if the current one cannot say.
         """
-        current, here = self.current(), set(self.ids())
-        try:
-            activated = (self.root / "history").read_text(encoding="utf-8").split()
-        except FileNotFoundError:
-            activated = []
-        for id_ in reversed(activated):
-            if id_ != current and id_ in here:
+        current, here, activated = self.current(), set(self.ids()), self._activated()
+        first = activated.index(current) if current in activated else len(activated)
+        for id_ in reversed(activated[:first]):
+            if id_ in here:
                 return id_
+        if current in here:
+            parent = read_manifest(self.root / current).get("parent")
+            if parent in here:
+                return str(parent)
         raise ReleaseNotFound(f"no release before {current or 'the first one'} in {self.root}")
 
     def prune(self, keep: int) -> list[str]:
-        """Delete all but the newest `keep` releases and the current one; the ids of those deleted."""
+        """Delete all but the newest `keep` releases and the current one; the ids of those deleted.
+
+        Releases that were kept back and never activated do not count, and go when they are older than the newest one
+        that does.
+        """
         if keep < 1:
             raise ValueError(f"keep must be at least 1 (got {keep})")
         for grave in self.root.glob(".pruned-*"):
             shutil.rmtree(grave)  # of a prune that was killed half-way
-        doomed = [i for i in self.ids()[:-keep] if i != self.current()]
+        activated = {*self._activated(), self.current()}
+        counted = [i for i in self.ids() if i in activated or not self._is_kept_back(i)]
+        useless = [i for i in self.ids() if i not in counted and counted and i < counted[-1]]
+        doomed = useless + [i for i in counted[:-keep] if i != self.current()]
         for id_ in doomed:
             # Renamed first: a reader sees it whole or not at all, even if this process is killed half-way.
             grave = self.root / f".pruned-{id_}"
@@ -288,6 +345,26 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def release_digest(files: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
     """SHA-256 over artefact checksums and settings, never over times or durations."""
     return fingerprint({"files": {name: entry["sha256"] for name, entry in files.items()}, "settings": settings})
+
+
+def _problems(path: Path) -> list[str]:
+    """What is wrong with the files of a release folder, one line each.
+
+    Raises: CorruptRelease if its manifest cannot be read.
+    """
+    manifest = read_manifest(path)
+    files = manifest["files"]
+    wrong = []
+    if manifest.get("digest") != release_digest(files, manifest.get("settings", {})):
+        wrong.append(f"{MANIFEST}: its digest is not that of its checksums and settings")
+    for name, entry in files.items():
+        if not (path / name).is_file():
+            wrong.append(f"{name}: missing")
+        elif checksum(path / name) != entry["sha256"]:
+            wrong.append(f"{name}: differs from its checksum")
+    known = set(files) | {MANIFEST}
+    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+    return wrong + [f"{name}: not in the manifest" for name in sorted(found - known)]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ranking.scene import SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
 from recall.listener import UNHEARD, Listener
 from recall.merge import Pool, merge
+from recall.preferences import artist_of
 
 _log = structlog.get_logger(__name__)
 NOT_ADMITTED: Final = 0
@@ -90,9 +91,7 @@ class Cascade:
             _log.warning("ranker not used: the scene's channels have changed since the release", scene=name)
         self._reranker = _reranker(scene.reranker)
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
-        artists = self.snapshot.relation("PERFORMED_BY")
-        self._artist = np.full(self.snapshot.songs, -1, dtype=np.int64)
-        self._artist[artists.edge_sources] = artists.indices
+        self._artist = artist_of(self.snapshot)
         self._unit = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
 
     def query(

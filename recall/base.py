@@ -63,11 +63,8 @@ class Candidates:
     @classmethod
     def best(cls, songs: Array, scores: Array, k: int) -> Candidates:
         """The `k` highest of `songs`; equal scores keep the order in which the songs come."""
-        if len(songs) > k:
-            # argpartition cuts equal scores anywhere, so all that tie with the k-th are kept for the stable sort
-            border = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
-            kept = scores >= border
-            songs, scores = songs[kept], scores[kept]
+        kept = _contenders(scores, k)
+        songs, scores = songs[kept], scores[kept]
         order = np.argsort(-scores, kind="stable")[:k]
         return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
 
@@ -75,14 +72,20 @@ class Candidates:
     def of_scores(cls, scores: Array, query: Query, k: int, *, floor: float = 0.0) -> Candidates:
         """The `k` allowed songs with the highest of `scores` (songs,) above `floor`; ties in order of arrival."""
         songs = np.flatnonzero((scores > floor) & query.allowed)
+        songs = songs[_contenders(scores[songs], k)]
         chosen = scores[songs]
-        if len(songs) > k:
-            border = np.partition(chosen, len(chosen) - k)[len(chosen) - k] if k else np.inf
-            kept = chosen >= border
-            songs, chosen = songs[kept], chosen[kept]
         first = query.listener.snapshot.histories.first_seen[songs]
         order = np.lexsort((first, -chosen))[:k]
         return cls(songs[order].astype(np.int32), chosen[order].astype(np.float64))
+
+
+def _contenders(scores: Array, k: int) -> Array | slice:
+    """Where the `k` highest of `scores` stand, and with them all that tie with the last: whoever sorts decides."""
+    if len(scores) <= k:
+        return slice(None)
+    border = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
+    contenders: Array = scores >= border
+    return contenders
 
 
 @runtime_checkable

@@ -4,42 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from graph.errors import StoreUnavailable
+import structlog
+
+from graph.errors import Busy, StoreUnavailable
 from graph.events import Event, EventLog
 from graph.release import Release
+
+_log = structlog.get_logger(__name__)
+# Shown to whoever asks `/readyz`, so it names no file and no address; the program's log has the details.
+SILENT: Final = "the event log does not answer"
 
 
 @dataclass(frozen=True)
 class LiveState:
-    """Whether a release is joined to the log: `state` is "attached" or "detached", with the `reason`."""
+    """Whether a release is joined to the log: `state` is "attached" or "detached", with the `reason`.
+
+    `lag` is how many events the log was ahead of the release at the last look, None while detached.
+    """
 
     state: str
     reason: str | None = None
+    lag: int | None = None
 
 
 class Live:
     """A release and the event log that goes on behind it.
 
     Detached (another log, a release ahead of the log, a log that does not answer) it serves from the release alone
-    and says why.
+    and says why in `status`. A log that fails detaches it; `check`, which a service calls each second, joins it again.
     """
 
     def __init__(self, release: Release, log: EventLog | None) -> None:
         self._release, self._log = release, log
-        self.status = self._attach()
+        self.status = self._look()
 
-    def _attach(self) -> LiveState:
-        if self._log is None:
-            return LiveState("detached", "no event log")
-        try:
-            if self._log.log_id != self._release.log_id:
-                return LiveState("detached", "the release was made from another event log")
-            if self._log.last_offset() < self._release.offset:
-                return LiveState("detached", "the release is ahead of the event log")
-        except StoreUnavailable as error:
-            return LiveState("detached", str(error))
-        return LiveState("attached")
+    def check(self) -> LiveState:
+        """Look at the log anew: the status from now on."""
+        before, now = self.status, self._look()
+        self.status = now
+        if before.state != now.state:
+            _log.warning("live log", release=self._release.id, state=now.state, reason=now.reason)
+        return now
 
     def latest(self, user_id: str) -> Sequence[Event]:
         """The listener's events since the release, in the order of the log; none while detached."""
@@ -47,6 +54,25 @@ class Live:
             return ()
         try:
             return self._log.of_user(user_id, self._release.offset)
-        except StoreUnavailable:
-            # serving goes on from the release; `/readyz` and the trace tell
+        except (StoreUnavailable, Busy) as error:
+            # serving goes on from the release, and nobody else waits for this log until `check` finds it again
+            self.status = _silent(error)
             return ()
+
+    def _look(self) -> LiveState:
+        if self._log is None:
+            return LiveState("detached", "no event log")
+        try:
+            if self._log.log_id != self._release.log_id:
+                return LiveState("detached", "the release was made from another event log")
+            lag = self._log.last_offset() - self._release.offset
+        except (StoreUnavailable, Busy) as error:
+            return _silent(error)
+        if lag < 0:
+            return LiveState("detached", "the release is ahead of the event log")
+        return LiveState("attached", lag=lag)
+
+
+def _silent(error: Exception) -> LiveState:
+    _log.warning("live log does not answer", reason=str(error))
+    return LiveState("detached", SILENT)

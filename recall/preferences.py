@@ -55,6 +55,18 @@ def listeners(snapshot: Snapshot) -> Array:
     return once(snapshot, "listeners", lambda: np.diff(snapshot.relation("LISTENED").reverse_indptr))
 
 
+def artist_of(snapshot: Snapshot) -> Array:
+    """(songs,) position of an artist of each song, -1 where none is known; of several, the last."""
+
+    def compute() -> Array:
+        performed = snapshot.relation("PERFORMED_BY")
+        artist = np.full(snapshot.songs, -1, dtype=np.int64)
+        artist[performed.edge_sources] = performed.indices
+        return artist
+
+    return once(snapshot, "artist", compute)
+
+
 def decayed(snapshot: Snapshot, half_life_ms: float) -> Array:
     """(songs,) plays and other signs of liking, halved every half-life; events without a time are left out."""
 

@@ -22,11 +22,18 @@ def refresh(
 ) -> None:
     """Read the graph and the log, learn, measure, and publish a release."""
     from api.jobs.refresh import Refresh
+    from graph.errors import SegueError
 
     settings = console.settings()
     with console.event_log(settings) as log, console.progress() as progress:
         job = Refresh(settings, log, lambda: console.graph_store(settings), progress)
-        report = job.run(full=full, only=only, resume=resume)
+        try:
+            report = job.run(full=full, only=only, resume=resume)
+        except SegueError as error:
+            if json_:
+                job.report.reason = str(error)
+                console.print_json(job.report.as_json())
+            raise
     if json_:
         console.print_json(report.as_json())
     else:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from graph import queries, schema
+from graph.export import relationship_frame, table, types_of
 from graph.histories import UNKNOWN_TIME
 from graph.ids import Strings
 from graph.paths import SIMILAR_KEPT
@@ -23,7 +24,6 @@ from recall.preferences import listeners
 
 Progress = Callable[[str, int, int], None]
 DERIVED: Final = tuple(rel for rel in schema.RELATIONSHIPS if rel.derived)
-_TYPES: Final = {"string": pl.String, "integer": pl.Int64, "float": pl.Float64}
 
 
 def project(store: GraphStore, release: Release, before: Release | None, progress: Progress) -> dict[str, int]:
@@ -38,7 +38,7 @@ def project(store: GraphStore, release: Release, before: Release | None, progres
     for done, rel in enumerate(DERIVED):
         progress("project", done, len(DERIVED) + 1)
         wanted = derived_frame(release, rel)
-        known = derived_frame(before, rel) if before is not None else _held(store, rel)
+        known = derived_frame(before, rel) if before is not None else relationship_frame(store, rel)
         keys = ["source", "target", *rel.identity]
         upserts = wanted.join(known, on=wanted.columns, how="anti", nulls_equal=True)
         gone = known.join(wanted, on=keys, how="anti", nulls_equal=True).select(keys)
@@ -93,18 +93,11 @@ def _texts(ids: Strings, positions: np.ndarray) -> pl.Series:
     return pl.Series(ids.to_list(), dtype=pl.String).gather(pl.Series(positions.astype(np.int64)))
 
 
-def _held(store: GraphStore, rel: schema.Relationship) -> pl.DataFrame:
-    """What the graph itself holds of a derived relationship."""
-    types = {"source": pl.String, "target": pl.String, **{p.name: _TYPES[p.kind] for p in rel.properties}}
-    frames = [pl.DataFrame(rows, schema=types) for rows in store.stream(queries.export_relationships(rel))]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=types)
-
-
 def _held_counts(store: GraphStore) -> pl.DataFrame:
     """What the graph itself holds of the songs' counts."""
-    types = {"id": pl.String, "listeners": pl.Int64, "plays": pl.Int64}
-    frames = [pl.DataFrame(rows, schema=types) for rows in store.stream(queries.export_nodes("Song", list(types)[1:]))]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=types)
+    counts = [p for p in schema.LABEL["Song"].properties if p.derived]
+    query = queries.export_nodes("Song", [p.name for p in counts])
+    return table(store.stream(query), types_of(["id"], counts), "Song")
 
 
 def _bare_nodes(store: GraphStore, snapshot: Snapshot) -> int:

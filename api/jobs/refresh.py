@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
+
+import structlog
 
 from api.jobs.project import project
 from api.jobs.steps import Build, Step, chain
 from api.settings import Settings
 from api.version import VERSION
 from graph.arrays import fingerprint
-from graph.errors import FitError, ReleaseNotFound, SegueError, SettingsError, StaleStep
+from graph.errors import CorruptRelease, FitError, ReleaseNotFound, SettingsError, StaleStep
 from graph.events import EventLog
 from graph.export import export
 from graph.release import Release, Releases, read_manifest, release_digest
@@ -22,6 +25,7 @@ from graph.snapshot import Snapshot
 from graph.store import GraphStore
 from ranking.learning import Learner
 
+_log = structlog.get_logger(__name__)
 STEPS: Final = ("snapshot", "embed", "recall", "rank", "evaluate", "publish", "project")
 PROJECTED: Final = "projected"  # meta: the release whose derived data the graph holds
 Progress = Callable[[str, int, int], None]
@@ -71,7 +75,7 @@ class Refresh:
     """One refresh of a state folder.
 
     Raises (from `run`): Busy while another one runs; StaleStep for `only` a step whose inputs are not there; FitError;
-    StoreUnavailable.
+    StoreUnavailable. `report` says also then what was done.
     """
 
     def __init__(
@@ -80,10 +84,9 @@ class Refresh:
         log: EventLog,
         open_store: StoreFactory,
         progress: Progress = lambda what, done, total: None,  # noqa: ARG005
-        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings, self._log, self._open_store = settings, log, open_store
-        self._progress, self._cancelled = progress, cancelled
+        self._progress = progress
         self._releases = Releases(settings.releases.dir)
         self._scenes = settings.scene_configs()
         self._learner = Learner(self._scenes, settings.learning(), progress)
@@ -113,12 +116,18 @@ class Refresh:
     # ---- the line
 
     def _complete_interrupted(self) -> None:
-        """Activate a release that was sealed whole when its refresh was killed."""
-        waiting = self._releases.interrupted()
-        if waiting is not None:
-            self._releases.activate(waiting)
+        """Activate a release that was sealed whole when its refresh was killed; a damaged one is set aside."""
+        self._releases.complete()
+        while (waiting := self._releases.interrupted()) is not None:
+            try:
+                self._releases.activate(waiting)
+            except CorruptRelease as error:
+                aside = self._releases.set_aside(waiting)
+                _log.warning("release set aside", release=waiting, folder=str(aside), reason=str(error))
+                continue
             self.report.release, self.report.published = waiting, True
             self.report.metrics = read_manifest(self._releases.path(waiting)).get("metrics", {})
+            return
 
     def _plan(self, build: Build, *, resume: bool) -> None:
         plan = {
@@ -130,23 +139,21 @@ class Refresh:
         same = {k: build.plan.get(k) for k in ("log_id", "offset", "journal")} == {
             k: plan[k] for k in ("log_id", "offset", "journal")
         }
-        if build.plan and (same or (resume and build.plan["log_id"] == plan["log_id"])):
-            return
-        build.begin(plan)
+        goes_on = build.plan and (same or (resume and build.plan["log_id"] == plan["log_id"]))
+        build.begin(build.plan if goes_on else plan)
 
     def _build(self, build: Build, *, only: str | None, full: bool) -> bool:
         """Run or skip every step up to publishing; whether the graph should be projected to afterwards."""
-        parent = self._parent()
-        manifest = read_manifest(parent) if parent is not None else {}
+        parent, kept_back = self._sealed(self._releases.current()), self._sealed(self._releases.kept_back())
         before, ran = "", False
         for step in self._steps(build):
             print_ = chain(before, step, self._settings.seed, VERSION)
             before = print_
             started = time.perf_counter()
-            if self._cancelled():
-                raise KeyboardInterrupt
             wanted = only in (None, step.name)
-            known = build.fresh(step.name, print_) or (not full and build.adopt(step, print_, parent, manifest))
+            known = build.fresh(step.name, print_) or (
+                not full and any(build.adopt(step, print_, *sealed) for sealed in (parent, kept_back))
+            )
             if known or not wanted:
                 if not known and only != step.name and STEPS.index(step.name) < STEPS.index(only or ""):
                     raise StaleStep(f"step {step.name} has to run before {only}: run `segue refresh`")
@@ -167,21 +174,19 @@ class Refresh:
             return False
         self.report.metrics = build.notes("evaluate").get("metrics", {})
         started = time.perf_counter()
-        published = self._publish(build, manifest, ran=ran)
-        self._report("publish", "ran" if published or self.report.kept_back else "skipped", started, before)
-        return not self.report.kept_back
+        sealed = self._publish(build, parent[1], kept_back[1], ran=ran)
+        self._report("publish", "ran" if sealed else "skipped", started, before)
+        return not self.report.kept_back and self._releases.current() is not None
 
     def _report(self, name: str, status: Literal["ran", "skipped", "failed"], started: float, print_: str) -> None:
         self.report.steps.append(StepReport(name, status, time.perf_counter() - started, print_[:16]))
 
-    def _parent(self) -> Any:
-        current = self._releases.current()
-        if current is None:
-            return None
-        try:
-            return self._releases.path(current)
-        except ReleaseNotFound:
-            return None
+    def _sealed(self, id_: str | None) -> tuple[Path | None, dict[str, Any]]:
+        """Folder and manifest of a sealed release; None and {} if it is not there."""
+        if id_ not in self._releases.ids():
+            return None, {}
+        folder = self._releases.path(id_)
+        return folder, read_manifest(folder)
 
     def _steps(self, build: Build) -> list[Step]:
         self._notes: dict[str, dict[str, Any]] = {}
@@ -222,17 +227,42 @@ class Refresh:
 
     # ---- the end of the line
 
-    def _publish(self, build: Build, parent: Mapping[str, Any], *, ran: bool) -> bool:
-        """Seal and activate the build unless nothing has changed or it measures too low."""
+    def _publish(self, build: Build, parent: Mapping[str, Any], kept_back: Mapping[str, Any], *, ran: bool) -> bool:
+        """Seal the build unless it was sealed before, and activate it unless it measures too low; whether it sealed.
+
+        `parent` and `kept_back` are the manifests of the current release and of the newest that was kept back.
+        """
         steps = {name: build.state[name] for name in STEPS if name in build.state}
-        if not ran and parent.get("steps") == steps:
-            self.report.release = self.report.release or self._releases.current()
-            self.report.reason = self.report.reason or "nothing has changed"
-            shutil.rmtree(build.folder)
-            return False
-        snapshot = Snapshot.open(build.folder / "snapshot")
         reason = self._gate(self.report.metrics, parent.get("metrics", {}), first=not parent)
-        manifest = {
+        if not ran and parent.get("steps") == steps:
+            return self._discard(build, self.report.release or self._releases.current(), "nothing has changed")
+        still = reason is not None and kept_back  # the gate's settings may let it through by now
+        if not ran and still and kept_back.get("steps") == steps:
+            return self._discard(build, kept_back["id"], f"nothing has changed since it was kept back: {reason}")
+        files = self._releases.contents()
+        digest = release_digest(files, self._sealed_settings())
+        if digest == parent.get("digest"):
+            return self._discard(build, self._releases.current(), "the same release as before")
+        if still and digest == kept_back.get("digest"):
+            return self._discard(build, kept_back["id"], f"the same release as was kept back before: {reason}")
+        self.report.release = self._releases.seal(self._manifest(build, steps, reason), files)
+        self.report.reason = reason
+        self.report.kept_back = reason is not None
+        if reason is None:
+            self._releases.activate(self.report.release)
+            self.report.published = True
+        return True
+
+    def _discard(self, build: Build, release: str | None, reason: str) -> bool:
+        """Leave it at a release that is there already."""
+        self.report.release, self.report.reason = release, reason
+        shutil.rmtree(build.folder)
+        return False
+
+    def _manifest(self, build: Build, steps: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
+        """What the release says of itself, its files apart; `reason` is why it is kept back."""
+        snapshot = Snapshot.open(build.folder / "snapshot")
+        return {
             "settings": self._sealed_settings(),
             "seed": self._settings.seed,
             "as_of": snapshot.as_of,
@@ -241,32 +271,10 @@ class Refresh:
             "bare": snapshot.meta["bare"],
             "metrics": self.report.metrics,
             "parent": self.report.parent,
-            "steps": steps,
+            "steps": dict(steps),
             "publish": reason is None,
             "reason": reason,
         }
-        build.seal()
-        if parent and reason is None and self._digest(build) == parent.get("digest"):
-            self.report.release, self.report.reason = self._releases.current(), "the same release as before"
-            shutil.rmtree(build.folder)
-            return False
-        self.report.release = self._releases.seal(manifest)
-        self.report.reason = reason
-        self.report.kept_back = reason is not None
-        if reason is None:
-            self._releases.activate(self.report.release)
-            self.report.published = True
-        return reason is None
-
-    def _digest(self, build: Build) -> str:
-        from graph.arrays import checksum
-
-        files = {
-            p.relative_to(build.folder).as_posix(): {"sha256": checksum(p)}
-            for p in build.folder.rglob("*")
-            if p.is_file()
-        }
-        return release_digest(files, self._sealed_settings())
 
     def _sealed_settings(self) -> dict[str, Any]:
         """The settings that shape a release: neither addresses nor passwords, which change nothing in it."""
@@ -286,7 +294,7 @@ class Refresh:
             return None
         if first or name not in parent:
             floor = metrics.get(f"popularity:{name}", 0.0)
-            return f"{name} {value:.4f} does not beat popularity's {floor:.4f}" if value < floor else None
+            return f"{name} {value:.4f} does not beat popularity's {floor:.4f}" if value <= floor else None
         floor = parent[name] * (1 - self._settings.refresh.margin)
         if value < floor:
             return f"{name} {value:.4f} is below the parent's {parent[name]:.4f} by more than the margin"
@@ -299,25 +307,27 @@ class Refresh:
         key = f"{PROJECTED}:{fingerprint(self._settings.graph.url)[:12]}"
         known = self._log.get_meta(key)
         started = time.perf_counter()
-        self.report.projected = True
         self.report.release = self.report.release or current
         if known == current:
+            self.report.projected = True
             self._report("project", "skipped", started, current)
             return
-        before = self._projected_before(known)
         # unknown until it is done: a projection that is cut short compares with the graph itself the next time
         self._log.set_meta(key, "")
         try:
             with self._open_store() as store:
-                project(store, self._releases.open(current), before, self._progress)
-        except SegueError:
-            self.report.projected = False
+                project(store, self._releases.open(current), self._projected_before(known), self._progress)
+        except BaseException:
             self._report("project", "failed", started, current)
             raise
         self._log.set_meta(key, current)
+        self.report.projected = True
         self._report("project", "ran", started, current)
 
     def _projected_before(self, known: str | None) -> Release | None:
         if not known or known not in self._releases.ids():
             return None
-        return self._releases.open(known)
+        try:
+            return self._releases.open(known)
+        except CorruptRelease:
+            return None

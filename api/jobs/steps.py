@@ -13,11 +13,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from graph.arrays import fingerprint, write_text
-
-_STATE: Final = "steps.json"
+from graph.release import MANIFEST, STATE
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Build:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            kept = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            kept = json.loads((folder / STATE).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             kept = {}
         parts = [kept.get(name) if isinstance(kept, dict) else None for name in ("plan", "steps")]
@@ -49,8 +48,12 @@ class Build:
         self.state: dict[str, dict[str, Any]] = state
 
     def begin(self, plan: Mapping[str, Any]) -> None:
-        """Note what this run is made from."""
+        """Note what this run is made from; what is known of the steps stays.
+
+        A manifest that a kill left while the build was being sealed goes: it tells of files that may change now.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         self.plan = dict(plan)
         self._save()
 
@@ -63,17 +66,17 @@ class Build:
         """Whether the step's files in this build were made from exactly this."""
         return self.state.get(step, {}).get("fingerprint") == print_
 
-    def adopt(self, step: Step, print_: str, parent: Path | None, manifest: Mapping[str, Any]) -> bool:
-        """Link a step's files from the parent release if it was made from exactly this; whether it was."""
+    def adopt(self, step: Step, print_: str, release: Path | None, manifest: Mapping[str, Any]) -> bool:
+        """Link a step's files from a sealed release if it was made from exactly this; whether it was."""
         known = manifest.get("steps", {}).get(step.name, {})
-        if parent is None or known.get("fingerprint") != print_:
+        if release is None or known.get("fingerprint") != print_:
             return False
         self.clear(step)
         for name in manifest["files"]:
             if any(name.startswith(f"{folder}/") for folder in step.folders):
                 target = self.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.link(parent / name, target)
+                os.link(release / name, target)
         self.finish(step.name, print_, known.get("notes", {}))
         return True
 
@@ -89,13 +92,8 @@ class Build:
         self.state[step] = {"fingerprint": print_, "notes": dict(notes)}
         self._save()
 
-    def seal(self) -> dict[str, dict[str, Any]]:
-        """Take the bookkeeping out of the folder, which becomes a release; the steps for its manifest."""
-        (self.folder / _STATE).unlink()
-        return self.state
-
     def _save(self) -> None:
-        write_text(self.folder / _STATE, json.dumps({"plan": self.plan, "steps": self.state}, sort_keys=True))
+        write_text(self.folder / STATE, json.dumps({"plan": self.plan, "steps": self.state}, sort_keys=True))
 
 
 def chain(before: str, step: Step, seed: int, code: str) -> str:

@@ -11,7 +11,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from recall.base import Candidates, Query
 from recall.listener import Listener
-from recall.preferences import decayed, listeners
+from recall.preferences import artist_of, decayed, listeners
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,7 @@ class Fallback:
         now = decayed(snapshot, config.half_life_days * 86_400_000)
         ever = listeners(snapshot)
         scores = now / max(float(now.max(initial=0.0)), 1e-12) + ever / max(float(ever.max(initial=0)), 1e-12)
-        artists = snapshot.relation("PERFORMED_BY")
-        artist = np.full(snapshot.songs, -1, dtype=np.int64)
-        artist[artists.edge_sources] = artists.indices
+        artist = artist_of(snapshot)
         order = np.argsort(-scores, kind="stable")
         # how many songs of the same artist stand before each: those beyond the limit go to the end
         by_artist = order[np.argsort(artist[order], kind="stable")]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from embeddings.vectors import SongVectors
 from graph.release import Release
 from recall.base import Candidates, Query
@@ -38,8 +36,3 @@ class Song2Vec:
     def recall(self, query: Query, k: int) -> Candidates:
         songs, weights = query.listener.loves(query.at, self._config.loves)
         return self._index.search(weights @ self._vectors.unit[songs], k, query.allowed)
-
-    def vector(self, listener: Listener, at: int) -> np.ndarray:
-        """The listener's vector (D,), not normalised; 0 without a history."""
-        songs, weights = listener.loves(at, self._config.loves)
-        return np.asarray(weights @ self._vectors.unit[songs])

@@ -21,7 +21,6 @@ def test_songs_are_of_length_1_and_their_length_is_kept() -> None:
     made = vectors()
     assert made.unit[:3] == pytest.approx(np.array([[0.6, 0.8], [0, 1], [1, 0]]))
     assert made.norm.tolist() == [5, 2, 1, 0, 0]
-    assert made.dimension == 2
 
 
 def test_a_song_that_was_not_trained_is_composed_from_its_entities() -> None:

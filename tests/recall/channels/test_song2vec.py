@@ -15,8 +15,3 @@ def test_only_the_most_loved_songs_make_the_vector(lopsided: World) -> None:
     # Ben's s4 at 60 degrees outweighs s3 at 30
     answer = lopsided.answer(Song2Vec(lopsided.release, Song2VecConfig(loves=1)), "ben", heard=True, k=1)
     assert answer == pytest.approx({"s2": 3**0.5 / 2}, abs=1e-5)
-
-
-def test_a_listener_s_vector_is_the_weighted_sum(lopsided: World) -> None:
-    vector = Song2Vec(lopsided.release).vector(lopsided.listener("ana"), 1_000 * 86_400_000)
-    assert vector == pytest.approx([2.0, 0.0], abs=1e-5)
