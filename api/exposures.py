@@ -81,7 +81,7 @@ class ExposureWriter:
         except SegueError as error:
             _log.error("exposures wait", reason=str(error))
             return False
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the thread outlives whatever it is
             _log.exception("exposures lost", slates=len(batch), reason=f"{type(error).__name__}: {error}")
             metrics.EXPOSURES_LOST.inc(len(batch))
         return True

@@ -15,6 +15,7 @@ from graph import errors
 
 _log = structlog.get_logger(__name__)
 
+
 class JobBusy(errors.Busy):
     """A refresh job is under way; its text is for callers."""
 

@@ -143,9 +143,7 @@ class Recommender:
             "trace": [stage.as_json() for stage in slate.trace],
         }
 
-    def recall(
-        self, user_id: str, channels: Sequence[str] = (), k: int = 100
-    ) -> dict[str, Any]:
+    def recall(self, user_id: str, channels: Sequence[str] = (), k: int = 100) -> dict[str, Any]:
         """Candidates of each channel of the default scene, or of the `channels` named, unmerged, at most `k` of each.
 
         Raises: SettingsError for an unknown channel.

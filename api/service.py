@@ -106,7 +106,7 @@ class Service:
                 self.follow()
                 if self._recommender is not None:
                     self._recommender.served.live.check()
-            except Exception as error:  # the thread outlives whatever happens to a release
+            except Exception as error:  # noqa: BLE001  the thread outlives whatever happens to a release
                 _log.exception("release not followed", reason=f"{type(error).__name__}: {error}")
 
 

@@ -7,10 +7,8 @@ that are there afterwards.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -54,7 +52,7 @@ def world(relationships: int, seed: int = 0) -> tuple[dict[str, pl.DataFrame], p
     return nodes, edges
 
 
-def run(size: int | None = None) -> dict[str, Any]:
+def run(size: int | None = None) -> list[dict[str, Any]]:
     """Load 1 M relationships (or `size`, or SEGUE_BENCH_SIZE) on both engines; without Neo4j where it cannot run."""
     size = size or int(os.environ.get("SEGUE_BENCH_SIZE", "1000000"))
     rows = []
@@ -64,13 +62,7 @@ def run(size: int | None = None) -> dict[str, Any]:
             rows.append(_compare("neo4j", Path(folder), size, _neo4j))
         else:
             print(f"without Neo4j: {lack}", file=sys.stderr)
-    versions = {name: importlib.metadata.version(name) for name in ("arcadedb-embedded", "neo4j", "polars")}
-    return {
-        "name": "bulk_load",
-        "rows": rows,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-        "versions": versions | {"python": platform.python_version()},
-    }
+    return rows
 
 
 def _compare(what: str, folder: Path, size: int, engine: Callable[[Path, Callable[[GraphStore], None]], None]) -> Any:
@@ -148,7 +140,3 @@ def _launcher() -> ModuleType:
     module = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
     spec.loader.exec_module(module)
     return module
-
-
-if __name__ == "__main__":
-    print(run(int(sys.argv[1]) if len(sys.argv) > 1 else None))

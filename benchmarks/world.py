@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -265,10 +264,15 @@ def real() -> dict[str, dict[str, float]]:
     return out
 
 
-def run(sizes: tuple[str, ...] = ("demo", "large")) -> dict[str, Any]:
+def run() -> list[dict[str, Any]]:
+    """Rows as `segue bench` prints them."""
+    rows: list[dict[str, Any]] = measured(("demo", "large"))["rows"]
+    return rows
+
+
+def measured(sizes: tuple[str, ...]) -> dict[str, Any]:
     """Generate, measure, compare; `rows` holds a line a figure."""
-    result: dict[str, Any] = {"name": "world", "rows": [], "machine": platform.machine(), "real": real()}
-    result["versions"] = {"python": platform.python_version(), "numpy": np.__version__, "polars": pl.__version__}
+    result: dict[str, Any] = {"rows": [], "real": real()}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
@@ -293,7 +297,7 @@ def line(what: str, ours: float, unit: str, peer: float | None = None) -> dict[s
 
 def main() -> None:
     """Print everything as JSON-like lines."""
-    result = run(tuple(sys.argv[1:]) or ("demo", "large"))
+    result = measured(tuple(sys.argv[1:]) or ("demo", "large"))
     for size in SIZES:
         if size in result:
             print(f"\n{size}: generated in {result[size]['seconds']:.1f} s")

@@ -608,7 +608,8 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
             max_overflow=-1,
             pool_use_lifo=True,
             pool_pre_ping=True,  # a server that was restarted is noticed here, not by a caller
-            connect_args={"connect_timeout": 10},
+            # seconds; short, because an answer may wait for it (once: then serving goes on without the log)
+            connect_args={"connect_timeout": 3},
         )
     except ModuleNotFoundError:
         raise StoreUnavailable("an event log in PostgreSQL needs psycopg (the extra `scale`)") from None

@@ -38,15 +38,15 @@ class Live:
 
     def __init__(self, release: Release, log: EventLog | None) -> None:
         self._release, self._log = release, log
-        self.status = self._look()
+        self.status = LiveState("detached", "not looked at yet")
+        self.check()
 
     def check(self) -> LiveState:
         """Look at the log anew: the status from now on."""
-        before, now = self.status, self._look()
-        self.status = now
-        if before.state != now.state:
-            _log.warning("live log", release=self._release.id, state=now.state, reason=now.reason)
-        return now
+        before, self.status = self.status, self._look()
+        if before.reason == SILENT and self.status.reason != SILENT:
+            _log.info("event log answers again", release=self._release.id, live=self.status.state)
+        return self.status
 
     def latest(self, user_id: str) -> Sequence[Event]:
         """The listener's events since the release, in the order of the log; none while detached."""
@@ -56,7 +56,7 @@ class Live:
             return self._log.of_user(user_id, self._release.offset)
         except (StoreUnavailable, Busy) as error:
             # serving goes on from the release, and nobody else waits for this log until `check` finds it again
-            self.status = _silent(error)
+            self.status = self._silent(error)
             return ()
 
     def _look(self) -> LiveState:
@@ -67,12 +67,12 @@ class Live:
                 return LiveState("detached", "the release was made from another event log")
             lag = self._log.last_offset() - self._release.offset
         except (StoreUnavailable, Busy) as error:
-            return _silent(error)
+            return self._silent(error)
         if lag < 0:
             return LiveState("detached", "the release is ahead of the event log")
         return LiveState("attached", lag=lag)
 
-
-def _silent(error: Exception) -> LiveState:
-    _log.warning("live log does not answer", reason=str(error))
-    return LiveState("detached", SILENT)
+    def _silent(self, error: Exception) -> LiveState:
+        if self.status.reason != SILENT:  # told once, not each second
+            _log.warning("event log does not answer", release=self._release.id, reason=str(error))
+        return LiveState("detached", SILENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import console
+from graph.errors import SegueError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -31,8 +33,10 @@ def serve(
     # one thread a worker for dense arithmetic: workers are how this scales, and threads of both would fight
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    signal.signal(signal.SIGTERM, _leave)
     import uvicorn
 
+    from api.jobs.queue import Jobs
     from api.security import check_exposure
 
     settings = console.settings()
@@ -40,6 +44,9 @@ def serve(
     check_exposure(host, [key.get_secret_value() for key in settings.api.keys])
     if console.state.config is not None:
         os.environ["SEGUE_CONFIG"] = str(console.state.config.resolve())
+    # opened once here, so that a database that does not answer is one line and not a traceback of each worker
+    with console.event_log(settings):
+        Jobs(settings, []).close()
     # bound before uvicorn, so that a port in use is the caller's mistake and port 0 can be told
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,11 +69,52 @@ def serve(
 
 
 def _run(config: uvicorn.Config, listener: socket.socket, workers: int) -> None:
+    """Serve until stopped: SIGTERM is a quiet end, Ctrl-C a KeyboardInterrupt.
+
+    Raises: SegueError if the service could not start.
+    """
+    sys.stdout.flush()
+    started = _run_workers(config, listener) if workers > 1 else _run_here(config, listener)
+    if not started:
+        raise SegueError("the service could not start; what is above says why")
+
+
+def _run_here(config: uvicorn.Config, listener: socket.socket) -> bool:
+    """Serve in this process; whether the service had started."""
     import uvicorn
+
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises the signal once more after it has shut down, for whoever listened before
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:  # uvicorn's way to say that the application could not start
+        return False
+    return server.started
+
+
+def _run_workers(config: uvicorn.Config, listener: socket.socket) -> bool:
+    """Serve in several processes; whether all of them could start."""
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
-    sys.stdout.flush()
-    if workers > 1:
-        Multiprocess(config, [listener]).run()
-    else:
-        uvicorn.Server(config).run(sockets=[listener])
+    class Workers(Multiprocess):
+        interrupted = False
+
+        def handle_int(self) -> None:
+            self.interrupted = True
+            super().handle_int()
+
+    supervisor = Workers(config, [listener])
+    supervisor.run()
+    if supervisor.interrupted:
+        raise KeyboardInterrupt
+    return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)

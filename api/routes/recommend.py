@@ -1,7 +1,9 @@
 """Slates, candidates, neighbours and reasons.
 
-These handlers are coroutines on purpose: they compute for a few milliseconds and wait for nothing, and a thread pool
-would only make them wait for the interpreter.
+These handlers are coroutines on purpose: they compute for a few milliseconds, and a thread pool would only make them
+wait for the interpreter. What they wait for is one indexed read of the event log for a listener's latest events; a
+log that does not answer is waited for once (3 s for a connection to PostgreSQL) and then left alone until the thread
+that follows it finds it again.
 """
 
 from __future__ import annotations
