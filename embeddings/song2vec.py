@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from embeddings.walks import WalkConfig
 
 Progress = Callable[[str, int, int], None]
+_SHARED = tuple(f.name for f in fields(SkipGramConfig) if f.name != "sample")
 
 
 def _default_gamma() -> dict[str, float]:
@@ -55,6 +56,19 @@ class Song2VecConfig:
     ns_exponent: float = 0.75
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
+
+    @classmethod
+    def of_skipgram(cls, skipgram: SkipGramConfig, gamma: Mapping[str, float]) -> Song2VecConfig:
+        """With the hyper-parameters of a plain skip-gram, but for its `sample`."""
+        return cls(**{name: getattr(skipgram, name) for name in _SHARED}, gamma=gamma)
+
+    def skipgram(self) -> SkipGramConfig:
+        """What gensim trains with.
+
+        Raises: ValueError for a number out of range.
+        """
+        # dropping frequent words would drop genres and break what gamma means
+        return SkipGramConfig(**{name: getattr(self, name) for name in _SHARED}, sample=0)
 
 
 class Song2Vec:
@@ -243,20 +257,11 @@ def _draw(relation: Relation, sources: Array, rng: np.random.Generator) -> Array
 
 def _train(corpus: _Corpus, config: Song2VecConfig, seed: int, workers: int, progress: Progress | None) -> Array:
     """Matrix (words, D) of the input vectors; zero for words that never occur."""
-    skipgram = SkipGramConfig(
-        embedding_dim=config.embedding_dim,
-        window=config.window,
-        negative=config.negative,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        ns_exponent=config.ns_exponent,
-        sample=0,  # dropping frequent words would drop genres and break what gamma means
-    )
 
     def report(epoch: int) -> None:
         if progress is not None:
             progress("song2vec", epoch, config.epochs)
 
     report(0)
-    model = train(corpus, corpus.frequencies(), skipgram, seed=seed, workers=workers, after_epoch=report)
+    model = train(corpus, corpus.frequencies(), config.skipgram(), seed=seed, workers=workers, after_epoch=report)
     return matrix_of(model, len(corpus.words))

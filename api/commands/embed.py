@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from api import console
+from api.gammas import parse_gammas
 from graph.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def embed(
 ) -> None:
     """Learn a vector for every node of an edge list, and write them as gensim's KeyedVectors."""
     _check_options(method, p=p, q=q, base=base, metapath=metapath, seed=seed, workers=workers)
-    gammas = parse_gamma(gamma or [])
+    gammas = parse_gammas(gamma or [], least=0)
     from embeddings.node_vectors import replacing
     from embeddings.skipgram import SkipGramConfig
     from embeddings.walks import WalkConfig
@@ -71,6 +72,10 @@ def embed(
     with replacing(output) as temporary:  # told at once, not after an hour of training
         found = _run(fit, edges, directed, seed, workers)
         found.write(temporary)
+    _show(method, found, output, workers, json_=json_)
+
+
+def _show(method: str, found: NodeVectors, output: Path, workers: int, *, json_: bool) -> None:
     answer = {
         "method": method,
         "nodes": len(found.ids),
@@ -84,27 +89,11 @@ def embed(
     if json_:
         console.print_json(answer)
         return
-    console.say(f"{method}: {answer['nodes']} vectors of {dim} from {found.edges} edges written to {output}")
+    console.say(
+        f"{method}: {answer['nodes']} vectors of {found.vectors.shape[1]} from {found.edges} edges written to {output}"
+    )
     speed = f"{found.walks} walks ({found.tokens} nodes) in {found.walk_s:.1f} s, training {found.train_s:.1f} s"
     console.say(f"{speed}, {workers} thread{'s' * (workers > 1)}")
-
-
-def parse_gamma(given: list[str]) -> dict[str, float]:
-    """RELATION=VALUE texts; a relation's name may hold `=`.
-
-    Raises: InvalidInput.
-    """
-    gammas: dict[str, float] = {}
-    for text in given:
-        name, equals, value = text.rpartition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = -1.0
-        if not equals or not name or not 0 <= number < float("inf"):
-            raise InvalidInput(f"--gamma: expected RELATION=VALUE with a value of at least 0, got {text!r}")
-        gammas[name] = number
-    return gammas
 
 
 def _check_options(
@@ -142,14 +131,7 @@ def _fit(
     if method == "song2vec":
         from embeddings.song2vec import Song2Vec, Song2VecConfig
 
-        config = Song2VecConfig(
-            embedding_dim=training.embedding_dim,
-            window=training.window,
-            negative=training.negative,
-            epochs=training.epochs,
-            learning_rate=training.learning_rate,
-            gamma=gamma,
-        )
+        config = Song2VecConfig.of_skipgram(training, gamma)
         return lambda edges, **how: Song2Vec.fit_edges(edges, config, walks, base=base, **how)
     if method == "eges":
         from dataclasses import replace

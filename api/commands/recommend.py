@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api import console
-from graph.errors import InvalidInput
+from api.gammas import parse_gammas
 
 if TYPE_CHECKING:
     from api.recommender import Recommender
@@ -85,28 +85,11 @@ def similar(
 ) -> None:
     """Songs that lie near one."""
     with _recommender() as recommender:
-        answer = recommender.similar(song, n, by, parse_gammas(gamma or []) if gamma else None)
+        answer = recommender.similar(song, n, by, parse_gammas(gamma) if gamma else None)
     if json_:
         console.print_json(answer)
         return
     console.print_table(["song", "score"], [(item["song_id"], item["score"]) for item in answer["items"]])
-
-
-def parse_gammas(given: list[str]) -> dict[str, float]:
-    """`RELATION=VALUE` texts as a dictionary.
-
-    Raises: InvalidInput for one that is not, or whose value is no number.
-    """
-    gammas = {}
-    for text in given:
-        name, equals, value = text.rpartition("=")
-        try:
-            gammas[name] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals or not name or not abs(gammas[name]) < float("inf"):
-            raise InvalidInput(f"--gamma: expected RELATION=NUMBER, got {text!r}")
-    return gammas
 
 
 def explain(

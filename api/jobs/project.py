@@ -95,7 +95,7 @@ def _texts(ids: Strings, positions: np.ndarray) -> pl.Series:
 
 def _held_counts(store: GraphStore) -> pl.DataFrame:
     """What the graph itself holds of the songs' counts."""
-    counts = [p for p in schema.LABEL["Song"].properties if p.derived]
+    counts = [p for p in schema.label("Song").properties if p.derived]
     query = queries.export_nodes("Song", [p.name for p in counts])
     return table(store.stream(query), types_of(["id"], counts), "Song")
 

@@ -232,19 +232,23 @@ class Refresh:
 
         `parent` and `kept_back` are the manifests of the current release and of the newest that was kept back.
         """
-        steps = {name: build.state[name] for name in STEPS if name in build.state}
+        steps: dict[str, Any] = {name: build.state[name] for name in STEPS if name in build.state}
         reason = self._gate(self.report.metrics, parent.get("metrics", {}), first=not parent)
         if not ran and parent.get("steps") == steps:
             return self._discard(build, self.report.release or self._releases.current(), "nothing has changed")
         still = reason is not None and kept_back  # the gate's settings may let it through by now
         if not ran and still and kept_back.get("steps") == steps:
-            return self._discard(build, kept_back["id"], f"nothing has changed since it was kept back: {reason}")
+            return self._discard(
+                build, kept_back["id"], f"nothing has changed since {kept_back['id']} was kept back: {reason}"
+            )
         files = self._releases.contents()
         digest = release_digest(files, self._sealed_settings())
         if digest == parent.get("digest"):
             return self._discard(build, self._releases.current(), "the same release as before")
         if still and digest == kept_back.get("digest"):
-            return self._discard(build, kept_back["id"], f"the same release as was kept back before: {reason}")
+            return self._discard(
+                build, kept_back["id"], f"the same as {kept_back['id']}, which was kept back: {reason}"
+            )
         self.report.release = self._releases.seal(self._manifest(build, steps, reason), files)
         self.report.reason = reason
         self.report.kept_back = reason is not None

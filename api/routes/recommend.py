@@ -8,18 +8,22 @@ that follows it finds it again.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import metrics
+from api.gammas import parse_gamma
 from api.recommender import Ask
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SimilarAnswer, SlateAnswer, WhyAnswer
 from api.service import reply, service
 from graph.errors import InvalidInput
+from graph.schema import RELATIONSHIPS, problem_of_id
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
+Edge = tuple[str, str, str]  # relationship type, id it leads from, id it leads to
+_TYPES: Final = frozenset(relationship.type for relationship in RELATIONSHIPS)
 
 
 @router.post("/recommend", response_model=SlateAnswer)
@@ -74,12 +78,7 @@ def _gammas(request: Request) -> dict[str, float]:
     found = {}
     for name, value in request.query_params.items():
         if name.startswith("gamma."):
-            try:
-                found[name.removeprefix("gamma.")] = float(value)
-            except ValueError:
-                raise InvalidInput(f"{name}: expected a number, got {value!r}") from None
-            if not abs(found[name.removeprefix("gamma.")]) < float("inf"):
-                raise InvalidInput(f"{name}: expected a finite number, got {value!r}")
+            found[name.removeprefix("gamma.")] = parse_gamma(name, value)
         elif name not in {"n", "by"}:
             raise InvalidInput(f"unknown query parameter {name!r} (known: n, by, gamma.RELATION)")
     return found
@@ -92,21 +91,42 @@ async def why(
     song_id: Id,
     without: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Response:
-    """The strongest paths from a listener to a song; `without=TYPE:from_id:to_id` leaves one relationship out."""
-    answer = service(request).recommender.explain(id, song_id)
+    """The ten strongest paths from a listener to a song.
+
+    `without=TYPE:from_id:to_id` answers as if that relationship were not there; `lost` are those of the ten that go
+    with it.
+    """
+    recommender = service(request).recommender
+    meant = [] if without is None else _edges(without)
+    answer = recommender.explain(id, song_id)
     if without is not None:
-        kept: list[dict[str, Any]] = []
-        lost: list[dict[str, Any]] = []
-        for reason in answer["paths"]:
-            (lost if _cites(reason["path"], without) else kept).append(reason)
+        used = [_cited(reason["path"]) for reason in answer["paths"]]
+        # ids may hold colons: the reading that a path uses is the one that is meant; unused it would change nothing
+        edge = next((edge for edge in meant if any(edge in edges for edges in used)), None)
+        lost = [reason for reason, edges in zip(answer["paths"], used, strict=True) if edge in edges]
+        kept = recommender.explain(id, song_id, without=edge)["paths"] if lost else answer["paths"]
         answer |= {"paths": kept, "without": without, "lost": lost}
     return reply(answer)
 
 
-def _cites(path: list[dict[str, Any]], edge: str) -> bool:
+def _edges(text: str) -> list[Edge]:
+    """Every reading of `TYPE:from_id:to_id`.
+
+    Raises: InvalidInput if there is none.
+    """
+    type_, _, ids = text.partition(":")
+    halves = [(ids[:i], ids[i + 1 :]) for i, letter in enumerate(ids) if letter == ":"]
+    found = [(type_, *ends) for ends in halves if not any(problem_of_id(end) for end in ends)]
+    if not found or type_ not in _TYPES:
+        raise InvalidInput(f"without: expected TYPE:from_id:to_id with a relationship type of the graph, got {text!r}")
+    return found
+
+
+def _cited(path: list[dict[str, Any]]) -> set[Edge]:
+    """The relationships of a path."""
+    edges = set()
     for i in range(1, len(path), 2):
         ends = path[i - 1]["id"], path[i + 1]["id"]
         source, target = ends if path[i]["direction"] == "out" else ends[::-1]
-        if f"{path[i]['relationship']}:{source}:{target}" == edge:
-            return True
-    return False
+        edges.add((path[i]["relationship"], source, target))
+    return edges

@@ -259,7 +259,7 @@ def test_settings_show_everything_and_hide_secrets(run_cli, tmp_path):
     file = tmp_path / "segue.toml"
     file.write_text(
         '[graph]\nurl = "bolt://localhost:1"\npassword = "geheim1"\nreader_password = "geheim2"\n'
-        '[events]\nurl = "postgresql+psycopg://me:geheim3@localhost/segue"\n[api]\nkeys = ["geheim4"]\n',
+        '[events]\nurl = "postgresql+psycopg://me:geheim3@localhost/segue"\n[api]\nkeys = ["geheim4-geheim4-"]\n',
         encoding="utf-8",
     )
     ran = run_cli("--config", str(file), "settings", "--json")

@@ -224,6 +224,22 @@ def test_why_without_an_edge_tells_what_is_lost(server, slate, listener):
     pytest.fail("no song has a path of its own")
 
 
+def test_why_without_an_edge_that_no_path_uses_loses_nothing(server, slate, listener):
+    song = songs(slate(user_id=listener))[0]
+    paths = server.get(f"/v1/users/{listener}/why/{song}").json()["paths"]
+    answer = server.get(f"/v1/users/{listener}/why/{song}", params={"without": "LIKED:a:b:c"}).json()
+    assert (answer["paths"], answer["lost"]) == (paths, [])
+
+
+@pytest.mark.parametrize(
+    "without", ["", "LIKED", "LIKED:u1", "LIKED::s1", "LIKED:u1:", "ADORED:u1:s1", "::", "x/y:a:b"]
+)
+def test_why_without_something_that_is_no_edge_is_400(server, listener, snapshot, without):
+    song = snapshot.ids["Song"][0]
+    answer = server.get(f"/v1/users/{listener}/why/{song}", params={"without": without})
+    assert "TYPE:from_id:to_id" in is_problem(answer, 400)["detail"]
+
+
 def test_why_an_unknown_song_is_404(server, listener):
     assert "no such song" in is_problem(server.get(f"/v1/users/{listener}/why/no such song"), 404)["detail"]
 
@@ -361,6 +377,21 @@ def test_the_service_lives_and_is_ready(server, served_house):
     assert (ready["live"], ready["reason"]) == ("attached", None)
 
 
+def test_ready_tells_how_far_the_log_is_ahead(house, wait_until):
+    with house.serve() as server:
+        before = server.get("/readyz").json()["lag"]
+        server.post("/v1/events", [{"user_id": "u", "action": "search", "query": "x"}] * 3)
+        wait_until(lambda: server.get("/readyz").json()["lag"] == before + 3, 10)
+
+
+def test_the_age_of_the_release_is_told_without_a_question_for_it(house):
+    with house.serve(ready=False) as server:
+        as_of = float(house.release.snapshot.as_of)
+        text = server.get("/metrics").text
+        line = next(row for row in text.splitlines() if row.startswith("segue_release_as_of_ms"))
+        assert float(line.split()[-1]) == as_of
+
+
 def test_metrics_count_requests_by_route_and_not_by_listener(server, slate):
     slate(user_id="somebody counted")
     text = server.get("/metrics").text
@@ -396,13 +427,14 @@ def test_a_body_of_the_wrong_shape_is_422_and_the_field_is_named(server):
 
 
 def test_with_keys_nobody_else_is_answered(house):
-    house.settle(sections='[api]\nkeys = ["open sesame", "second"]')
+    house.settle(sections='[api]\nkeys = ["open sesame, please", "the second of them"]')
     with house.serve() as server:
         assert server.get("/healthz").status_code == 200
         is_problem(server.get("/v1/releases"), 401)
         is_problem(server.get("/docs"), 401)
-        is_problem(server.get("/v1/releases", headers={"Authorization": "Bearer wrong"}), 401)
-        for headers in ({"Authorization": "Bearer open sesame"}, {"X-API-Key": "second"}):
+        for wrong in ("Bearer wrong", "Bearer ", ""):
+            is_problem(server.get("/v1/releases", headers={"Authorization": wrong}), 401)
+        for headers in ({"Authorization": "Bearer open sesame, please"}, {"X-API-Key": "the second of them"}):
             assert server.get("/v1/releases", headers=headers).status_code == 200
 
 
@@ -426,7 +458,9 @@ def test_a_release_can_be_activated_and_the_service_takes_it_up(house, wait_unti
         assert server.post(f"/v1/releases/{first}/activate").json() == {"current": first}
         assert server.post("/v1/recommend", {"user_id": "u"}).json()["release"] == first
         assert house.releases.current() == first
-        is_problem(server.post("/v1/releases/20200101T000000Z-000000000000/activate"), 404)
+        missing = "20200101T000000Z-000000000000"
+        told = is_problem(server.post(f"/v1/releases/{missing}/activate"), 404)["detail"]
+        assert told == f"no release '{missing}'"
 
 
 def test_a_release_of_another_log_is_served_detached(house):
@@ -445,6 +479,7 @@ def test_without_a_release_the_service_says_so_until_there_is_one(house):
         problem = server.get("/readyz")
         assert problem.status_code == 503
         assert "segue refresh" in problem.json()["reason"]
+        assert str(house.folder) not in problem.text
         is_problem(server.post("/v1/recommend", {"user_id": "u"}), 503)
         (house.folder / "releases").rmdir() if (house.folder / "releases").exists() else None
         hidden.rename(house.folder / "releases")

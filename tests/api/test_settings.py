@@ -189,12 +189,22 @@ def test_gammas_lie_over_the_default_table() -> None:
 def test_secrets_are_hidden_wherever_they_stand() -> None:
     settings = written(
         '[graph]\nurl = "bolt://me:hush@h:7687"\npassword = "hush"\nreader_password = "hush"\n'
-        '[events]\nurl = "postgresql://me:hush@h/db?sslpassword=hush&password=hush"\n[api]\nkeys = ["hush"]'
+        '[events]\nurl = "postgresql://me:hush@h/db?sslpassword=hush&password=hush"\n[api]\nkeys = ["hush-hush-hush-1"]'
     )
     assert "hush" not in str(settings.shown())
     assert "hush" not in repr(settings).replace(settings.graph.url, "").replace(settings.events.url, "")
     assert settings.shown()["graph"]["url"] == "bolt://me:***@h:7687"
     assert settings.graph_config().password == "hush"
+
+
+@pytest.mark.parametrize(
+    "keys", ['[""]', '["swordfish"]', f'["{"a long enough key"}", "swordfish"]', f'["{" " * 20}"]']
+)
+def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    monkeypatch.setenv("SEGUE_API__KEYS", keys)
+    with pytest.raises(SettingsError, match=r"api\.keys: .*expected at least 16") as refused:
+        load()
+    assert "swordfish" not in f"{refused.value} {refused.value.__cause__}"
 
 
 def test_everything_is_shown_with_its_default() -> None:

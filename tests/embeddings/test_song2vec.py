@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from segue_test_worlds import (
     planted_snapshot,
 )
 
+from embeddings.skipgram import SkipGramConfig
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors import SongVectors
 from graph.errors import FitError
@@ -144,3 +145,13 @@ def test_progress_runs_to_the_last_epoch(lopsided: World) -> None:
     Song2Vec.fit(lopsided.snapshot, TINY, rng=np.random.default_rng(0), progress=lambda *tick: ticks.append(tick))
     assert ticks[0] == ("song2vec", 0, 2)
     assert ticks[-1] == ("song2vec", 2, 2)
+
+
+def test_its_hyper_parameters_are_those_of_a_skip_gram_but_for_frequent_words() -> None:
+    plain = SkipGramConfig(8, 3, 4, 2, 0.02, 0.5, sample=0.1)
+    config = Song2VecConfig.of_skipgram(plain, {"HAS_TAG": 1.0})
+    assert config.skipgram() == replace(plain, sample=0)
+    assert config.gamma == {"HAS_TAG": 1.0}
+    assert [f.name for f in fields(config)] == [
+        *("embedding_dim", "window", "negative", "epochs", "learning_rate", "ns_exponent", "gamma", "sequences")
+    ]

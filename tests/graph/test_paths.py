@@ -89,6 +89,44 @@ def test_at_most_two_of_a_kind_and_as_many_as_asked_for(lopsided: World) -> None
 
 
 @pytest.mark.parametrize(
+    ("song", "without", "lost"),
+    [
+        ("s4", ("FOLLOWS", "ana", "ben"), {"you follow Ben, who liked it", "you follow Ben, who played it once"}),
+        ("s4", ("LIKED", "ben", "s4"), {"you follow Ben, who liked it"}),
+        ("s4", ("COVER_OF", "s4", "s1"), {"another version of One, which you collected"}),
+        ("s4", ("SIMILAR_TO", "s1", "s4"), {"heard beside One, which you collected"}),
+        ("s4", ("LIKED", "s4", "ben"), set()),
+        ("s4", ("NO_SUCH", "ana", "s4"), set()),
+        ("s5", ("PERFORMED_BY", "s5", "alba"), {"by Alba, like One which you collected"}),
+    ],
+)
+def test_one_relationship_may_be_left_out(
+    lopsided: World, song: str, without: tuple[str, str, str], lost: set[str]
+) -> None:
+    position, user = lopsided.song(song), lopsided.snapshot.ids["User"].index("ana")
+    less = Paths(lopsided.release).why(user, position, 20, without)
+    others = {text: score for text, score in said(why(lopsided, "ana", song)).items() if text not in lost}
+    assert others.items() <= said(less).items()
+    assert not lost & said(less).keys()
+    for reason in less:
+        for before, step, after in zip(reason.path[::2], reason.path[1::2], reason.path[2::2], strict=False):
+            ends = (before["id"], after["id"]) if step["direction"] == "out" else (after["id"], before["id"])
+            assert (step["relationship"], *ends) != without
+
+
+def test_what_is_left_out_makes_room_for_the_next_reason(lopsided: World) -> None:
+    user, song = lopsided.snapshot.ids["User"].index("ana"), lopsided.song("s4")
+    (reason,) = Paths(lopsided.release).why(user, song, 1, ("LIKED", "ben", "s4"))
+    assert reason.text == "another version of One, which you collected"
+    # of the people she follows two are named: without Ben there is room for cy
+    others = said(Paths(lopsided.release).why(user, song, 20, ("FOLLOWS", "ana", "ben")))
+    assert [text for text in others if "follow" in text] == ["you follow cy, who played it once"]
+    # One is known by another relationship too: she has played it once
+    weaker = said(Paths(lopsided.release).why(user, song, 20, ("COLLECTED", "ana", "s1")))
+    assert weaker["another version of One, which you played"] == pytest.approx(0.8 / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
     ("song", "text", "score"),
     [("s4", "played 2 times by 2 listeners", 2 / 3), ("s1", "played once", 1 / 3), ("s3", "played 10 times", 1 / 3)],
 )

@@ -141,9 +141,26 @@ def test_previous_is_the_one_that_was_served_before(releases: Releases) -> None:
     second, third = published(releases, 2, day=2), published(releases, 3, day=3)
     assert releases.previous() == second
     releases.activate(second)  # a rollback
-    assert releases.previous() == third
-    shutil.rmtree(releases.path(third))
+    assert releases.previous() == first  # and the next goes further back, not to the third again
+    releases.activate(first)
+    with pytest.raises(ReleaseNotFound, match="no release before"):
+        releases.previous()
+    releases.activate(third)
+    shutil.rmtree(releases.path(second))
     assert releases.previous() == first
+
+
+def test_a_release_after_a_rollback_goes_back_to_the_one_it_was_made_after(releases: Releases) -> None:
+    first, second = published(releases), published(releases, 2, day=2)
+    releases.activate(first)
+    third = published(releases, 3, day=3, parent=first)
+    assert releases.previous() == first
+    (releases.root / "history").unlink()
+    assert releases.previous() == first
+    shutil.rmtree(releases.path(first))
+    with pytest.raises(ReleaseNotFound, match=f"no release before {third}"):
+        releases.previous()
+    assert releases.ids() == [second, third]
 
 
 def test_prune_keeps_the_newest_and_the_current_one(releases: Releases) -> None:
@@ -153,6 +170,21 @@ def test_prune_keeps_the_newest_and_the_current_one(releases: Releases) -> None:
     assert releases.ids() == [ids[0], ids[2], ids[3]]
     with pytest.raises(ValueError, match=r"keep must be at least 1 \(got 0\)"):
         releases.prune(0)
+
+
+def test_releases_that_were_kept_back_do_not_count_when_pruning(releases: Releases) -> None:
+    first, second = published(releases, 1, 1), published(releases, 2, 2)
+    sealed(releases, 3, day=3, publish=False)
+    served = published(releases, 4, 4)
+    late = [sealed(releases, day, day, publish=False) for day in (5, 6)]
+    assert [i[:8] for i in releases.prune(2)] == ["20250603", first[:8]]
+    assert releases.ids() == [second, served, *late]
+
+
+def test_one_that_was_kept_back_and_activated_by_hand_counts(releases: Releases) -> None:
+    by_hand, last = published(releases, publish=False), published(releases, 2, day=2)
+    assert (releases.prune(2), releases.prune(1)) == ([], [by_hand])
+    assert releases.ids() == [last]
 
 
 def test_an_opened_release_goes_on_after_it_was_pruned(releases: Releases) -> None:
@@ -207,6 +239,57 @@ def test_cut_between_current_and_history_it_is_activated_once_more(releases: Rel
 def test_a_release_that_was_kept_back_is_not_an_interrupted_one(releases: Releases) -> None:
     sealed(releases, publish=False)
     assert releases.interrupted() is None
+
+
+def test_the_newest_that_was_kept_back_is_known_unless_it_is_served(releases: Releases) -> None:
+    published(releases)
+    assert releases.kept_back() is None
+    old, new = (sealed(releases, day, day, publish=False) for day in (2, 3))
+    assert releases.kept_back() == new
+    releases.activate(new)
+    assert releases.kept_back() == old
+
+
+def test_what_a_build_knows_of_itself_is_no_part_of_the_release(releases: Releases) -> None:
+    build(releases, 1)
+    digest = sealed(releases).split("-")[1]
+    build(releases, 1)
+    (releases.building / "steps.json").write_text("{}")
+    (releases.building / ".steps.json.17.tmp").write_text("{")
+    again = published(releases, day=2)
+    assert again.endswith(digest)
+    assert not (releases.path(again) / "steps.json").exists()
+    assert releases.verify(again) == []
+
+
+def test_a_build_that_was_sealed_but_for_its_name_gets_it(releases: Releases) -> None:
+    id_ = sealed(releases)
+    assert releases.complete() is None
+    releases.path(id_).rename(releases.building)  # as if killed just before the renaming
+    assert releases.complete() == releases.interrupted() == id_
+    assert releases.verify(id_) == []
+
+
+def test_a_build_that_is_not_sealed_or_damaged_gets_no_name(releases: Releases) -> None:
+    id_ = sealed(releases)
+    releases.path(id_).rename(releases.building)
+    (releases.building / "steps.json").write_text("{}")
+    assert releases.complete() is None  # its bookkeeping is there: it is sealed anew
+    assert (releases.building / "manifest.json").exists()
+    (releases.building / "steps.json").unlink()
+    (releases.building / "vectors" / "song2vec.bin").write_bytes(b"x" * 8)
+    assert releases.complete() is None
+    assert (releases.building.exists(), releases.ids()) == (False, [])
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "vectors/song2vec.bin"])
+def test_a_damaged_release_can_be_set_aside(releases: Releases, name: str) -> None:
+    first, second = published(releases), sealed(releases, 2, day=2)
+    (releases.path(second) / name).write_bytes(b"x" * 8)
+    assert releases.interrupted() == second
+    aside = releases.set_aside(second)
+    assert (aside.name, aside.is_dir()) == (f".damaged-{second}", True)
+    assert (releases.ids(), releases.interrupted()) == ([first], None)
 
 
 def test_one_writer_at_a_time_and_the_lock_goes_with_its_process(releases: Releases) -> None:

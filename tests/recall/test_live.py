@@ -9,7 +9,7 @@ from segue_test_worlds import NOW, World
 from graph.errors import StoreUnavailable
 from graph.events import EventLog
 from graph.release import Release
-from recall.live import Live
+from recall.live import Live, LiveState
 
 
 @pytest.fixture
@@ -61,5 +61,24 @@ def test_a_log_that_stops_answering_takes_nothing_down(
     live = Live(release(lopsided, log.log_id, 0), log)
     monkeypatch.setattr(log, "of_user", down)
     assert live.latest("ana") == ()
-    monkeypatch.setattr(log, "last_offset", down)
-    assert Live(release(lopsided, log.log_id, 0), log).status.reason == "the event log does not answer"
+    assert live.status == LiveState("detached", "the event log does not answer")
+
+
+def test_joins_a_log_that_answers_again(lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable("event log sqlite:////secret/events.db does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "last_offset", down)
+        live = Live(release(lopsided, log.log_id, 1), log)
+        assert live.status == LiveState("detached", "the event log does not answer")
+        assert live.check() == live.status
+    assert live.check() == LiveState("attached", lag=1)
+    assert [e.event_id for e in live.latest("ana")] == ["1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "of_user", down)
+        assert live.latest("ana") == ()
+        assert live.status.state == "detached"
+    assert live.latest("ana") == ()  # nobody waits for it before it has been looked at
+    live.check()
+    assert live.latest("ana")

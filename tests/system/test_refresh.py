@@ -15,7 +15,10 @@ STEPS = {
     "recall": ("ranking.learning:Learner.recall+", 1),
     "rank": ("ranking.learning:Learner.rank+", 1),
     "evaluate": ("ranking.learning:Learner.evaluate+", 1),
-    "publish, bookkeeping out": ("graph.release:Releases.seal", 1),
+    "publish, nothing sealed": ("graph.release:Releases.seal", 1),
+    "publish, checksums": ("graph.release:checksum+", 2),
+    "publish, manifest written": ("graph.release:write_text+", 1),
+    "publish, bookkeeping out": ("pathlib:Path.rename", 1),
     "publish, sealed": ("graph.release:Releases.activate", 1),
     "publish, half active": ("graph.release:write_text+", 2),
     "publish, active": ("graph.release:Releases.activate+", 1),
@@ -61,6 +64,63 @@ def test_a_refresh_killed_at_any_step_resumes_to_the_same_release(step, changed,
     assert resumed["projected"]
     assert house.segue("release", "verify").status == 0
     assert not house.releases.building.exists()
+
+
+def test_a_kill_while_sealing_leaves_no_manifest_that_other_settings_would_trip_over(changed, own_house):
+    house = own_house(source=changed)
+    house.killed("refresh", where="graph.release:write_text+")
+    assert (house.releases.building / "manifest.json").exists()
+    house.settle(sections="[refresh]\nmargin = 0.99\n[scenes.radio]\nn = 12")  # ranking is done anew
+    report = house.segue("refresh", "--resume", "--json").json
+    steps = {step["name"]: step["status"] for step in report["steps"]}
+    assert (steps["embed"], steps["rank"], report["published"]) == ("skipped", "ran", True)
+
+
+def test_a_sealed_release_that_is_damaged_is_set_aside_and_made_again(changed, undisturbed, own_house):
+    house = own_house(source=changed)
+    house.killed("refresh", where="graph.release:Releases.activate")
+    sealed = house.releases.interrupted()
+    file = next((house.releases.path(sealed) / "ranking").rglob("*.bin"))
+    size = file.stat().st_size
+    file.unlink()
+    file.write_bytes(b"x" * size)
+    ran = house.segue("refresh", "--json")
+    assert ran.json["published"]
+    assert "release set aside" in ran.err
+    assert (house.releases.root / f".damaged-{sealed}").is_dir()
+    assert house.digest == undisturbed
+    assert house.segue("release", "verify").status == 0
+
+
+def test_a_failed_step_is_reported_as_json_too(house):
+    ran = house.segue("refresh", "--only", "rank", "--json")
+    assert house.segue("refresh", "--only", "dance", "--json").status == 2
+    assert ran.status == 0  # nothing to do: it is the release's own
+    with house.log() as log:
+        log.append([{"user_id": "late", "action": "play", "song_id": "s"}])
+    ran = house.segue("refresh", "--only", "rank", "--json")
+    assert ran.status == 2
+    report = json.loads(ran.out)
+    assert report["reason"] == "step snapshot has to run before rank: run `segue refresh`"
+    assert (report["published"], report["steps"]) == (False, [])
+    assert ran.err == f"segue: {report['reason']}\n"
+
+
+def test_a_projection_that_fails_leaves_what_was_published(changed, own_house):
+    house = own_house(source=changed)
+    house.killed("refresh", where="graph.release:Releases.activate")
+    sealed = house.releases.interrupted()
+    text = house.config.read_text()
+    house.config.write_text(text.replace(f"embedded:{house.graph}", "bolt://127.0.0.1:1"))
+    ran = house.segue("refresh", "--json")
+    assert ran.status == 1
+    report = json.loads(ran.out)
+    assert (report["release"], report["published"], report["projected"]) == (sealed, True, False)
+    assert {step["name"]: step["status"] for step in report["steps"]}["project"] == "failed"
+    assert ran.err.splitlines()[-1] == f"segue: {report['reason']}"
+    house.config.write_text(text)
+    again = house.segue("refresh", "--json").json
+    assert (again["release"], again["published"], again["projected"]) == (sealed, False, True)
 
 
 def test_what_was_done_before_the_kill_is_not_done_again(changed, own_house):
@@ -180,6 +240,16 @@ def test_a_release_below_its_parent_is_kept_back(house):
     assert "below the parent's" in report["reason"]
     assert house.releases.current() == before
     assert house.segue("recommend", "u", "--json").json["release"] == before
+    held = house.releases.ids()
+    assert report["release"] == house.releases.kept_back() == held[-1]
+    for how, status in (("--resume", "skipped"), ("--full", "ran")):
+        again = house.segue("refresh", how, "--json").json  # exit status 0: nobody needs to be told once more
+        assert (again["release"], again["published"]) == (report["release"], False)
+        assert report["release"] in again["reason"]
+        assert report["reason"] in again["reason"]
+        assert {s["status"] for s in again["steps"] if s["name"] not in {"publish", "project"}} == {status}
+        assert house.releases.ids() == held
+        assert house.releases.current() == before
 
 
 def test_a_second_refresh_is_refused_while_one_runs(house):

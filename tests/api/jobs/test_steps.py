@@ -63,10 +63,13 @@ def test_nothing_is_adopted_from_another_fingerprint_or_from_nobody(build: Build
     assert not build.adopt(step("recall"), "abc", tmp_path, manifest)
 
 
-def test_sealing_takes_the_bookkeeping_out(build: Build) -> None:
+def test_taking_a_build_up_again_keeps_its_steps_and_drops_the_manifest_of_a_killed_sealing(build: Build) -> None:
     build.finish("embed", "abc", {})
-    assert build.seal() == {"embed": {"fingerprint": "abc", "notes": {}}}
-    assert os.listdir(build.folder) == []
+    put(build.folder, "manifest.json", "{}")
+    again = Build(build.folder)
+    again.begin({"offset": 4})
+    assert os.listdir(build.folder) == ["steps.json"]
+    assert (Build(build.folder).plan, again.fresh("embed", "abc")) == ({"offset": 4}, True)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "null", '{"steps": []}'])
