@@ -65,8 +65,9 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._ends: dict[str, dict[str, Any]] = {}  # how jobs ended, until the database has taken it
-        with self._connection() as connection:
-            # one statement, so that workers that start together do not both find no table
+        # one statement, so that servers that start together do not both find no table; in PostgreSQL the one that loses
+        # the race is told so by its catalogue's own keys
+        with contextlib.suppress(sa.exc.IntegrityError), self._connection() as connection:
             connection.execute(sa.schema.CreateTable(_JOBS, if_not_exists=True))
         self._bury_the_dead(before_us=True)
 

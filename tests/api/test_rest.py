@@ -432,7 +432,7 @@ def test_with_keys_nobody_else_is_answered(house):
         assert server.get("/healthz").status_code == 200
         is_problem(server.get("/v1/releases"), 401)
         is_problem(server.get("/docs"), 401)
-        for wrong in ("Bearer wrong", "Bearer ", ""):
+        for wrong in ("Bearer wrong", "Bearer", ""):
             is_problem(server.get("/v1/releases", headers={"Authorization": wrong}), 401)
         for headers in ({"Authorization": "Bearer open sesame, please"}, {"X-API-Key": "the second of them"}):
             assert server.get("/v1/releases", headers=headers).status_code == 200

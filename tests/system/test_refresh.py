@@ -250,6 +250,11 @@ def test_a_release_below_its_parent_is_kept_back(house):
         assert {s["status"] for s in again["steps"] if s["name"] not in {"publish", "project"}} == {status}
         assert house.releases.ids() == held
         assert house.releases.current() == before
+    house.settle(sections=off + "\n[refresh]\nmargin = 0.99")
+    allowed = house.segue("refresh", "--json").json
+    assert (allowed["published"], allowed["reason"]) == (True, None)
+    assert {step["status"] for step in allowed["steps"]} == {"skipped", "ran"}
+    assert house.digest.startswith(report["release"].split("-")[1])
 
 
 def test_a_second_refresh_is_refused_while_one_runs(house):

@@ -35,7 +35,6 @@ def test_ctrl_c_is_130(house, workers):
 
 
 def test_a_service_that_cannot_start_is_exit_1(house):
-    """A clock that the event log does not say is asked of the state folder: a release folder that is a file."""
     (house.folder / "releases").rename(house.folder / "aside")
     (house.folder / "releases").write_text("no folder", encoding="utf-8")
     ran = house.segue("serve", "--port", "0")

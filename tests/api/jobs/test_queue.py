@@ -140,7 +140,7 @@ def test_a_job_that_cannot_be_run_ends_as_failed(made: Callable[..., Jobs], wait
 
 
 def test_an_end_that_the_database_did_not_take_is_written_later(
-    made: Callable[..., Jobs], wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., Jobs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = made()
 
