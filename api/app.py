@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi import FastAPI
 
 from api import console, metrics, problems
 from api.jobs.queue import refresh_command
@@ -37,16 +35,7 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
     )
     problems.install(app)
 
-    @app.middleware("http")
-    async def _measured(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        answer = await call_next(request)
-        # the route's pattern, not the path: a label for each listener would fill the memory
-        route = getattr(request.scope.get("route"), "path", "unknown")
-        metrics.REQUESTS.labels(request.method, route, answer.status_code).inc()
-        metrics.LATENCY.labels(route).observe(time.perf_counter() - started)
-        return answer
-
+    app.add_middleware(metrics.Measured)
     app.add_middleware(Guard, keys=[key.get_secret_value() for key in settings.api.keys])
     package = importlib.import_module("api.routes")
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
