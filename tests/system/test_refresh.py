@@ -226,10 +226,10 @@ def test_an_unknown_step_is_named(house):
 
 
 def test_a_release_below_its_parent_is_kept_back(house):
-    """Without candidates that learn from anybody, a release measures worse than its parent."""
+    """With candidates that do not learn from the listener, a release measures worse than its parent."""
     off = "\n".join(
         f"[scenes.radio.channels.{name}]\nquota = 0"
-        for name in ("song2vec", "song_to_song", "item_knn", "attributes", "social", "trending", "popularity")
+        for name in ("song2vec", "song_to_song", "item_knn", "attributes", "social", "trending")
     )
     before = house.releases.current()
     house.settle(sections=off + "\n[refresh]\nmargin = 0.0")
