@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 METRICS = {"recall@10", "ndcg@10", "hit_rate@10", "mrr", "coverage@10", "gini@10", "novelty@10"}
@@ -324,3 +325,11 @@ def test_serving_never_asks_the_graph(house, tmp_path):
         assert len(server.post("/v1/recommend", {"user_id": "u", "explain": True}).json()["items"]) == 10
         refused = server.post("/v1/graph/query", {"query": "RETURN 1 AS one"})
         assert (refused.status_code, refused.json()["title"]) == (503, "Store unavailable")
+
+
+def test_events_and_exposures_go_to_a_data_warehouse_as_parquet(segue, refreshed, tmp_path):
+    answer = segue("export", str(tmp_path / "lake"), "--json").json
+    with refreshed.log() as log:
+        assert answer["written"]["events"] == log.last_offset()
+    rows = pl.read_parquet(tmp_path / "lake" / "events.parquet")
+    assert (len(rows), rows["offset"][0]) == (answer["written"]["events"], 1)
