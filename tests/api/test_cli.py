@@ -131,7 +131,8 @@ def test_release_list_show_and_verify(segue, refreshed):
     assert segue("release", "verify", "--json").json == {"release": current, "ok": True, "problems": []}
 
 
-def test_releases_roll_back_differ_and_are_pruned(house):
+def test_releases_roll_back_differ_and_are_pruned(own_house):
+    house = own_house()
     first = house.releases.current()
     house.settle(more="seed = 9", sections="[refresh]\nmargin = 0.99")
     report = house.segue("refresh", "--json").json

@@ -137,11 +137,16 @@ def test_a_place_in_the_question_is_taken(slate, listener):
     assert len(songs(slate(user_id=listener, context={"latitude": 52.5, "longitude": 13.4}))) == 10
 
 
-def test_every_slate_is_logged_as_exposures(slate, listener, served_house, snapshot):
+def test_every_slate_is_logged_as_exposures(slate, listener, served_house, snapshot, wait_until):
     answer = slate(user_id=listener, n=4, context={"at": snapshot.as_of})
+
+    def logged() -> list[dict[str, Any]]:
+        return [row for row in log.exposures().to_dicts() if row["request_id"] == answer["request_id"]]
+
     with served_house.log() as log:
-        rows = log.exposures().to_dicts()
-    mine = [row for row in rows if row["request_id"] == answer["request_id"]]
+        # they are written beside the answer, some milliseconds after it
+        wait_until(logged, 10)
+        mine = logged()
     assert [row["song_id"] for row in mine] == songs(answer)
     assert [row["position"] for row in mine] == [0, 1, 2, 3]
     for row, item in zip(mine, answer["items"], strict=True):
@@ -441,7 +446,8 @@ def test_with_keys_nobody_else_is_answered(house):
 # ---- releases and jobs
 
 
-def test_a_release_can_be_activated_and_the_service_takes_it_up(house, wait_until):
+def test_a_release_can_be_activated_and_the_service_takes_it_up(own_house, wait_until):
+    house = own_house()
     first = house.releases.current()
     house.settle(more="seed = 5", sections="[refresh]\nmargin = 0.99")
     with house.serve() as server:
