@@ -38,4 +38,4 @@ def test_what_cannot_be_written_is_counted_and_the_next_slates_are_written(
     started = time.monotonic()
     writer.close()
     assert time.monotonic() - started < 5
-    assert "exposures lost" in capsys.readouterr().out
+    assert "exposures lost" in "".join(capsys.readouterr())
