@@ -29,7 +29,7 @@ from ranking.scene import SceneConfig
 from ranking.training import MEASURE, best_first, loved
 from recall.listener import Listener
 
-SEEDS = (0, 1, 2)
+SEEDS = (10, 11, 12)  # 0 to 3 were looked at while the world and the defaults were chosen
 WORLD = {"users": 500, "songs": 2000, "days": 60, "events": 60_000}
 
 

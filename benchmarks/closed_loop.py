@@ -21,7 +21,7 @@ from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.scene import SceneConfig
 from recall.listener import Listener
 
-SEEDS = (0, 1, 2)
+SEEDS = (10, 11, 12)  # 0 to 3 were looked at while the world and the defaults were chosen
 Recommend = Callable[[list[str], int, int], list[list[str]]]
 
 

@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
-from segue_test_worlds import SHORT, World, planted_snapshot
+from segue_test_worlds import DAY, SHORT, World, planted_snapshot
 
 from graph.errors import SettingsError
 from graph.release import Release
+from graph.snapshot import Snapshot
 from ranking.learning import Learner, LearningConfig
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import LEARN, MEASURE
@@ -43,11 +46,83 @@ def test_the_same_seed_learns_the_same_bytes(folder: Path, tmp_path: Path, confi
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
 
 
-def test_channels_learn_only_from_the_events_before_the_first_cut(folder: Path, config: LearningConfig) -> None:
-    snapshot = planted_snapshot()
-    fold = Learner({}, config).cuts(snapshot).fold
+def test_the_cuts_have_the_shares_of_the_config(config: LearningConfig) -> None:
+    fold = Learner({}, config).cuts(planted_snapshot()).fold
     assert (fold == LEARN).mean() == pytest.approx(0.6, abs=0.05)
     assert (fold == MEASURE).mean() == pytest.approx(0.2, abs=0.05)
+
+
+SONGS, PEOPLE = 15, 30
+
+
+def discovering(*, other_from: int) -> Snapshot:
+    """People who meet the songs of their scene one a day; from the day `other_from` on in another order.
+
+    So two of them agree on everything before that day and on nobody's next song after it.
+    """
+    rng = np.random.default_rng(2)
+    rows = []
+    for person in range(PEOPLE):
+        songs = rng.permutation(SONGS)
+        songs[other_from:] = songs[other_from:][::-1]
+        rows += [(f"u{person:02}", f"{'ab'[person % 2]}{song:02}", DAY * (day + 1)) for day, song in enumerate(songs)]
+    rows.sort(key=lambda row: row[2])
+    frame = pl.DataFrame(rows, schema={"user_id": pl.String, "song_id": pl.String, "at": pl.Int64}, orient="row")
+    unknown = {"played_ms": pl.lit(None, dtype=pl.Int64), "rating": pl.lit(None, dtype=pl.Float64)}
+    events = frame.with_row_index("offset", offset=1).with_columns(action=pl.lit("full_play"), count=1, **unknown)
+    return Snapshot.of_frames({}, {}, events)
+
+
+def learned(folder: Path, config: LearningConfig, *, other_from: int = SONGS, budget_ms: float = 60_000) -> Path:
+    discovering(other_from=other_from).write(folder / "snapshot")
+    learner = Learner({"radio": SceneConfig(budget_ms=budget_ms)}, config)
+    for step in (learner.embed, learner.recall, learner.rank):
+        step(folder)
+    return folder
+
+
+def same(one: Path, other: Path, *folders: str) -> bool:
+    files = [p.relative_to(one) for name in folders for p in sorted((one / name).rglob("*.bin"))]
+    assert files
+    return all((one / file).read_bytes() == (other / file).read_bytes() for file in files)
+
+
+# of 15 days the ranker learns from days 9 to 11 and days 12 to 14 measure
+FIRST_RANKED, FIRST_MEASURED = 9, 12
+
+
+def test_vectors_and_channels_do_not_see_what_ranks_or_measures(tmp_path: Path, config: LearningConfig) -> None:
+    mine = learned(tmp_path / "mine", config)
+    future = learned(tmp_path / "future", config, other_from=FIRST_RANKED)
+    past = learned(tmp_path / "past", config, other_from=FIRST_RANKED - 2)
+    assert same(mine, future, "vectors", "similar", "recall")
+    assert not same(mine, past, "vectors")
+    assert not same(mine, past, "recall")
+
+
+def test_the_ranker_does_not_see_what_measures(tmp_path: Path, config: LearningConfig) -> None:
+    mine = learned(tmp_path / "mine", config)
+    assert same(mine, learned(tmp_path / "future", config, other_from=FIRST_MEASURED), "ranking")
+    assert not same(mine, learned(tmp_path / "past", config, other_from=FIRST_MEASURED - 3), "ranking")
+
+
+def test_what_is_measured_was_not_known_when_it_was_recommended(tmp_path: Path, config: LearningConfig) -> None:
+    folder = learned(tmp_path, config)
+    boards = Learner({"radio": SceneConfig(budget_ms=60_000)}, config).evaluate(folder)
+    # seen, the three songs that each of them meets in the end would be heard ones, and no truth would be left
+    assert len(boards["cascade"].rows) == PEOPLE
+    assert boards["cascade"].means()["recall@10"] > 0.9
+
+
+def test_a_busy_machine_learns_and_measures_the_same(tmp_path: Path, config: LearningConfig) -> None:
+    patient = learned(tmp_path / "patient", config)
+    hurried = learned(tmp_path / "hurried", config, budget_ms=1e-6)
+    assert same(patient, hurried, "ranking")
+    measured = [
+        Learner({"radio": SceneConfig(budget_ms=ms)}, config).evaluate(patient)["cascade"].means()
+        for ms in (60_000, 1e-6)
+    ]
+    assert measured[0] == measured[1]
 
 
 def test_evaluation_measures_the_cascade_beside_popularity(folder: Path, config: LearningConfig) -> None:
