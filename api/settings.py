@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
+from embeddings.incremental import UpdateConfig
 from embeddings.song2vec import Song2VecConfig
 from graph.configure import configure
 from graph.errors import SettingsError
@@ -226,7 +227,7 @@ class Settings(BaseSettings):
         """
         refresh = self.refresh
         return LearningConfig(
-            refresh.rank_share, refresh.measure_share, refresh.listeners, self.song2vec(), seed=self.seed
+            refresh.rank_share, refresh.measure_share, refresh.listeners, self.song2vec(), self.update(), seed=self.seed
         )
 
     def song2vec(self) -> Song2VecConfig:
@@ -234,9 +235,20 @@ class Settings(BaseSettings):
 
         Raises: SettingsError for an unknown model or option.
         """
-        if unknown := sorted(self.embed.keys() - {"song2vec"}):
-            raise SettingsError(f"embed.{unknown[0]}: unknown model (known: song2vec)")
+        self._check_embed()
         return configure(Song2VecConfig, self.embed.get("song2vec", {}), "embed.song2vec")
+
+    def update(self) -> UpdateConfig:
+        """`[embed.update]`.
+
+        Raises: SettingsError for an unknown model or option.
+        """
+        self._check_embed()
+        return configure(UpdateConfig, self.embed.get("update", {}), "embed.update")
+
+    def _check_embed(self) -> None:
+        if unknown := sorted(self.embed.keys() - {"song2vec", "update"}):
+            raise SettingsError(f"embed.{unknown[0]}: unknown model (known: song2vec; and update)")
 
     def shown(self) -> dict[str, Any]:
         """Everything with its defaults, secrets hidden, as JSON values."""
@@ -278,6 +290,7 @@ def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None)
         raise SettingsError(f"{file or 'environment'}: {error}") from error
     settings.scene_configs()
     settings.song2vec()
+    settings.update()
     return _anchored(settings, file.resolve().parent if file else Path.cwd())
 
 

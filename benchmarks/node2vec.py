@@ -1,8 +1,10 @@
-"""node2vec on BlogCatalog: walks against PecanPy, labels predicted from the vectors against the published figure.
+"""node2vec on BlogCatalog, from edges to vectors, against the published figure, PecanPy with gensim, and GRAPE.
 
-p = q = 0.25, 10 walks of 80 nodes, dimension 128, window 10, 5 negatives, 1 epoch, 2 threads. Walks: the graph is built
-and walked; PecanPy in the mode that keeps no table per edge pair. Quality: macro-F1 of one-vs-rest logistic regression
-on half of the nodes, the number of labels of each of the others known; +- is the standard deviation over the splits.
+p = q = 0.25, 10 walks of 80 nodes, dimension 128, window 10, 5 negatives, 2 threads; ours reads its walks twice.
+PecanPy walks in its mode SparseOTF and its compilation is left out; gensim trains for 1 epoch as PecanPy has it.
+Quality: macro-F1 of one-vs-rest logistic regression on half of the nodes, the number of labels of each of the others
+known, mean of five splits for each seed. Our settings were chosen on seeds 11 and 12 and splits 100 to 102, GRAPE's as
+the best of those tried on split 100.
 """
 
 from __future__ import annotations
@@ -10,65 +12,113 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from benchmarks._peers import THREADS, Grape, PecanPy, peer
 from embeddings.edges import Edges
 from embeddings.node2vec import Node2Vec, Node2VecConfig
 from embeddings.node_vectors import NodeVectors
 from embeddings.skipgram import SkipGramConfig
-from embeddings.walks import WalkConfig, Walks
+from embeddings.walks import WalkConfig
+from graph.arrays import Array
 from graph.errors import InvalidInput
 from graph.importers.edgelist import read_labels
 
-WALKS = WalkConfig(p=0.25, q=0.25, walks=10, length=80)
-THREADS = 2
-RUNS = 3
-PUBLISHED = 0.258
+WALKS: Final = WalkConfig(p=0.25, q=0.25, walks=10, length=80)
+CONFIG: Final = Node2VecConfig(WALKS, SkipGramConfig())
+GRAPE: Final = {"learning_rate": 0.01, "epochs": 1}
+SPLITS: Final = 5
+PUBLISHED: Final = 0.258
 
 
-def run(seeds: tuple[int, ...] = (0,), splits: int = 5) -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them.
+def run(seeds: tuple[int, ...] = (0, 1, 2, 3, 4), grape: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Rows as `segue bench` prints them; `grape`: other settings of its skip-gram.
 
-    Raises: InvalidInput if the data set or scikit-learn is missing.
+    Raises: InvalidInput if the data set or a peer is missing.
     """
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs scikit-learn: pip install scikit-learn") from error
-    path = Path(os.environ.get("SEGUE_DATA", "../shared/data")) / "blogcatalog" / "blogcatalog.mat"
-    edges, labels = Edges.read(path), _labels(path)
-    rows = [_walk_row(edges)]
-    scores, seconds = [], []
-    for seed in seeds:
-        config = Node2VecConfig(WALKS, SkipGramConfig())
-        found = Node2Vec.fit(edges, config, rng=np.random.default_rng(seed), workers=THREADS)
-        seconds.append(found.walk_s + found.train_s)
-        scores += [f1_scores(found, labels, split) for split in range(splits)]
-    macro, micro = np.array(scores).T
-    rows.append(
-        {
-            "what": "macro-F1, half of the nodes",
-            "ours": round(float(macro.mean()), 4),
-            "peer": PUBLISHED,
-            "peer_name": "node2vec as published",
-            "ratio": round(float(macro.mean()) / PUBLISHED, 3),
-            "unit": "macro-F1",
-            "ours_quality": f"+- {macro.std():.4f}, micro {micro.mean():.4f}, {min(seconds):.1f} s",
-            "peer_quality": None,
-        }
-    )
+    path = blogcatalog()
+    edges, labels = Edges.read(path), labels_of(path)
+    _ours(edges, 0, Node2VecConfig(WalkConfig(p=0.25, q=0.25, walks=1, length=3), CONFIG.skipgram))  # compiles
+    mine = [_ours(edges, seed, CONFIG) for seed in seeds]
+    best = min(seconds for seconds, _ in mine)
+    ours = _scores([found for _, found in mine], labels)
+    rows = [_row("macro-F1", round(float(ours.mean()), 4), PUBLISHED, "node2vec as published", ours, None)]
+    for name, other in (("PecanPy + gensim", _pecanpy(edges)), ("GRAPE", _grape(edges, {**GRAPE, **(grape or {})}))):
+        seconds, matrix = other
+        theirs = _scores([_vectors(edges, matrix)], labels)
+        rows.append(_row("s", round(best, 2), round(seconds, 2), name, ours, theirs))
     return rows
+
+
+def blogcatalog() -> Path:
+    """Where the data set is."""
+    return Path(os.environ.get("SEGUE_DATA", "../shared/data")) / "blogcatalog" / "blogcatalog.mat"
+
+
+def _row(unit: str, ours: float, peer: float, name: str, scores: Array, theirs: Array | None) -> dict[str, Any]:
+    return {
+        "what": "from edges to vectors" if unit == "s" else "macro-F1, half of the nodes",
+        "ours": ours,
+        "peer": peer,
+        "peer_name": name,
+        "ratio": round(peer / ours if unit == "s" else ours / peer, 3),
+        "unit": unit,
+        "ours_quality": f"macro-F1 {scores.mean():.4f} +- {scores.std():.4f}",
+        "peer_quality": None if theirs is None else f"macro-F1 {theirs.mean():.4f} +- {theirs.std():.4f}",
+    }
+
+
+def _ours(edges: Edges, seed: int, config: Node2VecConfig) -> tuple[float, NodeVectors]:
+    began = time.perf_counter()
+    found = Node2Vec.fit(edges, config, rng=np.random.default_rng(seed), workers=THREADS)
+    return time.perf_counter() - began, found
+
+
+def _pecanpy(edges: Edges) -> tuple[float, Array]:
+    from gensim.models import Word2Vec
+
+    walker = PecanPy(edges, edges.graph(), "SparseOTF")
+    began = time.perf_counter()
+    walker.walks(WalkConfig(p=0.25, q=0.25, walks=1, length=3))
+    compiled = time.perf_counter()
+    walks = walker.walks(WALKS)
+    model = Word2Vec(walks, vector_size=128, window=10, sg=1, min_count=0, workers=THREADS, epochs=1)
+    seconds = time.perf_counter() - compiled - (compiled - began)
+    return seconds, model.wv[edges.ids]
+
+
+def _grape(edges: Edges, settings: dict[str, Any]) -> tuple[float, Array]:
+    grape = Grape(edges)
+    same = {
+        "embedding_size": 128,
+        "window_size": 10,
+        "number_of_negative_samples": 5,
+        "walk_length": WALKS.length,
+        "iterations": WALKS.walks,
+        "return_weight": 1 / WALKS.p,
+        "explore_weight": 1 / WALKS.q,
+        "verbose": False,
+    }
+    began = time.perf_counter()
+    vectors = grape.vectors({**same, **settings})
+    return time.perf_counter() - began, vectors
+
+
+def _vectors(edges: Edges, matrix: Array) -> NodeVectors:
+    return NodeVectors(edges.ids, matrix, np.ones(len(matrix)), len(edges), 0, 0, 0.0, 0.0)
+
+
+def _scores(found: list[NodeVectors], labels: dict[str, set[int]]) -> Array:
+    """(seeds x splits,) macro-F1."""
+    return np.array([f1_scores(one, labels, split)[0] for one in found for split in range(SPLITS)])
 
 
 def f1_scores(found: NodeVectors, labels: dict[str, set[int]], seed: int) -> tuple[float, float]:
     """(macro-F1, micro-F1) on half of the labelled nodes, trained on the others."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import f1_score
-    from sklearn.multiclass import OneVsRestClassifier
+    linear_model, metrics, multiclass = (peer(f"sklearn.{name}") for name in ("linear_model", "metrics", "multiclass"))
 
     place = {node: i for i, node in enumerate(found.ids)}
     nodes = [node for node in found.ids if node in labels]
@@ -79,14 +129,22 @@ def f1_scores(found: NodeVectors, labels: dict[str, set[int]], seed: int) -> tup
     train, test = order[: len(order) // 2], order[len(order) // 2 :]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # labels that no training node has
-        model = OneVsRestClassifier(LogisticRegression(solver="liblinear")).fit(features[train], truth[train])
+        model = multiclass.OneVsRestClassifier(linear_model.LogisticRegression(solver="liblinear")).fit(
+            features[train], truth[train]
+        )
         chances = model.predict_proba(features[test])
     ranks = (-chances).argsort(axis=1).argsort(axis=1)
     guessed = (ranks < truth[test].sum(axis=1)[:, None]).astype(np.int8)
-    return tuple(float(f1_score(truth[test], guessed, average=kind, zero_division=0)) for kind in ("macro", "micro"))
+    return tuple(
+        float(metrics.f1_score(truth[test], guessed, average=kind, zero_division=0)) for kind in ("macro", "micro")
+    )
 
 
-def _labels(path: Path) -> dict[str, set[int]]:
+def labels_of(path: Path) -> dict[str, set[int]]:
+    """The labels of each node.
+
+    Raises: InvalidInput if the file has none.
+    """
     found = read_labels(path)
     if found is None:
         raise InvalidInput(f"{path}: expected labels `group`")
@@ -94,75 +152,3 @@ def _labels(path: Path) -> dict[str, set[int]]:
     for node, label in found.rows():
         labels.setdefault(node, set()).add(int(label))
     return labels
-
-
-def _walk_row(edges: Edges) -> dict[str, Any]:
-    def ours(config: WalkConfig) -> float:
-        began = time.perf_counter()
-        for _ in Walks(edges.graph(), config, seed=1, threads=THREADS):
-            pass
-        return time.perf_counter() - began
-
-    name, theirs = _peer(edges)
-    for walk in (ours, theirs):
-        walk(WalkConfig(p=WALKS.p, q=WALKS.q, walks=1, length=2))  # compiles
-    times = [(ours(WALKS), theirs(WALKS)) for _ in range(RUNS)]
-    mine, peer = (min(column) for column in zip(*times, strict=True))
-    n = WALKS.walks * len(edges.ids)
-    return {
-        "what": f"{n} walks of {WALKS.length}, graph building included",
-        "ours": round(mine, 3),
-        "peer": round(peer, 3),
-        "peer_name": name,
-        "ratio": round(peer / mine, 1),
-        "unit": "s",
-        "ours_quality": f"{n / mine:.0f} walks/s",
-        "peer_quality": f"{n / peer:.0f} walks/s",
-    }
-
-
-def _peer(edges: Edges) -> tuple[str, Callable[[WalkConfig], float]]:
-    """The seconds of PecanPy where it is installed, else of the reference way on networkx."""
-    try:
-        from pecanpy.pecanpy import SparseOTF
-    except (ImportError, AttributeError):  # its nptyping asks numpy 2 for names of numpy 1
-        return "node2vec on networkx, 1 walk in 1,000 scaled up", _networkx(edges)
-
-    graph = edges.graph()
-
-    def seconds(config: WalkConfig) -> float:
-        began = time.perf_counter()
-        peer = SparseOTF(p=config.p, q=config.q, workers=THREADS, verbose=False)
-        peer.set_node_ids(edges.ids)
-        peer.indptr, peer.indices = graph.indptr.astype(np.uint32), graph.indices.astype(np.uint32)
-        peer.data = np.ones(len(graph.indices), dtype=np.float32)
-        peer.simulate_walks(config.walks, config.length)
-        return time.perf_counter() - began
-
-    return "PecanPy SparseOTF", seconds
-
-
-def _networkx(edges: Edges, share: int = 1000) -> Callable[[WalkConfig], float]:
-    import networkx
-
-    graph = networkx.Graph()
-    graph.add_edges_from(zip(edges.source.tolist(), edges.target.tolist(), strict=True))
-
-    def bias(config: WalkConfig, before: int | None, x: int) -> float:
-        if x == before:
-            return 1 / config.p
-        return 1.0 if before is None or graph.has_edge(before, x) else 1 / config.q
-
-    def seconds(config: WalkConfig) -> float:
-        rng = np.random.default_rng(0)
-        starts = rng.integers(len(edges.ids), size=max(1, config.walks * len(edges.ids) // share))
-        began = time.perf_counter()
-        for start in starts.tolist():
-            before, node = None, start
-            for _ in range(config.length - 1):
-                near = list(graph[node])
-                ends = np.cumsum([bias(config, before, x) for x in near])
-                before, node = node, near[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
-        return (time.perf_counter() - began) * config.walks * len(edges.ids) / len(starts)
-
-    return seconds

@@ -38,7 +38,7 @@ class EGESConfig:
     """
 
     walks: WalkConfig = field(default_factory=WalkConfig)
-    skipgram: SkipGramConfig = field(default_factory=lambda: SkipGramConfig(learning_rate=0.01))
+    skipgram: SkipGramConfig = field(default_factory=lambda: SkipGramConfig(epochs=1, learning_rate=0.01))
     base: str | None = None
     without: tuple[str, ...] = ()
     batch: int = 8192

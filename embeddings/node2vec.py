@@ -13,7 +13,7 @@ import numpy as np
 
 from embeddings.edges import Edges
 from embeddings.node_vectors import NodeVectors
-from embeddings.skipgram import Progress, SkipGramConfig, WalkCorpus, train_walks
+from embeddings.skipgram import Progress, SkipGramConfig, WalkCorpus, numbered, train_walks
 from embeddings.walks import WalkConfig, WalkGraph, Walks
 from graph.arrays import Array
 
@@ -72,7 +72,8 @@ def fit_walks(
     """Skip-gram over the walks: a vector for every node on one of them."""
     corpus = WalkCorpus(walks, progress)
     began = time.perf_counter()
-    matrix = train_walks(corpus, config, seed=int(rng.integers(2**31)), workers=workers)
+    model = train_walks(corpus, config, seed=int(rng.integers(2**31)), workers=workers)
+    matrix = numbered(model, model.wv.vectors, len(ids))
     return collected(corpus, walks.graph, ids, matrix, corpus.counts > 0, time.perf_counter() - began)
 
 

@@ -14,7 +14,9 @@ as Last.fm's play counts) has no order: it is a bag, shuffled anew each epoch by
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,11 +49,30 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
+    def parts(self, songs: int) -> Iterator[Sequences]:
+        """All sequences in turn, some `songs` songs at a time, and at least one sequence."""
+        cuts = np.searchsorted(self.indptr, np.arange(songs, int(self.indptr[-1]), songs))
+        for a, b in pairwise(np.unique([0, *cuts, len(self)]).tolist()):
+            low, high = self.indptr[[a, b]]
+            yield Sequences(self.indptr[a : b + 1] - low, self.songs[low:high], self.bag[a:b])
+
+    def shuffled(self, rng: np.random.Generator) -> Array:
+        """(T,) the songs, those of each bag in a new order."""
+        lengths = np.diff(self.indptr)
+        loose = np.flatnonzero(np.repeat(self.bag, lengths))
+        bag = np.repeat(np.arange(len(self)), lengths)[loose]
+        songs = self.songs.copy()
+        songs[loose] = self.songs[loose[np.lexsort((rng.random(len(loose)), bag))]]
+        return songs
+
     @classmethod
-    def of(cls, snapshot: Snapshot, config: SequenceConfig) -> Sequences:
-        """Sessions of every listener, then playlists; sequences of a single song included (entities need them)."""
-        parts = [_sessions(snapshot.histories, config)]
-        if config.playlists:
+    def of(cls, snapshot: Snapshot, config: SequenceConfig, *, among: Array | None = None) -> Sequences:
+        """Sessions of every listener, then playlists; sequences of a single song included (entities need them).
+
+        With `among` (E,) only the sessions that hold one of these events, and no playlists.
+        """
+        parts = [_sessions(snapshot.histories, config, among)]
+        if config.playlists and among is None:
             parts.append(_playlists(snapshot))
         lengths = np.concatenate([np.diff(indptr) for indptr, _, _ in parts])
         indptr = np.zeros(len(lengths) + 1, dtype=np.int64)
@@ -60,7 +81,7 @@ class Sequences:
         return cls(indptr, songs, np.concatenate([bag for _, _, bag in parts]))
 
 
-def _sessions(histories: Histories, config: SequenceConfig) -> tuple[Array, Array, Array]:
+def _sessions(histories: Histories, config: SequenceConfig, among: Array | None) -> tuple[Array, Array, Array]:
     user, at = histories.user, histories.at
     playback = np.isin(histories.action, PLAYBACK_CODES)
     # (E,) whether a new session starts here, seen from all events so that attention is counted in its own session
@@ -70,6 +91,10 @@ def _sessions(histories: Histories, config: SequenceConfig) -> tuple[Array, Arra
     heard = playback & (histories.action != CODE["skip"])
     short = (histories.played_ms >= 0) & (histories.played_ms < config.min_played_ms)
     keep = heard & ~short & _attended(session, heard, config.unattended_after)
+    if among is not None:
+        wanted = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=bool)
+        wanted[session[among]] = True
+        keep &= wanted[session]
     songs, session, user = histories.song[keep], session[keep], user[keep]
     repeated = np.zeros(len(songs), dtype=bool)
     repeated[1:] = (songs[1:] == songs[:-1]) & (session[1:] == session[:-1])

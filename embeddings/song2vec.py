@@ -7,8 +7,8 @@ once, that are trained through r for every occurrence of a song in the sequences
 is exactly Song2Vec. Entities get vectors too, so a song that nobody has played is composed from its artist, genre and
 tags, and a query may weigh them anew.
 
-Trained by gensim: every pair becomes a sentence of two words, which gensim trains in both directions, as it does with
-neighbouring songs. Pairs are drawn anew each epoch from the seed, so gamma_r need not be a whole number.
+Every pair is a sequence of two words, trained in both directions as neighbouring songs are. Pairs are drawn anew each
+epoch from the seed, so gamma_r need not be a whole number.
 
 Source: the QQ Music recall talk (knowledge-graph triples joined into Song2Vec with a gamma factor); Mikolov et al.
 2013, arXiv 1310.4546; Barkan and Koenigstein 2016, arXiv 1603.04259.
@@ -19,12 +19,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from embeddings.sequences import SequenceConfig, Sequences
-from embeddings.skipgram import SkipGramConfig, WalkCorpus, matrix_of, train
+from embeddings.skipgram import Ragged, SkipGramConfig, WalkCorpus, numbered, train, untrained
 from embeddings.vectors import SongVectors
 from graph.arrays import Array
 from graph.errors import FitError, InvalidInput
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from embeddings.walks import WalkConfig
 
 Progress = Callable[[str, int, int], None]
-_SHARED = tuple(f.name for f in fields(SkipGramConfig) if f.name != "sample")
+_PART: Final = 1 << 14
+"""Songs between which the pairs of entities are mixed."""
+_SHARED = tuple(f.name for f in fields(SkipGramConfig) if f.name not in {"sample", "trainer", "deterministic"})
 
 
 def _default_gamma() -> dict[str, float]:
@@ -63,7 +65,7 @@ class Song2VecConfig:
         return cls(**{name: getattr(skipgram, name) for name in _SHARED}, gamma=gamma)
 
     def skipgram(self) -> SkipGramConfig:
-        """What gensim trains with.
+        """What the songs and entities are trained with.
 
         Raises: ValueError for a number out of range.
         """
@@ -81,12 +83,18 @@ class Song2Vec:
         config: Song2VecConfig,
         *,
         rng: np.random.Generator,
+        workers: int = 1,
+        start: SongVectors | None = None,
+        only: Sequences | None = None,
         progress: Progress | None = None,
     ) -> SongVectors:
-        """Train on the snapshot's sequences; the same state of `rng` gives the same vectors.
+        """Train on the snapshot's sequences; the same state of `rng` gives the same vectors where `workers` is 1.
 
-        Raises: ValueError for a negative gamma; FitError if there is nothing to learn from, or the weights are not
-        finite.
+        `start`: vectors to go on from, of this snapshot's songs and entities; those that are 0 begin at random. `only`:
+        the sequences to train on; what is not in them stays as it starts, but for what is drawn as a negative.
+
+        Raises: ValueError for a negative gamma, or a start of another shape; FitError if there is nothing to learn
+        from, or the weights are not finite.
         """
         seed = int(rng.integers(2**31))
         _check_gamma(config.gamma)
@@ -95,15 +103,27 @@ class Song2Vec:
         for name, relation in relations.items():
             bases[name] = size
             size += relation.targets
-        sequences = Sequences.of(snapshot, config.sequences)
+        sequences = Sequences.of(snapshot, config.sequences) if only is None else only
         occurrences = np.bincount(sequences.songs, minlength=snapshot.songs)
-        corpus = _Corpus(lambda: [sequences], occurrences, relations, config.gamma, bases, size, seed)
+        trained, frequent = occurrences > 0, occurrences
+        if only is not None and start is not None:
+            # negatives are drawn from all that is known; plays say nearly what the sequences of all of them would
+            h = snapshot.histories
+            trained, frequent = trained | start.trained, np.bincount(h.song[h.playbacks], minlength=snapshot.songs)
+        corpus = _Corpus(lambda: sequences.parts(_PART), frequent, relations, config.gamma, bases, size, seed)
         if not occurrences.any():
             raise FitError("nothing to learn from: no playback is left after cleaning, and there is no playlist")
-        matrix = _train(corpus, config, seed, 1, progress)
-        entities = {name: matrix[bases[name] :][: r.targets] for name, r in relations.items()}
+        given = None if start is None else _given(start, bases, size, config.embedding_dim)
+        words = round(float(corpus.expected(occurrences).sum()))
+        matrix, outputs = _train(corpus, config, seed, workers, progress, given, words)
+
+        def split(rows: Array) -> dict[str, Array]:
+            return {name: rows[bases[name] :][: r.targets] for name, r in relations.items()}
+
         gamma = {name: float(config.gamma[name]) for name in relations}
-        return SongVectors.of(snapshot, matrix[: snapshot.songs], occurrences > 0, entities, gamma)
+        songs = matrix[: snapshot.songs]
+        found = SongVectors.of(snapshot, songs, trained, split(matrix), gamma)
+        return replace(found, outputs=outputs[: snapshot.songs], entity_outputs=split(outputs))
 
     @classmethod
     def fit_edges(
@@ -149,7 +169,7 @@ class Song2Vec:
             graph.nodes,
             seed,
         )
-        matrix = _train(corpus, config, seed, workers, progress)
+        matrix, _ = _train(corpus, config, seed, workers, progress)
         _compose(matrix, relations, gamma)
         known: Array = np.asarray(matrix.any(axis=1))
         found = collected(walked, graph, edges.ids, matrix, known, time.perf_counter() - began)
@@ -182,7 +202,7 @@ def _compose(matrix: Array, relations: Mapping[str, Relation], gamma: Mapping[st
 
 
 class _Corpus:
-    """The sentences of one epoch after the other, as gensim wants them; words are numbers written out."""
+    """What is read in one epoch after the other; a word is a number written out."""
 
     def __init__(
         self,
@@ -198,45 +218,46 @@ class _Corpus:
 
         base[r] is the word of entity 0 of the relation r; there are `size` words.
         """
-        self.blocks, self.occurrences, self.relations, self.gamma = blocks, occurrences, relations, gamma
+        self._blocks, self.occurrences, self.relations, self.gamma = blocks, occurrences, relations, gamma
         self.base, self.seed, self.epoch = base, seed, 0
         self.words = [str(i) for i in range(size)]
 
     def frequencies(self) -> dict[str, int]:
         """Expected occurrences of every word in an epoch (at least 1 for each that may occur)."""
+        counts = self.expected(self.occurrences)
+        return {self.words[i]: max(1, round(counts[i])) for i in np.flatnonzero(counts)}
+
+    def expected(self, occurrences: Array) -> Array:
+        """(words,) the same, for other occurrences (S,) of the songs."""
         counts = np.zeros(len(self.words))
-        counts[: len(self.occurrences)] = self.occurrences
+        counts[: len(occurrences)] = occurrences
         for name, relation in self.relations.items():
             # a song's pair holds the song once more, and one of its entities
-            pairs = self.gamma[name] * self.occurrences * (np.diff(relation.indptr) > 0)
+            pairs = self.gamma[name] * occurrences * (np.diff(relation.indptr) > 0)
             counts[: len(pairs)] += pairs
             share = _shares(relation) * pairs[relation.edge_sources]
             np.add.at(counts, self.base[name] + relation.indices, share)
-        return {self.words[i]: max(1, round(counts[i])) for i in np.flatnonzero(counts)}
+        return counts
 
-    def __iter__(self) -> Iterator[list[str]]:
+    def blocks(self) -> Iterator[Ragged]:
+        """Part by part the pairs of the sequences, drawn anew, and then the sequences."""
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
-        words = self.words
-        for sequences in self.blocks():
-            yield from self._pairs(sequences.songs, rng)
-            songs, ends = sequences.songs, sequences.indptr
-            for s in range(len(sequences)):
-                piece = songs[ends[s] : ends[s + 1]]
-                if len(piece) > 1:
-                    yield [words[i] for i in (rng.permutation(piece) if sequences.bag[s] else piece)]
+        for sequences in self._blocks():
+            pairs = self._pairs(sequences.songs, rng).reshape(-1)
+            ends = np.arange(0, len(pairs), 2), len(pairs) + sequences.indptr
+            yield Ragged(np.concatenate(ends), np.concatenate([pairs, sequences.shuffled(rng)]))
 
-    def _pairs(self, songs: Array, rng: np.random.Generator) -> Iterator[list[str]]:
-        words = self.words
+    def _pairs(self, songs: Array, rng: np.random.Generator) -> Array:
+        """(P, 2) song and entity, relation by relation."""
+        drawn = [np.empty((0, 2), dtype=np.int64)]
         for name, relation in self.relations.items():
             whole, part = divmod(self.gamma[name], 1)
             occurrences = songs[np.diff(relation.indptr)[songs] > 0]
             times = int(whole) + (rng.random(len(occurrences)) < part)
-            drawn = np.repeat(occurrences, times)
-            rng.shuffle(drawn)
-            entities = self.base[name] + _draw(relation, drawn, rng)
-            for song, entity in zip(drawn.tolist(), entities.tolist(), strict=True):
-                yield [words[song], words[entity]]
+            mine = rng.permutation(np.repeat(occurrences, times))
+            drawn.append(np.stack([mine, self.base[name] + _draw(relation, mine, rng)], axis=1))
+        return np.concatenate(drawn)
 
 
 def _shares(relation: Relation) -> Array:
@@ -255,13 +276,53 @@ def _draw(relation: Relation, sources: Array, rng: np.random.Generator) -> Array
     return targets
 
 
-def _train(corpus: _Corpus, config: Song2VecConfig, seed: int, workers: int, progress: Progress | None) -> Array:
-    """Matrix (words, D) of the input vectors; zero for words that never occur."""
+def _given(start: SongVectors, bases: Mapping[str, int], size: int, dim: int) -> tuple[Array, Array]:
+    """Input and output vectors (size, D) as `start` has them, 0 where it has none."""
+    inputs, outputs = np.zeros((size, dim), dtype=np.float32), np.zeros((size, dim), dtype=np.float32)
+    parts: list[tuple[int, Array | None, Array | None]] = [(0, start.unit * start.norm[:, None], start.outputs)]
+    parts += [(base, start.entities.get(name), start.entity_outputs.get(name)) for name, base in bases.items()]
+    for (base, *matrices), end in zip(parts, [*bases.values(), size], strict=True):
+        for whole, matrix in zip((inputs, outputs), matrices, strict=True):
+            if matrix is None:
+                continue
+            if matrix.shape != (end - base, dim):
+                raise ValueError(f"start must have vectors of shape {(end - base, dim)} (got {matrix.shape})")
+            whole[base:end] = matrix
+    return inputs, outputs
+
+
+def _train(
+    corpus: _Corpus,
+    config: Song2VecConfig,
+    seed: int,
+    workers: int,
+    progress: Progress | None,
+    start: tuple[Array, Array] | None = None,
+    words: int | None = None,
+) -> tuple[Array, Array]:
+    """Input and output vectors (words, D); those of words that never occur stay as they start, or 0.
+
+    `words`: how many an epoch reads, the corpus's frequencies where None.
+    """
+    from embeddings.word2vec import Numbers
 
     def report(epoch: int) -> None:
         if progress is not None:
             progress("song2vec", epoch, config.epochs)
 
     report(0)
-    model = train(corpus, corpus.frequencies(), config.skipgram(), seed=seed, workers=workers, after_epoch=report)
-    return matrix_of(model, len(corpus.words))
+    model = untrained(corpus.frequencies(), config.skipgram(), seed=seed, workers=workers)
+    if start is not None:
+        places = np.array([int(word) for word in model.wv.index_to_key])
+        inputs, outputs = (matrix[places] for matrix in start)
+        known = inputs.any(axis=1)
+        model.wv.vectors[known] = inputs[known]
+        model.syn1neg[:] = outputs
+    train(model, Numbers(corpus.words, corpus.blocks), config.skipgram(), words=words, after_epoch=report)
+    sides = (model.wv.vectors, model.syn1neg)
+    found = [numbered(model, side, len(corpus.words)) for side in sides]
+    if start is not None:
+        absent = np.setdiff1d(np.arange(len(corpus.words)), places)
+        for matrix, begun in zip(found, start, strict=True):
+            matrix[absent] = begun[absent]
+    return found[0], found[1]

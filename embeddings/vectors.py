@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class SongVectors:
 
     Shapes: unit (N, D) float32 of length 1 (0 for a song that has no vector); norm (N,) their lengths before that;
     trained (N,) whether a song was in the training data or is composed from its entities; entities[r] (M_r, D) for
-    the targets of relation r; gamma[r] the weight that r was trained with.
+    the targets of relation r; gamma[r] the weight that r was trained with. outputs (N, D) and entity_outputs[r]
+    (M_r, D) are the other side of the model, which training goes on from; None and empty where it was not kept.
     """
 
     unit: Array
@@ -29,6 +30,8 @@ class SongVectors:
     trained: Array
     entities: Mapping[str, Array]
     gamma: Mapping[str, float]
+    outputs: Array | None = None
+    entity_outputs: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -64,10 +67,26 @@ class SongVectors:
                 vector = vector + weight * self.entities[name][mine].mean(axis=0)
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
 
+    def composed(self, entities: Mapping[str, Array]) -> Array:
+        """Unit vector (D,) of a song that no training has seen, from the positions of its entities by relation.
+
+        The sum over r of gamma_r x the mean vector of its r-entities, as for a song that nobody has played; relations
+        and entities that training has not seen are left out. 0 where nothing is left.
+        """
+        vector = np.zeros(self.unit.shape[1], dtype=np.float32)
+        for name, places in entities.items():
+            weight = self.gamma.get(name, 0.0)
+            if weight and len(places):
+                vector += weight * self.entities[name][places].mean(axis=0)
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
+
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Write to `path`.bin and `path`.json."""
         arrays = {"unit": self.unit, "norm": self.norm, "trained": self.trained}
         arrays |= {f"entities/{name}": value for name, value in self.entities.items()}
+        if self.outputs is not None:
+            arrays["outputs"] = self.outputs
+        arrays |= {f"entity_outputs/{name}": value for name, value in self.entity_outputs.items()}
         write_arrays(path, arrays, {**meta, "gamma": dict(self.gamma)})
 
     @classmethod
@@ -77,9 +96,12 @@ class SongVectors:
         Raises: CorruptRelease if there are none.
         """
         arrays, meta = release.arrays(f"vectors/{model}")
-        start = "entities/"
-        entities = {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
-        return cls(arrays["unit"], arrays["norm"], arrays["trained"], entities, meta["gamma"])
+
+        def under(start: str) -> dict[str, Array]:
+            return {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
+
+        sides = under("entities/"), meta["gamma"], arrays.get("outputs"), under("entity_outputs/")
+        return cls(arrays["unit"], arrays["norm"], arrays["trained"], *sides)
 
 
 def _means(snapshot: Snapshot, name: str) -> Any:

@@ -5,10 +5,11 @@ A second-order walk that came from t to v goes on to x with a probability propor
     w(v, x) x (1/p if x = t;  1 if the graph has the edge t -> x;  1/q otherwise)
 
 and its first step is by weight alone. A step draws x by weight (one slot of an alias table per node, built in place)
-and keeps it with its bias over the largest one; the edge test is a binary search in t's sorted neighbours. A return
-bias above all others is drawn on its own, so that a small p costs nothing, and after about as many refusals as v has
-neighbours the step is drawn from the exact distribution. So no table is kept per edge pair, and memory is linear in
-the graph.
+and keeps it with its bias over the largest one. The edge test looks for a mark among 16 bits for each of t's
+neighbours, and only where that is not enough for the neighbour itself, by binary search. A return bias above all others
+is drawn on its own, so that a small p costs nothing, and after about as many refusals as v has neighbours the step is
+drawn from the exact distribution. So no table is kept per edge pair, and memory is linear in the graph. Some walks take
+their steps side by side, so that one computes while others wait for memory.
 
 Every walk has a generator of its own, a function of the seed and the walk's number alone: the same walks come out for
 any number of threads and any block size. Walks of one round start once at every start node, in a random order.
@@ -38,7 +39,11 @@ _NONE: Final = np.empty(0, dtype=np.float32)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _ODD: Final = np.uint64(0xD1B54A32D192ED03)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_U1, _U11, _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32))
+_U1, _U4, _U11, _U15, _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (1, 4, 11, 15, 27, 30, 31, 32))
+_SIDE: Final = 16
+"""Walks that take their steps side by side."""
+_NO, _PERHAPS, _YES = np.int8(0), np.int8(1), np.int8(2)
+_KNUTH: Final = np.uint32(2654435761)
 _LOW: Final = np.uint64(0xFFFFFFFF)
 
 
@@ -133,7 +138,7 @@ class WalkGraph:
             return cls(nodes, edges, indptr, indices, _NONE, _NONE.astype(np.float64), _NONE, _NONE.astype(np.int32))
         totals = np.zeros(len(indptr) - 1)
         threshold, alias = np.empty(len(data), dtype=np.float32), np.empty(len(data), dtype=np.int32)
-        _build_alias(indptr, data, totals, threshold, alias)
+        build_alias(indptr, data, totals, threshold, alias)
         return cls(nodes, edges, indptr, indices, data.astype(np.float32), totals, threshold, alias)
 
     @property
@@ -162,6 +167,8 @@ class Walks:
             raise ValueError(f"threads must be at least 1 (got {threads})")
         self.graph, self.config, self.seed, self.threads = graph, config, seed, threads
         self.starts = np.arange(graph.nodes, dtype=np.int32) if starts is None else starts.astype(np.int32)
+        self._marks = np.zeros(0 if (config.p, config.q) == (1, 1) else len(graph.indices), dtype=np.uint16)
+        _mark(graph.indptr, graph.indices, self._marks)
         self._block = max(1, block_tokens // config.length)
 
     def __len__(self) -> int:
@@ -191,7 +198,7 @@ class Walks:
 
     def _fill(self, starts: Array, first: int, out: Array) -> None:
         g, back, away = self.graph, 1 / self.config.p, 1 / self.config.q
-        tables = g.indptr, g.indices, g.weights, g.totals, g.threshold, g.alias
+        tables = g.indptr, g.indices, self._marks, g.weights, g.totals, g.threshold, g.alias
         _second_order(*tables, back, away, np.uint64(self.seed), first, starts, out)
 
 
@@ -233,7 +240,7 @@ def _check(source: Array, target: Array, weight: Array, nodes: int) -> None:
 
 
 @_compiled
-def _build_alias(indptr: Array, weights: Array, totals: Array, threshold: Array, alias: Array) -> None:
+def build_alias(indptr: Array, weights: Array, totals: Array, threshold: Array, alias: Array) -> None:
     """Walker's alias table of every row, by Vose's method."""
     widest = 0
     for row in range(len(indptr) - 1):
@@ -270,17 +277,18 @@ def _build_alias(indptr: Array, weights: Array, totals: Array, threshold: Array,
 
 
 @_compiled
-def _mix(z: Any) -> Any:
+def mix(z: Any) -> Any:
+    """64 random bits of a state, as SplitMix has them."""
     z = (z ^ (z >> _U30)) * _FIRST
     z = (z ^ (z >> _U27)) * _SECOND
     return z ^ (z >> _U31)
 
 
 @_compiled
-def _generator(seed: Any, walk: int) -> Any:
+def generator(seed: Any, walk: int) -> Any:
     """(state, step) of a walk's generator; the step differs too, so that two walks share no stretch of numbers."""
-    key = _mix(seed + _GOLDEN) ^ _mix(np.uint64(walk) * _GOLDEN + _ODD)
-    return _mix(key), _mix(key + _GOLDEN) | _U1
+    key = mix(seed + _GOLDEN) ^ mix(np.uint64(walk) * _GOLDEN + _ODD)
+    return mix(key), mix(key + _GOLDEN) | _U1
 
 
 @_compiled
@@ -290,11 +298,23 @@ def _unit(bits: Any) -> float:
 
 
 @_compiled
-def _draw(begin: int, degree: int, threshold: Array, alias: Array, bits: Any, coin: Any) -> int:
-    """An edge by weight: `bits` choose the slot, the lower half of `coin` whether it gives way."""
-    slot = min(int(_unit(bits) * degree), degree - 1)
-    if len(threshold) and float(coin & _LOW) * 2.3283064365386963e-10 >= threshold[begin + slot]:
-        slot = alias[begin + slot]
+def _slot(bits: Any, degree: int) -> Any:
+    """One of `degree` slots by the upper half of `bits`."""
+    return np.int64(((bits >> _U32) * np.uint64(degree)) >> _U32)
+
+
+@_compiled
+def _low_unit(bits: Any) -> float:
+    """A number in [0, 1) of the lower half of `bits`."""
+    return float(bits & _LOW) * 2.3283064365386963e-10
+
+
+@_compiled
+def _draw(begin: int, degree: int, threshold: Array, alias: Array, bits: Any) -> Any:
+    """An edge by weight: the upper half of `bits` chooses the slot, the lower one whether it gives way."""
+    slot = _slot(bits, degree)
+    if len(threshold) and _low_unit(bits) >= threshold[begin + slot]:
+        slot = np.int64(alias[begin + slot])
     return begin + slot
 
 
@@ -312,29 +332,55 @@ def _find(indices: Array, low: int, high: int, node: int) -> Any:
 
 
 @_compiled
-def _kept(
-    indptr: Array,
-    indices: Array,
-    back: float,
-    away: float,
-    top: float,
-    sure: float,
-    before: int,
-    x: int,
-    coin: Any,
-) -> Any:
-    """Whether the upper half of `coin` keeps a step to x, whose chance is its bias over `top`."""
-    mark = float(coin >> _U32) * 2.3283064365386963e-10 * top
-    if x == before:
-        return mark < back
-    if mark < sure:  # every bias is at least this: no need to look
-        return True
-    return mark < (1.0 if _find(indices, indptr[before], indptr[before + 1], x) >= 0 else away)
+def _place(begin: int, degree: int, node: int, nodes: int) -> Any:
+    """(word, bit) of a node's mark in a row's 16 bits for each neighbour; a bit of its own where they are enough."""
+    at = np.uint64(node)
+    if 16 * degree < nodes:
+        at = ((np.uint64(np.uint32(node) * _KNUTH) & _LOW) * np.uint64(16 * degree)) >> _U32
+    return begin + np.int64(at >> _U4), np.uint16(1) << np.uint16(at & _U15)
+
+
+@_compiled
+def _mark(indptr: Array, indices: Array, marks: Array) -> None:
+    if not len(marks):
+        return
+    nodes = len(indptr) - 1
+    for row in range(nodes):
+        begin, degree = indptr[row], indptr[row + 1] - indptr[row]
+        for e in range(begin, begin + degree):
+            word, bit = _place(begin, degree, indices[e], nodes)
+            marks[word] |= bit
+
+
+@_compiled
+def _marked(indptr: Array, marks: Array, a: int, b: int) -> Any:
+    """Whether there is an edge a -> b, as far as marks know: _NO, _PERHAPS or _YES."""
+    nodes, degree = len(indptr) - 1, indptr[a + 1] - indptr[a]
+    if degree == 0:
+        return _NO
+    word, bit = _place(indptr[a], degree, b, nodes)
+    if not marks[word] & bit:
+        return _NO
+    return _YES if 16 * degree >= nodes else _PERHAPS
+
+
+@_compiled
+def _joined(indptr: Array, indices: Array, marked: Any, a: int, b: int) -> bool:
+    """Whether there is an edge a -> b, of which `_marked` has said `marked`."""
+    return bool(marked == _YES or (marked == _PERHAPS and _find(indices, indptr[a], indptr[a + 1], b) >= 0))
 
 
 @_compiled
 def _exact(
-    indptr: Array, indices: Array, weights: Array, back: float, away: float, before: int, node: int, unit: float
+    indptr: Array,
+    indices: Array,
+    marks: Array,
+    weights: Array,
+    back: float,
+    away: float,
+    before: int,
+    node: int,
+    unit: float,
 ) -> Any:
     """The second-order step by the sum over all neighbours; for where refusals cost more."""
     total = 0.0
@@ -347,7 +393,7 @@ def _exact(
             bias = away
             if x == before:
                 bias = back
-            elif _find(indices, indptr[before], indptr[before + 1], x) >= 0:
+            elif _joined(indptr, indices, _marked(indptr, marks, before, x), before, x):
                 bias = 1.0
             total += bias * (weights[e] if len(weights) else 1.0)
             chosen = x
@@ -357,9 +403,85 @@ def _exact(
 
 
 @_compiled
+def _returning(
+    indptr: Array, indices: Array, weights: Array, totals: Array, back: float, top: float, before: int, node: int
+) -> Any:
+    """(edge, share): the way back and its share of all that is drawn from, where a return is likelier than `top`."""
+    e = _find(indices, indptr[node], indptr[node + 1], before)
+    if e < 0:
+        return e, 0.0
+    heavier = (weights[e] if len(weights) else 1.0) * (back - top)
+    return e, heavier / (heavier + top * (totals[node] if len(weights) else float(indptr[node + 1] - indptr[node])))
+
+
+@_compiled
+def _kept(
+    indptr: Array, indices: Array, back: float, away: float, mark: float, marked: Any, before: int, x: int
+) -> bool:
+    """Whether a step to x is kept: `mark`, a number below the largest bias, is below that of x."""
+    if x == before:
+        return mark < back
+    if mark < min(1.0, away):  # no bias is below it: no need to look
+        return True
+    return bool(mark < (1.0 if _joined(indptr, indices, marked, before, x) else away))
+
+
+@_compiled
+def _draw_or_return(
+    threshold: Array,
+    alias: Array,
+    begin: int,
+    degree: int,
+    home: int,
+    share: float,
+    state: Any,
+    step: Any,
+    bits: Any,
+) -> Any:
+    """(edge, bits, state): `home` with the chance `share`, else an edge by weight; the lower half of bits is new."""
+    if share > 0:
+        if _unit(bits) < share:
+            return home, bits, state
+        state += step
+        bits = mix(state)
+    edge = _draw(begin, degree, threshold, alias, bits)
+    if len(threshold):
+        state += step
+        bits = mix(state)
+    return edge, bits, state
+
+
+@_compiled
+def _look(
+    indptr: Array,
+    indices: Array,
+    marks: Array,
+    edge: Array,
+    before: Array,
+    x: Array,
+    marked: Array,
+    running: int,
+) -> None:
+    """Where the edges lead, and what marks say of them: reads that do not wait for each other."""
+    for i in range(running):
+        x[i] = indices[edge[i]]
+    if len(marks):
+        for i in range(running):
+            marked[i] = _marked(indptr, marks, max(before[i], 0), x[i])
+
+
+@_compiled
+def _forget(lanes: Any, lane: int, last: int) -> None:
+    """Put the last lane in the place of another."""
+    for values in lanes:
+        values[lane] = values[last]
+
+
+@_compiled
 def _second_order(
     indptr: Array,
     indices: Array,
+    marks: Array,
     weights: Array,
     totals: Array,
     threshold: Array,
@@ -372,45 +494,61 @@ def _second_order(
     out: Array,
 ) -> None:
     """Fill out (B, L) with the walks numbered from `first`; back = 1/p, away = 1/q."""
-    length = out.shape[1]
     plain = back == 1 and away == 1
     top = max(1.0, away)  # the largest bias but that of the return, which is drawn on its own where it is larger
-    sure = min(1.0, away)
-    for i in range(len(starts)):
-        state, step = _generator(seed, first + i)
-        node, before = starts[i], -1
-        out[i, 0] = node
-        for s in range(1, length):
-            begin, end = indptr[node], indptr[node + 1]
-            degree = end - begin
-            if degree == 0:
-                out[i, s:] = -1
-                break
-            extra = 0.0  # the return's share of all that is drawn from
-            if before >= 0 and back > top:
-                e = _find(indices, begin, end, before)
-                if e >= 0:
-                    heavier = (weights[e] if len(weights) else 1.0) * (back - top)
-                    extra = heavier / (heavier + top * (totals[node] if len(weights) else float(degree)))
-            chosen = -1
-            for _ in range(degree + 8):
-                state += step
-                if extra > 0 and _unit(_mix(state)) < extra:
-                    chosen = before
-                    break
-                state += step
-                bits = _mix(state)
-                state += step
-                coin = _mix(state)
-                x = indices[_draw(begin, degree, threshold, alias, bits, coin)]
-                if plain or before < 0 or _kept(indptr, indices, back, away, top, sure, before, x, coin):
-                    chosen = x
-                    break
-            if chosen < 0:
-                state += step
-                chosen = _exact(indptr, indices, weights, back, away, before, node, _unit(_mix(state)))
-            before, node = node, chosen
-            out[i, s] = node
+    walk, at, left = np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64)
+    node, before, x = np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64)
+    begin, degree, edge = np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64)
+    state, step, bits = np.empty(_SIDE, np.uint64), np.empty(_SIDE, np.uint64), np.empty(_SIDE, np.uint64)
+    home, share, marked = np.empty(_SIDE, np.int64), np.empty(_SIDE), np.empty(_SIDE, np.int8)
+    running, begun = 0, 0
+    while running or begun < len(starts):
+        while running < _SIDE and begun < len(starts):
+            state[running], step[running] = generator(seed, first + begun)
+            walk[running], at[running], node[running], before[running] = begun, 0, starts[begun], -1
+            out[begun, 0] = starts[begun]
+            begin[running], degree[running] = indptr[starts[begun]], indptr[starts[begun] + 1] - indptr[starts[begun]]
+            home[running], share[running], left[running] = -1, 0.0, degree[running] + 8
+            running, begun = running + 1, begun + 1
+        i = 0
+        while i < running:
+            if at[i] + 1 < out.shape[1] and degree[i]:
+                i += 1
+                continue
+            out[walk[i], at[i] + 1 :] = -1
+            running -= 1
+            _forget((walk, at, left, node, before, begin, degree, home), i, running)
+            _forget((state, step), i, running)
+            share[i] = share[running]
+        for i in range(running):
+            state[i] += step[i]
+            bits[i] = mix(state[i])
+            edge[i] = begin[i] + _slot(bits[i], degree[i])
+        if len(threshold) or back > top:
+            for i in range(running):
+                edge[i], bits[i], state[i] = _draw_or_return(
+                    threshold, alias, begin[i], degree[i], home[i], share[i], state[i], step[i], bits[i]
+                )
+        _look(indptr, indices, marks, edge, before, x, marked, running)
+        for i in range(running):
+            if not (
+                plain
+                or before[i] < 0
+                or edge[i] == home[i]  # the way back, where it is drawn on its own
+                or _kept(indptr, indices, back, away, _low_unit(bits[i]) * top, marked[i], before[i], x[i])
+            ):
+                left[i] -= 1
+                if left[i]:
+                    continue
+                state[i] += step[i]
+                x[i] = _exact(indptr, indices, marks, weights, back, away, before[i], node[i], _unit(mix(state[i])))
+            before[i], node[i] = node[i], x[i]
+            at[i] += 1
+            out[walk[i], at[i]] = x[i]
+            begin[i], degree[i] = indptr[x[i]], indptr[x[i] + 1] - indptr[x[i]]
+            left[i] = degree[i] + 8
+            if back > top:
+                home[i], share[i] = _returning(indptr, indices, weights, totals, back, top, before[i], node[i])
 
 
 @_compiled
@@ -429,7 +567,7 @@ def _along(
 ) -> None:
     """Fill out (B, L) with walks whose step s takes an edge of the kind path[s % P]."""
     for i in range(len(starts)):
-        state, step = _generator(seed, first + i)
+        state, step = generator(seed, first + i)
         node = starts[i]
         out[i, 0] = node
         out[i, 1:] = -1
@@ -439,7 +577,5 @@ def _along(
             if degree == 0:
                 break
             state += step
-            bits = _mix(state)
-            state += step
-            node = indices[_draw(begin, degree, threshold, alias, bits, _mix(state))]
+            node = indices[_draw(begin, degree, threshold, alias, mix(state))]
             out[i, s + 1] = node

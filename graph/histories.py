@@ -24,6 +24,29 @@ _STATES: Final = (
     ("BLOCKED", "block", "unblock"),
 )
 UNKNOWN_TIME: Final = -1
+# What one action says about liking the song, in units of a full play.
+STRENGTH: Final = {
+    "full_play": 1.0,
+    "play": 0.4,
+    "skip": -0.6,
+    "collect": 3.0,
+    "like": 2.0,
+    "share": 2.5,
+    "download": 2.0,
+    "playlist_add": 2.5,
+    "uncollect": -3.0,
+    "unlike": -2.0,
+    "block": -6.0,
+    "unblock": 0.0,
+}
+STRENGTH_BY_CODE: Final = np.array(
+    [STRENGTH.get(action, 0.0) for action in sorted(CODE, key=CODE.__getitem__)], dtype=np.float64
+)
+
+
+def strengths(action: Array, count: Array) -> Array:
+    """What each of E events says about liking its song (E,): an aggregate of n counts as 1 + ln n events."""
+    return STRENGTH_BY_CODE[action] * (1.0 + np.log(np.maximum(count, 1)))
 
 
 def _in_order(user: Array, at: Array, offset: Array) -> Array:
@@ -74,6 +97,11 @@ class Histories:
     def user(self) -> Array:
         """User of every event (E,)."""
         return np.repeat(np.arange(self.users, dtype=np.int32), np.diff(self.indptr))
+
+    @property
+    def playbacks(self) -> Array:
+        """(E,) whether an event is a playback."""
+        return np.isin(self.action, PLAYBACK_CODES)
 
     @property
     def newest(self) -> int:

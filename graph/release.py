@@ -85,6 +85,11 @@ class Release:
         """Whether the release holds the arrays `name`, such as `vectors/song2vec`."""
         return name in self._arrays
 
+    def names(self, folder: str) -> list[str]:
+        """The arrays in a folder of the release, such as `vectors`, by their names in it."""
+        start = f"{folder}/"
+        return sorted(name[len(start) :] for name in self._arrays if name.startswith(start))
+
     def arrays(self, name: str) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and meta stored under `name`.
 

@@ -9,31 +9,35 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
+from embeddings import models
+from embeddings.graph_vectors import GraphVectors
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors import SongVectors
 from graph.arrays import Array
 from graph.batch import Batch
 from graph.configure import configure
 from graph.errors import FitError, InvalidInput, SettingsError
+from graph.histories import STRENGTH
 from graph.ids import encode
 from graph.release import Release
 from graph.schema import SONG_ACTIONS, Relationship, relationship
 from graph.snapshot import Snapshot
 from ranking.cascade import Cascade
+from ranking.holdout import Holdout
 from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
 from ranking.sides import join_side
 from ranking.training import best_first
 from recall.base import Channel, Query, channel_names, channel_type
-from recall.listener import STRENGTH, UNHEARD, Listener
+from recall.listener import UNHEARD, Listener
 from recall.preferences import listeners
 
 PROTOCOLS: Final = ("given", "leave-one-out", "ratio", "temporal")
@@ -48,17 +52,19 @@ class Data:
     """A data set cut by a protocol.
 
     `train` is what a model may see; `truth` holds (listener, items held out for the test), items that the listener
-    has in training left out; with `negatives` (listener -> items) only those and the truth are ranked.
+    has in training left out; with `negatives` (listener -> items) only those and the truth are ranked. `valid` is the
+    same for the validation part, for choosing when to stop, and empty where that part is trained on.
     """
 
     train: Snapshot
     truth: list[tuple[int, Array]]
     negatives: Mapping[int, Array] | None = None
+    valid: list[tuple[int, Array]] = field(default_factory=list)
 
 
 def model_names() -> list[str]:
-    """The models that can be evaluated: every recall channel, and the whole cascade."""
-    return ["cascade", *(name.replace("_", "-") for name in channel_names())]
+    """The models that can be evaluated: every recall channel, every graph network, and the whole cascade."""
+    return ["cascade", *(name.replace("_", "-") for name in (*channel_names(), *models.model_names()))]
 
 
 def split(events: pl.DataFrame, protocol: str, seed: int) -> pl.Series:
@@ -122,7 +128,8 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
             raise InvalidInput("--side needs --maps, the folder of user_map*.tsv and item_map*.tsv")
         batch.events = liked
         for source in sides:
-            join_side(batch, liked.filter(pl.col("split") == TRAIN), source, maps)
+            training = pl.col("split") == TRAIN
+            join_side(batch, liked.filter(training), liked.filter(~training), source, maps)
         liked = batch.events
     train = liked.filter(pl.col("split").is_in(seen)).drop("split").with_row_index("offset", offset=1)
     nodes = dict(batch.nodes)
@@ -133,11 +140,17 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
         nodes[label] = missing if known is None else pl.concat([known, missing], how="diagonal")
     edges = _without_held_out(batch.relationships, liked, seen)
     snapshot = Snapshot.of_frames(nodes, edges, train)
-    held = liked.filter(pl.col("split") == TEST).select("user_id", "song_id").unique()
-    held = held.join(train.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
-    if not len(held):
+    learned = train.select("user_id", "song_id").unique()
+    held = {
+        part: liked.filter(pl.col("split") == part)
+        .select("user_id", "song_id")
+        .unique()
+        .join(learned, on=["user_id", "song_id"], how="anti")
+        for part in (TEST, VALID)
+    }
+    if not len(held[TEST]):
         raise InvalidInput(f"protocol {protocol}: nothing is held out for the test")
-    return Data(snapshot, _truth(held, snapshot))
+    return Data(snapshot, _truth(held[TEST], snapshot), valid=_truth(held[VALID], snapshot))
 
 
 def _without_held_out(
@@ -191,7 +204,8 @@ def _truth(held: pl.DataFrame, snapshot: Snapshot) -> list[tuple[int, Array]]:
     order = np.lexsort((songs, users))
     users, songs = users[order], songs[order]
     known, starts = np.unique(users, return_index=True)
-    return list(zip(known.tolist(), np.split(songs, starts[1:]), strict=True))
+    parts = np.split(songs, starts[1:]) if len(known) else []
+    return list(zip(known.tolist(), parts, strict=True))
 
 
 def evaluate(
@@ -214,21 +228,14 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="segue-evaluate-") as folder:
         started = time.perf_counter()
         snapshot.write(Path(folder) / "snapshot")
-        rank, config = (
-            _fit_cascade(Path(folder), options or {}, max(ks), seed, progress)
-            if model == "cascade"
-            else _fit_channel(model, Path(folder), options or {}, seed, progress)
-        )
+        if model == "cascade":
+            rank, config = _fit_cascade(Path(folder), options or {}, max(ks), seed, progress)
+        elif model.replace("-", "_") in models.model_names():
+            rank, config = _fit_graph(model, data, options or {}, seed, progress)
+        else:
+            rank, config = _fit_channel(model, Path(folder), options or {}, seed, progress)
         fitted = time.perf_counter()
-        board = Scoreboard(snapshot.songs, listeners(snapshot), snapshot.users, tuple(ks))
-        at = max(snapshot.as_of, 0)
-        for done, (user, relevant) in enumerate(data.truth):
-            listener = Listener.of(snapshot, snapshot.ids["User"][user])
-            ranked = rank(Query(listener, at, listener.heard.astype(np.int32)))
-            if data.negatives is not None:
-                ranked = ranked[np.isin(ranked, np.concatenate([relevant, data.negatives.get(user, UNHEARD)]))]
-            board.add(ranked, relevant)
-            progress("evaluate", done + 1, len(data.truth))
+        board = measure(rank, data, ks, progress)
         scored = time.perf_counter()
     return {
         "users": len(data.truth),
@@ -237,6 +244,22 @@ def evaluate(
         "seconds": {"fit": round(fitted - started, 3), "score": round(scored - fitted, 3)},
         "config": config,
     }
+
+
+def measure(rank: Rank, data: Data, ks: Sequence[int], progress: Progress | None = None) -> Scoreboard:
+    """What `rank` answers to every listener of the truth, scored."""
+    snapshot = data.train
+    board = Scoreboard(snapshot.songs, listeners(snapshot), snapshot.users, tuple(ks))
+    at = max(snapshot.as_of, 0)
+    for done, (user, relevant) in enumerate(data.truth):
+        listener = Listener.of(snapshot, snapshot.ids["User"][user])
+        ranked = rank(Query(listener, at, listener.heard.astype(np.int32)))
+        if data.negatives is not None:
+            ranked = ranked[np.isin(ranked, np.concatenate([relevant, data.negatives.get(user, UNHEARD)]))]
+        board.add(ranked, relevant)
+        if progress is not None:
+            progress("evaluate", done + 1, len(data.truth))
+    return board
 
 
 def _fit_channel(
@@ -272,6 +295,35 @@ def _sources(channel: type[Any]) -> tuple[str, ...]:
     """The embedding models that a channel looks up: its `vectors`, none unless it says so."""
     found: tuple[str, ...] = getattr(channel, "vectors", ())
     return found
+
+
+def _fit_graph(
+    model: str, data: Data, options: Mapping[str, Any], seed: int, progress: Progress
+) -> tuple[Rank, dict[str, Any]]:
+    """A graph network; the validation part, where there is one, chooses the epoch."""
+    kind = models.model_type(model.replace("-", "_"))
+    config = kind.configure(_nested(options))
+    validate = Holdout(data.train, data.valid).ndcg if data.valid else None
+    rng = np.random.default_rng([seed, 0])
+    vectors = kind.model.fit(data.train, config, rng=rng, validate=validate, progress=progress)
+    return ByScore(vectors, data.train), dict(vectors.meta)
+
+
+class ByScore:
+    """Ranks all songs for listener after listener, whose scores are computed a block at a time."""
+
+    def __init__(self, vectors: GraphVectors, snapshot: Snapshot, block: int = 256) -> None:
+        self.vectors, self.users, self.block = vectors, snapshot.users, block
+        self.songs = np.argsort(snapshot.histories.first_seen, kind="stable")  # in order of arrival, which settles ties
+        self.start, self.scores = 0, np.empty((0, snapshot.songs))
+
+    def __call__(self, query: Query) -> Array:
+        user = query.listener.user
+        if not self.start <= user < self.start + len(self.scores):
+            self.start = user
+            self.scores = self.vectors.scores(np.arange(user, min(user + self.block, self.users)))[:, self.songs]
+        ranked: Array = self.songs[np.argsort(-self.scores[user - self.start], kind="stable")]
+        return ranked[query.allowed[ranked]]
 
 
 def _fit_cascade(

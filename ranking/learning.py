@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from embeddings.incremental import LastTraining, UpdateConfig, aligned, update
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors import SongVectors
 from graph.arrays import write_arrays
@@ -49,6 +50,7 @@ class LearningConfig:
     measure_share: float = 0.1
     listeners: int = 1000
     song2vec: Song2VecConfig = field(default_factory=Song2VecConfig)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     seed: int = 0
 
@@ -71,17 +73,30 @@ class Learner:
             snapshot.histories, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed
         )
 
-    def embed(self, folder: Path) -> None:
-        """Vectors, from the events that neither rank nor measure, and each song's nearest.
+    def embed(self, folder: Path, parent: Release | None = None, *, full: bool = False) -> dict[str, Any]:
+        """Vectors, from the events that neither rank nor measure, and each song's nearest; says how they were learned.
 
+        Where little is new since the `parent` release they are taken on from its vectors (see `UpdateConfig`), else, or
+        if `full`, learned anew and turned into its frame.
         Raises: FitError if there is nothing to learn from.
         """
+        config, rng = self.config, self._rng("embed")
         snapshot = Snapshot.open(folder / "snapshot")
         learned = self.cuts(snapshot).learning(snapshot)
-        vectors = Song2Vec.fit(learned, self.config.song2vec, rng=self._rng("embed"), progress=self._progress)
-        vectors.save(folder / "vectors" / "song2vec", {"config": asdict(self.config.song2vec)})
+        last = None
+        if parent is not None and parent.has("vectors/song2vec"):
+            last = LastTraining.of(parent, self.cuts(parent.snapshot).learning(parent.snapshot), learned)
+        updates = 0
+        if last is not None and not full and last.leads_to(config.song2vec, config.update):
+            updates = last.updates + 1
+            vectors = update(learned, last, config.song2vec, config.update, rng=rng, progress=self._progress)
+        else:
+            vectors = Song2Vec.fit(learned, config.song2vec, rng=rng, progress=self._progress)
+            vectors = vectors if last is None else aligned(vectors, last.vectors)
+        vectors.save(folder / "vectors" / "song2vec", {"config": asdict(config.song2vec), "updates": updates})
         near = Neighbours.of_vectors(vectors.unit, SIMILAR_KEPT)
         write_arrays(folder / "similar" / "song2vec", {"songs": near.songs, "weights": near.weights})
+        return {"training": "update" if updates else "full", "updates": updates}
 
     def prepared(self) -> list[tuple[str, dict[str, Any], str | None]]:
         """Channels that compute something at refresh time: (name, options, use), each once for all scenes.

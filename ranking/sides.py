@@ -1,9 +1,9 @@
 """Side sources for an evaluation: friends, tags, play counts and triples joined to a split through two maps.
 
-What must not leak: whatever in a side source says that a listener met an item that is not among the listener's
-training items (plays, tag assignments) is never read; a side source adds no listener and no item; and because being in
-a map at all tells of held-out pairs where an item has few listeners, attributes are joined only to items with at least
-`MIN_LISTENERS` training listeners.
+What must not leak: plays are read for training pairs only; tag assignments of held-out pairs are never read (those of
+any other pair are: they say what an item is, and nothing of what is held out); a side source adds no listener and no
+item; and because being in a map at all tells of held-out pairs where an item has few listeners, attributes are joined
+only to items with at least `MIN_LISTENERS` training listeners.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ def read_map(folder: Path, kind: str) -> pl.DataFrame:
     return frame.rename(dict(zip(frame.columns, ("own", "other"), strict=True))).unique("other", keep="first")
 
 
-def join_side(batch: Batch, train: pl.DataFrame, source: str, maps: Path) -> None:
+def join_side(batch: Batch, train: pl.DataFrame, held: pl.DataFrame, source: str, maps: Path) -> None:
     """Add to `batch` what FORMAT:PATH `source` tells about its listeners and items.
 
-    `train`: the pairs (`user_id`, `song_id`) that a model may see. Play counts of those pairs become their `count`.
+    `train`: the pairs (`user_id`, `song_id`) that a model may see; play counts of those become their `count`. `held`:
+    the pairs held out; tags that the listener gave the item are left out.
     Raises: InvalidInput for a source or map that cannot be read.
     """
     format_, colon, path = source.partition(":")
@@ -50,11 +51,10 @@ def join_side(batch: Batch, train: pl.DataFrame, source: str, maps: Path) -> Non
         raise InvalidInput(f"--side: expected FORMAT:PATH, got {source!r}")
     users, items = read_map(maps, "user"), read_map(maps, "item")
     pairs = train.select("user_id", "song_id").unique()
-    theirs = pairs.join(users, left_on="user_id", right_on="own").join(items, left_on="song_id", right_on="own")
-    theirs = theirs.select(user_id=pl.col("other"), song_id=pl.col("other_right"))
     kind = importer(format_)
     takes_pairs = "only" in inspect.signature(kind).parameters
-    side: Batch = (kind(Path(path), only=theirs) if takes_pairs else kind(Path(path))).read(lambda *_: None)
+    limits = {"only": _theirs(pairs, users, items), "without": _theirs(held, users, items)} if takes_pairs else {}
+    side: Batch = kind(Path(path), **limits).read(lambda *_: None)
     known = pairs.group_by("song_id").len().filter(pl.col("len") >= MIN_LISTENERS)
     allowed = items.join(known, left_on="own", right_on="song_id", how="semi")
     names = {"User": users, "Song": allowed}
@@ -72,6 +72,13 @@ def join_side(batch: Batch, train: pl.DataFrame, source: str, maps: Path) -> Non
             both = side.nodes[label] if mine_nodes is None else pl.concat([mine_nodes, side.nodes[label]])
             batch.nodes[label] = both.unique("id", keep="first", maintain_order=True)
     _join_counts(batch, side, users, items, pairs)
+
+
+def _theirs(pairs: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The pairs in the ids of the side source."""
+    pairs = pairs.select("user_id", "song_id").unique()
+    named = pairs.join(users, left_on="user_id", right_on="own").join(items, left_on="song_id", right_on="own")
+    return named.select(user_id=pl.col("other"), song_id=pl.col("other_right"))
 
 
 def _renamed(frame: pl.DataFrame, column: str, names: pl.DataFrame | None) -> pl.DataFrame:

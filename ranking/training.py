@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 
 from graph.arrays import Array
-from graph.histories import CODE, Histories
+from graph.histories import CODE, STRENGTH, Histories
 from graph.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.fine.linear import Linear, LinearConfig
 from ranking.metrics import Scoreboard
 from recall.base import Candidates, Query
-from recall.listener import STRENGTH, Listener
+from recall.listener import Listener
 from recall.preferences import listeners
 
 LEARN, RANK, MEASURE = 0, 1, 2

@@ -11,35 +11,12 @@ import numpy as np
 
 from graph.arrays import Array
 from graph.events import Event
-from graph.histories import CODE, UNKNOWN_TIME
+from graph.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
 from graph.relations import Relation
 from graph.snapshot import Snapshot
 
-# What one action says about liking the song, in units of a full play.
-STRENGTH: Final = {
-    "full_play": 1.0,
-    "play": 0.4,
-    "skip": -0.6,
-    "collect": 3.0,
-    "like": 2.0,
-    "share": 2.5,
-    "download": 2.0,
-    "playlist_add": 2.5,
-    "uncollect": -3.0,
-    "unlike": -2.0,
-    "block": -6.0,
-    "unblock": 0.0,
-}
-_STRENGTH_BY_CODE: Final = np.array(
-    [STRENGTH.get(action, 0.0) for action in sorted(CODE, key=CODE.__getitem__)], dtype=np.float64
-)
 HALF_LIFE_MS: Final = 21 * 86_400_000
 UNHEARD: Final = np.empty(0, dtype=np.int32)
-
-
-def strengths(action: Array, count: Array) -> Array:
-    """What each of E events says about liking its song (E,): an aggregate of n counts as 1 + ln n events."""
-    return _STRENGTH_BY_CODE[action] * (1.0 + np.log(np.maximum(count, 1)))
 
 
 def decay(at: Array, now: int, half_life_ms: float) -> Array:
@@ -143,7 +120,7 @@ class Listener:
 
     def recent(self, most: int) -> Array:
         """The latest songs that were liked (anything but skips and blocks), the latest first, without repetition."""
-        liked = self.song[_STRENGTH_BY_CODE[self.action] > 0][::-1]
+        liked = self.song[STRENGTH_BY_CODE[self.action] > 0][::-1]
         _, first = np.unique(liked, return_index=True)
         return liked[np.sort(first)[:most]]
 

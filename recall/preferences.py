@@ -10,9 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from graph.arrays import Array
-from graph.histories import UNKNOWN_TIME
+from graph.histories import UNKNOWN_TIME, strengths
 from graph.snapshot import Snapshot
-from recall.listener import HALF_LIFE_MS, decay, strengths
+from recall.listener import HALF_LIFE_MS, decay
 
 T = TypeVar("T")
 _kept: WeakKeyDictionary[Snapshot, dict[str, object]] = WeakKeyDictionary()

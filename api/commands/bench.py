@@ -87,6 +87,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    wanted = {"numpy", "scipy", "gensim", "torch", "polars", "neo4j", "arcadedb-embedded", "implicit", "numba"}
+    stores = {"neo4j", "arcadedb-embedded"}
+    learning = {"numpy", "scipy", "numba", "gensim", "torch", "torch-geometric", "networkx", "polars"}
+    peers = {"ensmallen", "implicit", "pecanpy", "scikit-learn", "torch-sparse"}
+    wanted = stores | learning | peers
     found = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"] in wanted}
     return {"python": platform.python_version(), **dict(sorted(found.items()))}

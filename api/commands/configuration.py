@@ -19,7 +19,7 @@ def settings(json_: console.Json = False) -> None:
     effective = console.settings()
     shown = effective.shown()
     shown["scenes"] = {name: asdict(scene) for name, scene in effective.scene_configs().items()}
-    shown["embed"] = {"song2vec": asdict(effective.song2vec())}
+    shown["embed"] = {"song2vec": asdict(effective.song2vec()), "update": asdict(effective.update())}
     if json_:
         console.print_json(shown)
         return

@@ -38,7 +38,7 @@ def embed(
     dim: Annotated[int, typer.Option(help="Numbers of a vector.")] = 128,
     window: Annotated[int, typer.Option(help="How far apart neighbours on a walk may stand.")] = 10,
     negative: Annotated[int, typer.Option(help="Negative samples for every pair.")] = 5,
-    epochs: Annotated[int, typer.Option(help="Passes over the walks.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the walks.")] = 2,
     seed: Annotated[int, typer.Option(help="One seed gives the same walks.")] = 0,
     workers: Annotated[int, typer.Option(help="Threads; with 1 the vectors of a seed are the same too.")] = 1,
     directed: Annotated[bool, typer.Option("--directed", help="Edges lead one way only.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from api import console
+from embeddings.alignment import drift_of_releases
 from graph.errors import CorruptRelease, ReleaseNotFound
 from graph.release import Releases, read_manifest
 
@@ -65,10 +66,13 @@ def diff(old: Annotated[str, typer.Argument(help="A release.")], new: Id = None,
     """What changed from one release to another."""
     releases = _releases()
     answer = releases.diff(old, _wanted(releases, new))
+    answer["drift"] = drift_of_releases(releases.open(answer["old"]), releases.open(answer["new"]))
     if json_:
         console.print_json(answer)
         return
     rows = [(part, key, *change) for part in ("counts", "metrics", "settings") for key, change in answer[part].items()]
+    for model, found in answer["drift"].items():
+        rows += [("drift", f"{model} {what}", None, value) for what, value in found.items()]
     console.print_table(["part", "what", answer["old"], answer["new"]], rows)
 
 

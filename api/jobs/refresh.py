@@ -108,7 +108,7 @@ class Refresh:
             if only == "project":
                 self._project()
                 return self.report
-            self._plan(build, resume=resume)
+            self._plan(build, resume=resume, full=full)
             if self._build(build, only=only, full=full) and only is None:
                 self._project()
         return self.report
@@ -129,7 +129,7 @@ class Refresh:
             self.report.metrics = read_manifest(self._releases.path(waiting)).get("metrics", {})
             return
 
-    def _plan(self, build: Build, *, resume: bool) -> None:
+    def _plan(self, build: Build, *, resume: bool, full: bool) -> None:
         plan = {
             "log_id": self._log.log_id,
             "offset": self._log.last_offset(),
@@ -140,7 +140,37 @@ class Refresh:
             k: plan[k] for k in ("log_id", "offset", "journal")
         }
         goes_on = build.plan and (same or (resume and build.plan["log_id"] == plan["log_id"]))
-        build.begin(build.plan if goes_on else plan)
+        build.begin(build.plan if goes_on else {**plan, "base": None})
+        if not goes_on:
+            build.begin({**plan, "base": self._base(build, full=full)})
+
+    def _base(self, build: Build, *, full: bool) -> dict[str, Any] | None:
+        """The release whose vectors this one's go on from, or are turned to; None for the first.
+
+        The current one, unless the current one was itself made from just this: then what it was made from, so that a
+        run in which nothing is new finds it done.
+        """
+        folder, manifest = self._sealed(self._releases.current())
+        if folder is None or manifest["events"]["log_id"] != build.plan["log_id"]:
+            return None
+        made = manifest.get("base")
+        if not full or (made or {"full": True})["full"]:
+            build.plan["base"] = made
+            print_ = ""
+            for step in self._steps(build)[:2]:
+                print_ = chain(print_, step, self._settings.seed, VERSION)
+            if manifest["steps"].get("embed", {}).get("fingerprint") == print_:
+                return made
+        return {"id": manifest["id"], "digest": manifest["digest"], "full": full}
+
+    def _base_release(self, build: Build) -> Release | None:
+        """That release if it is still there, else the current one, which has its frame."""
+        base = build.plan["base"]
+        if base is None:
+            return None
+        known = self._releases.ids()
+        wanted = base["id"] if base["id"] in known else self._releases.current()
+        return self._releases.open(wanted) if wanted in known else None
 
     def _build(self, build: Build, *, only: str | None, full: bool) -> bool:
         """Run or skip every step up to publishing; whether the graph should be projected to afterwards."""
@@ -194,9 +224,10 @@ class Refresh:
         prepared = {name: options for name, options, _ in self._learner.prepared()}
         learned = asdict(self._learner.config)
         where = {k: build.plan[k] for k in ("log_id", "offset", "journal")}
+        base = build.plan["base"] and {k: build.plan["base"][k] for k in ("digest", "full")}
         return [
             Step("snapshot", ["snapshot"], where, lambda: self._snapshot(build)),
-            Step("embed", ["vectors", "similar"], learned, lambda: self._learner.embed(build.folder)),
+            Step("embed", ["vectors", "similar"], {**learned, "base": base}, lambda: self._embed(build)),
             Step("recall", ["recall"], prepared, lambda: self._learner.recall(build.folder)),
             Step("rank", ["ranking"], scenes, lambda: self._learner.rank(build.folder)),
             Step("evaluate", [], self._settings.refresh.metric, lambda: self._evaluate(build)),
@@ -217,6 +248,11 @@ class Refresh:
         if not snapshot.songs:
             raise FitError("there is no song yet: `segue import` one of the formats first")
         snapshot.write(build.folder / "snapshot")
+
+    def _embed(self, build: Build) -> None:
+        base = build.plan["base"]
+        full = base is not None and base["full"]
+        self._notes["embed"] = self._learner.embed(build.folder, self._base_release(build), full=full)
 
     def _evaluate(self, build: Build) -> None:
         boards = self._learner.evaluate(build.folder)
@@ -275,6 +311,7 @@ class Refresh:
             "bare": snapshot.meta["bare"],
             "metrics": self.report.metrics,
             "parent": self.report.parent,
+            "base": build.plan["base"],
             "steps": dict(steps),
             "publish": reason is None,
             "reason": reason,

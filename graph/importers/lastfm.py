@@ -30,15 +30,16 @@ _FOLLOWS: Final = schema.relationship("FOLLOWS", "User", "User")
 
 
 class LastFM:
-    """The folder at `path`; `only` (`user_id`, `song_id`) keeps the plays and tag assignments of those pairs alone.
+    """The folder at `path`; `only` (`user_id`, `song_id`) keeps the plays of those pairs alone, `without` leaves out
+    the tag assignments of those pairs.
 
-    `only` is for evaluations: whatever says that a listener met an item held out from them must not be read.
+    Both are for evaluations: whatever says that a listener met an item held out from them must not be read.
     """
 
     format = "lastfm"
 
-    def __init__(self, path: Path, *, only: pl.DataFrame | None = None) -> None:
-        self._path, self._only = path, only
+    def __init__(self, path: Path, *, only: pl.DataFrame | None = None, without: pl.DataFrame | None = None) -> None:
+        self._path, self._only, self._without = path, only, without
 
     def files(self) -> list[Path]:
         existing_folder(self._path, ", ".join(_FILES))
@@ -51,7 +52,7 @@ class LastFM:
             (artists, _add_artists),
             (plays, partial(_add_plays, only=self._only)),
             (tags, _add_tags),
-            (assignments, partial(_add_assignments, only=self._only)),
+            (assignments, partial(_add_assignments, without=self._without)),
             (friends, _add_friends),
         )
         for done, (file, add) in enumerate(readers):
@@ -71,16 +72,10 @@ def _add_artists(batch: Batch, file: Path) -> None:
     batch.add_nodes("Song", batch.nodes["Artist"].rename({"name": "title"}), file=file.name)
 
 
-def _kept(frame: pl.DataFrame, only: pl.DataFrame | None, user: str, song: str) -> pl.DataFrame:
-    """The rows of the pairs in `only`, all of them without it."""
-    if only is None:
-        return frame
-    return frame.join(only, left_on=[user, song], right_on=["user_id", "song_id"], how="semi", maintain_order="left")
-
-
 def _add_plays(batch: Batch, file: Path, only: pl.DataFrame | None = None) -> None:
     frame = _read(batch, file, {"userID": "user_id", "artistID": "song_id", "weight": "count"})
-    frame = _kept(frame, only, "user_id", "song_id")
+    if only is not None:
+        frame = frame.join(only, on=["user_id", "song_id"], how="semi", maintain_order="left")
     batch.add_events(frame.with_columns(action=pl.lit("play")), file=file.name)
     batch.warn(f"{file.name}: plays carry no time; they are ordered as in the file")
 
@@ -99,9 +94,11 @@ def _add_tags(batch: Batch, file: Path) -> None:
     batch.add_nodes("Tag", frame, file=file.name, repeats="reject")
 
 
-def _add_assignments(batch: Batch, file: Path, only: pl.DataFrame | None = None) -> None:
+def _add_assignments(batch: Batch, file: Path, without: pl.DataFrame | None = None) -> None:
     frame = _read(batch, file, {"userID": "user", "artistID": "source", "tagID": "target", "year": "year"})
-    frame = _kept(frame, only, "user", "source")
+    if without is not None:
+        held = without.select(user="user_id", source="song_id")
+        frame = frame.join(held, on=["user", "source"], how="anti", maintain_order="left")
     years = frame["year"].cast(pl.Int64, strict=False)
     early = int((years < _FIRST_YEAR).sum())
     if early:

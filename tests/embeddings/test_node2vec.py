@@ -46,7 +46,7 @@ def test_two_workers_find_the_same_groups(friends: Edges, apart: Callable[[NodeV
         {"skipgram": replace(CONFIG.skipgram, window=2)},
         {"skipgram": replace(CONFIG.skipgram, negative=2)},
         {"skipgram": replace(CONFIG.skipgram, epochs=4)},
-        {"skipgram": replace(CONFIG.skipgram, learning_rate=0.03)},
+        {"skipgram": replace(CONFIG.skipgram, learning_rate=0.05)},
         {"skipgram": replace(CONFIG.skipgram, ns_exponent=0.5)},
         {"skipgram": replace(CONFIG.skipgram, sample=1e-3)},
         {"gamma": {"genre": 0.5}},

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embeddings.skipgram import SkipGramConfig, WalkCorpus, train
+from embeddings.skipgram import SkipGramConfig, WalkCorpus, untrained
 from embeddings.walks import WalkConfig, WalkGraph, Walks
 
 LINE = WalkGraph.of_edges(np.array([0, 1]), np.array([1, 2]), nodes=4, directed=True)
@@ -26,12 +26,13 @@ def test_training_reports_what_it_has_read() -> None:
     told: list[tuple[str, int, int]] = []
     corpus = WalkCorpus(Walks(LINE, WalkConfig(walks=1, length=3), seed=0), lambda *a: told.append(a))
     list(corpus.sentences())
-    assert told == [("walks", 4, 4), ("skip-gram", 7, 7)]
+    list(corpus.numbers(epochs=2))
+    assert told == [("walks", 4, 4), ("skip-gram", 7, 7), ("skip-gram", 7, 14)]
 
 
 def test_walks_longer_than_gensim_reads_are_told() -> None:
-    with pytest.raises(ValueError, match=r"length must be at most 10000 \(got 10001\)"):
-        WalkCorpus(Walks(LINE, WalkConfig(length=10_001), seed=0))
+    with pytest.raises(ValueError, match=r"length must be at most 10000 for gensim \(got 10001\)"):
+        WalkCorpus(Walks(LINE, WalkConfig(length=10_001), seed=0)).sentences()
 
 
 @pytest.mark.parametrize("name", ["embedding_dim", "window", "negative", "epochs", "learning_rate"])
@@ -40,6 +41,11 @@ def test_a_config_out_of_range_is_told(name: str) -> None:
         SkipGramConfig(**{name: 0})  # type: ignore[arg-type]
 
 
+def test_an_unknown_trainer_is_told() -> None:
+    with pytest.raises(ValueError, match=r"trainer must be segue or gensim \(got fast\)"):
+        SkipGramConfig(trainer="fast")
+
+
 def test_workers_have_to_be_some() -> None:
     with pytest.raises(ValueError, match=r"workers must be at least 1 \(got 0\)"):
-        train([], {}, SkipGramConfig(), seed=0, workers=0)
+        untrained({}, SkipGramConfig(), seed=0, workers=0)

@@ -1,4 +1,3 @@
-from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from segue_test_worlds import (
 from embeddings.skipgram import SkipGramConfig
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors import SongVectors
+from embeddings.word2vec import Numbers
 from graph.errors import FitError
 from graph.snapshot import Snapshot
 
@@ -54,22 +54,22 @@ def test_the_same_seed_gives_the_same_vectors_and_another_seed_others(lopsided: 
 def test_gamma_is_the_number_of_pairs_for_each_occurrence_of_a_song(
     weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 20 sessions of 5 songs, none of them 2 long, so that a sentence of two words is a pair; s6 has no artist
+    # 20 sessions of 5 songs, none of them 2 long, so that a sequence of two words is a pair; s6 has no artist
     songs = ["s1", "s2", "s3", "s4", "s6"]
     log = events([(f"u{u}", "full_play", songs[(u + i) % 5], i) for u in range(20) for i in range(5)])
     snapshot = lopsided_snapshot(log=log, edge_tables=edges({("CONTAINS", "Playlist", "Song"): []}))
-    pairs, epochs = [], 40
+    counts, epochs = [], 40
     original = Word2Vec.train
 
-    def counted(self: Word2Vec, sentences: Iterable[list[str]], **more: Any) -> Any:
-        kept = [list(sentence) for sentence in sentences]
-        pairs.append([sentence for sentence in kept if len(sentence) == 2])
-        assert sum(len(sentence) == 5 for sentence in kept) == 20
-        return original(self, kept, **more)
+    def counted(self: Word2Vec, corpus: Numbers, **more: Any) -> Any:
+        blocks = list(corpus)
+        lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
+        counts.append((lengths == 2).sum())
+        assert (lengths == 5).sum() == 20
+        return original(self, Numbers(corpus.words, lambda: blocks), **more)
 
     monkeypatch.setattr(Word2Vec, "train", counted)
     fit(snapshot, replace(TINY, epochs=epochs, gamma=gamma(PERFORMED_BY=weight)))
-    counts = [len(drawn) for drawn in pairs]
     assert len(counts) == epochs
     assert np.mean(counts) == pytest.approx(weight * 80, abs=2.5)  # 80 occurrences of songs with an artist
     if weight == 2.5:
@@ -138,6 +138,25 @@ def test_planted_scenes_lie_apart(gammas: dict[str, float]) -> None:
 )
 def test_each_field_of_the_config_changes_the_vectors(lopsided: World, change: dict[str, Any]) -> None:
     assert fit(lopsided.snapshot, replace(TINY, **change)).unit.tolist() != fit(lopsided.snapshot).unit.tolist()
+
+
+def test_training_goes_on_from_given_vectors(lopsided: World) -> None:
+    first = fit(lopsided.snapshot, replace(TINY, epochs=20))
+    slow = replace(TINY, epochs=1, learning_rate=1e-9)
+    again = Song2Vec.fit(lopsided.snapshot, slow, rng=np.random.default_rng(5), start=first)
+    np.testing.assert_allclose(again.unit, first.unit, atol=1e-5)
+    assert first.outputs is not None
+    assert first.outputs.any()
+    np.testing.assert_allclose(again.outputs, first.outputs, atol=1e-5)
+    for name, matrix in first.entities.items():
+        np.testing.assert_allclose(again.entities[name], matrix, atol=1e-5)
+        np.testing.assert_allclose(again.entity_outputs[name], first.entity_outputs[name], atol=1e-5)
+
+
+def test_a_start_of_another_shape_is_told(lopsided: World) -> None:
+    first = fit(lopsided.snapshot)
+    with pytest.raises(ValueError, match=r"start must have vectors of shape \(5, 8\) \(got \(5, 4\)\)"):
+        Song2Vec.fit(lopsided.snapshot, replace(TINY, embedding_dim=8), rng=np.random.default_rng(0), start=first)
 
 
 def test_progress_runs_to_the_last_epoch(lopsided: World) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,5 +61,18 @@ def test_they_survive_being_saved(tmp_path: Path) -> None:
         assert getattr(loaded, name).tolist() == getattr(made, name).tolist()
     assert loaded.gamma == {"PERFORMED_BY": 2.0}
     assert loaded.entities["HAS_TAG"].tolist() == ENTITIES["HAS_TAG"].tolist()
+    assert loaded.outputs is None
     with pytest.raises(CorruptRelease, match="vectors/other"):
         SongVectors.load(Release.open(tmp_path), "other")
+
+
+def test_so_does_the_other_side_of_the_model_where_it_was_kept(tmp_path: Path) -> None:
+    made = vectors(PERFORMED_BY=2.0)
+    sides = {"PERFORMED_BY": made.entities["PERFORMED_BY"] + 1}
+    lopsided_snapshot().write(tmp_path / "snapshot")
+    replace(made, outputs=made.unit * 2, entity_outputs=sides).save(tmp_path / "vectors" / "song2vec", {"config": {}})
+    loaded = SongVectors.load(Release.open(tmp_path), "song2vec")
+    assert loaded.outputs is not None
+    assert loaded.outputs.tolist() == (made.unit * 2).tolist()
+    assert set(loaded.entities) == set(made.entities)
+    assert {n: m.tolist() for n, m in loaded.entity_outputs.items()} == {n: m.tolist() for n, m in sides.items()}

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 import networkx as nx
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
+from embeddings.edges import Edges
 from embeddings.walks import MetapathWalks, WalkConfig, WalkGraph, Walks
 from graph.arrays import Array
 
@@ -59,21 +61,49 @@ def p_value(seen: dict[int, int], expected: dict[int, float]) -> float:
     )
 
 
-@pytest.mark.parametrize("directed", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("p", "q"), [(1, 1), (0.25, 4), (4, 0.25), (0.25, 0.25), (0.01, 0.5), (50, 50), (1, 200)])
-def test_steps_have_the_probabilities_of_the_definition(p: float, q: float, weighted: bool, directed: bool) -> None:
-    graph = of(EDGES, weighted=weighted, directed=directed)
-    truth = model(EDGES, weighted=weighted, directed=directed)
+def chance(graph: WalkGraph, truth: nx.DiGraph, p: float, q: float, told: tuple[float, float] | None = None) -> float:
+    """The least p-value of a step, times their number, of walks with p and q, against what networkx says of `told`."""
     seen: dict[tuple[int | None, int], Counter[int]] = defaultdict(Counter)
-    for walk in walked(Walks(graph, WalkConfig(p=p, q=q, walks=2000, length=12), seed=7)).tolist():
+    config = WalkConfig(p=p, q=q, walks=2000, length=12)
+    for walk in walked(Walks(graph, config, seed=7, starts=np.arange(len(truth)))).tolist():
         nodes = [node for node in walk if node >= 0]
         for before, node, after in zip([None, *nodes], nodes, nodes[1:], strict=False):
             seen[before, node][after] += 1
     steps = {(b, n): found for (b, n), found in seen.items() if sum(found.values()) > 100}
     assert len(steps) > 6
-    values = [p_value(found, exact(truth, b, n, p, q)) for (b, n), found in steps.items()]
-    assert min(values) > 1e-3 / len(values)
+    return len(steps) * min(p_value(found, exact(truth, b, n, *(told or (p, q)))) for (b, n), found in steps.items())
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("p", "q"), [(1, 1), (0.25, 4), (4, 0.25), (0.25, 0.25), (0.01, 0.5), (50, 50), (1, 200)])
+def test_steps_have_the_probabilities_of_the_definition(p: float, q: float, weighted: bool, directed: bool) -> None:
+    graph = of(EDGES, weighted=weighted, directed=directed)
+    assert chance(graph, model(EDGES, weighted=weighted, directed=directed), p, q) > 1e-3
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.25, 4), (4, 0.25), (0.25, 0.25)])
+def test_so_they_have_where_marks_leave_open_who_is_a_neighbour(p: float, q: float) -> None:
+    # 16 bits for each neighbour are fewer than there are nodes
+    assert chance(of(EDGES, 400), model(EDGES, weighted=True, directed=False), p, q) > 1e-3
+
+
+def test_another_definition_is_told_from_the_walks() -> None:
+    truth = model(EDGES, weighted=True, directed=False)
+    assert chance(of(EDGES), truth, 0.25, 4, told=(0.3, 4)) < 1e-6
+    assert chance(of(EDGES), truth, 0.25, 4, told=(0.25, 3)) < 1e-6
+
+
+def test_gamma_is_the_weight_of_a_relation_in_a_step() -> None:
+    relations = ["a", "b", "a", None, "b", None, "a", "b", None]
+    rows = [(str(s), str(t), w, r) for (s, t, w), r in zip(EDGES, relations, strict=True)]
+    schema = {"source": pl.String, "target": pl.String, "weight": pl.Float64, "relation": pl.String}
+    edges = Edges.of_frame(pl.DataFrame(rows, schema=schema, orient="row"))
+    factors = {"a": 3.0, "b": 0.25, None: 1.0}
+    weighed = [(s, t, w * factors[r]) for (s, t, w), r in zip(EDGES, relations, strict=True)]
+    graph = edges.graph({"a": 3.0, "b": 0.25})
+    assert chance(graph, model(weighed, weighted=True, directed=False), 0.5, 2) > 1e-3
+    assert chance(graph, model(EDGES, weighted=True, directed=False), 0.5, 2) < 1e-6
 
 
 def test_a_step_after_many_refusals_is_exact() -> None:

@@ -102,10 +102,21 @@ def test_training_sees_only_its_part_but_every_song_is_ranked() -> None:
     assert [(u, s.tolist()) for u, s in data.truth] == [(0, [2]), (2, [1, 4]), (3, [0])]
 
 
+def test_the_validation_part_is_for_choosing_and_is_neither_trained_on_nor_tested() -> None:
+    rows = [("u1", "s1"), ("u1", "s2"), ("u1", "s1"), ("u2", "s2"), ("u2", "s1"), ("u2", "s3")]
+    folds = pl.Series(["train", "valid", "valid", "train", "test", "valid"])
+    data = prepare(batch(log([(*pair, None) for pair in rows], split=folds)), "given", 0)
+    assert len(data.train.histories) == 2
+    # what a listener has in training is no truth
+    assert [(u, s.tolist()) for u, s in data.valid] == [(0, [1]), (1, [2])]
+    assert [(u, s.tolist()) for u, s in data.truth] == [(1, [0])]
+
+
 def test_leave_one_out_trains_on_the_validation_too() -> None:
     rows = [("a", "s1", 1), ("a", "s2", 2), ("a", "s3", 3)]
     data = prepare(batch(log(rows)), "leave-one-out", 0)
     assert len(data.train.histories) == 2
+    assert data.valid == []
     assert [(u, s.tolist()) for u, s in data.truth] == [(0, [2])]
 
 
@@ -137,8 +148,8 @@ def test_popularity_worked_by_hand_with_ties_by_first_appearance_and_training_ma
     assert report["metrics"]["mrr"] == 0.5
 
 
-def test_every_channel_is_a_model_and_so_is_the_cascade() -> None:
-    assert {"cascade", "popularity", "item-knn", "song2vec"} <= set(model_names())
+def test_every_channel_is_a_model_and_so_are_graph_networks_and_the_cascade() -> None:
+    assert {"cascade", "popularity", "item-knn", "song2vec", "lightgcn", "lightgcnpp"} <= set(model_names())
     data = given(TRAIN, [("u1", "x")])
     with pytest.raises(InvalidInput, match="unknown model 'item_knn'"):
         evaluate("item_knn", data)
@@ -158,9 +169,17 @@ def planted_batch() -> Batch:
     return batch(log([*rows, ("you", "a-answer", max(at for *_, at in rows) + 1)], split=folds))
 
 
-@pytest.mark.parametrize("model", ["item-knn", "song2vec", "song-to-song"])
+PLANTED = {
+    "item-knn": {"shrink": 1.0},
+    "song2vec": {"embed.epochs": 20, "embed.embedding_dim": 16},
+    "song-to-song": {"embed.epochs": 20, "embed.embedding_dim": 16},
+    "lightgcn": {"training.epochs": 60, "training.learning_rate": 0.02, "embedding_dim": 16},
+}
+
+
+@pytest.mark.parametrize("model", PLANTED)
 def test_models_find_the_planted_answer(model: str) -> None:
-    options = {"shrink": 1.0} if model == "item-knn" else {"embed.epochs": 20, "embed.embedding_dim": 16}
+    options = PLANTED[model]
     report = evaluate(model, prepare(planted_batch(), "given", 0), seed=1, options=options)
     assert report["metrics"]["recall@10"] == 1
     assert report["metrics"]["mrr"] == 1

@@ -26,8 +26,8 @@ def side(tmp_path: Path) -> Path:
     _write(tmp_path, "artists.dat", "id\tname\turl\tpictureURL", "70\tA\t\t", "71\tB\t\t")
     plays = ("10\t70\t5", "11\t70\t6", "12\t70\t7", "13\t70\t8", "10\t71\t9")
     _write(tmp_path, "user_artists.dat", "userID\tartistID\tweight", *plays)
-    _write(tmp_path, "tags.dat", "tagID\ttagValue", "1\trock", "2\tsecret")
-    tags = ("10\t70\t1\t1\t4\t2009", "13\t70\t2\t1\t4\t2009", "10\t71\t1\t1\t4\t2009")
+    _write(tmp_path, "tags.dat", "tagID\ttagValue", "1\trock", "2\tsecret", "3\tmellow")
+    tags = ("10\t70\t1\t1\t4\t2009", "13\t70\t2\t1\t4\t2009", "10\t71\t1\t1\t4\t2009", "99\t70\t3\t1\t4\t2009")
     _write(tmp_path, "user_taggedartists.dat", "userID\tartistID\ttagID\tday\tmonth\tyear", *tags)
     _write(tmp_path, "user_friends.dat", "userID\tfriendID", "10\t11", "11\t10", "10\t99")
     _write(tmp_path, "user_map_x.tsv", "own\tother", "u0\t10", "u1\t11", "u2\t12", "u3\t13")
@@ -43,8 +43,8 @@ def joined(side: Path) -> Batch:
     rows.append(("u3", "i0", "test"))
     events = pl.DataFrame(rows, schema=["user_id", "song_id", "split"], orient="row")
     batch.events = events.with_columns(action=pl.lit("play"), count=pl.lit(1, dtype=pl.Int64))
-    train = batch.events.filter(pl.col("split") == "train")
-    join_side(batch, train, f"lastfm:{side}", side)
+    training = pl.col("split") == "train"
+    join_side(batch, batch.events.filter(training), batch.events.filter(~training), f"lastfm:{side}", side)
     return batch
 
 
@@ -53,11 +53,15 @@ def test_training_pairs_take_the_play_counts_of_the_side_source(joined: Batch) -
 
 
 def test_a_tag_that_only_a_held_out_listener_gave_is_not_joined(joined: Batch) -> None:
-    assert joined.relationships[HAS_TAG]["target"].to_list() == ["1"]
+    assert "2" not in joined.relationships[HAS_TAG]["target"].to_list()
+
+
+def test_a_tag_of_somebody_who_never_met_the_item_in_the_split_is_joined(joined: Batch) -> None:
+    assert joined.relationships[HAS_TAG]["target"].to_list() == ["1", "3"]
 
 
 def test_an_item_with_fewer_than_three_training_listeners_gets_no_attribute(joined: Batch) -> None:
-    assert joined.relationships[HAS_TAG]["source"].to_list() == ["i0"]
+    assert set(joined.relationships[HAS_TAG]["source"].to_list()) == {"i0"}
 
 
 def test_friends_are_joined_under_the_names_of_the_split_and_strangers_left_out(joined: Batch) -> None:

@@ -3,8 +3,8 @@ import pytest
 from segue_test_worlds import DAY, NOW, World
 
 from graph.events import Event
-from graph.histories import CODE
-from recall.listener import HALF_LIFE_MS, STRENGTH, Listener, decay, strengths
+from graph.histories import CODE, STRENGTH, strengths
+from recall.listener import HALF_LIFE_MS, Listener, decay
 
 
 def event(action: str, song: str, at: int | None = NOW, count: int = 1) -> Event:

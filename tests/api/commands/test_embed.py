@@ -76,7 +76,6 @@ def test_directed_walks_end_where_edges_do(embed):
         (("word2vec",), "unknown method 'word2vec' (known: node2vec, deepwalk, metapath2vec, eges, song2vec)"),
         (("node2vec", "--p", "-1"), "p must be above 0 (got -1.0)"),
         (("node2vec", "--q", "0"), "q must be above 0 (got 0.0)"),
-        (("node2vec", "--length", "20000"), "length must be at most 10000 (got 20000)"),
         (("node2vec", "--dim", "0"), "embedding_dim must be at least 1 (got 0)"),
         (("node2vec", "--workers", "0"), "--workers: expected 1 to 1024, got 0"),
         (("node2vec", "--seed", "-1"), "--seed: expected 0 or more, got -1"),

@@ -1,0 +1,189 @@
+"""What LightGCN and its kin share: a table of node vectors, a loss over triples, and one way to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from embeddings.fit import FitConfig, History, Progress, Trainable, fit
+from embeddings.gnn.interactions import Interactions
+from embeddings.gnn.propagation import Propagation, bipartite, normalised, pool, pull
+from embeddings.graph_vectors import GraphVectors
+from embeddings.losses import (
+    bpr_backward,
+    bpr_forward,
+    bpr_rows,
+    info_nce,
+    l2_backward,
+    l2_forward,
+    l2_rows,
+)
+from graph.arrays import Array
+from graph.configure import check_positive
+from graph.snapshot import Snapshot
+
+Validate = Callable[[Array, Array], float]
+"""How good listener vectors (U, D) and song vectors (S, D) are; higher is better."""
+
+
+@dataclass(frozen=True)
+class GraphModelConfig:
+    """Hyper-parameters of every model here.
+
+    `decay`: weight of the L2 term on layer 0; `spread`: standard deviation of the first vectors.
+
+    Raises: ValueError for a number out of range.
+    """
+
+    embedding_dim: int = 64
+    layers: int = 2
+    decay: float = 1e-4
+    batch_size: int = 2048
+    spread: float = 0.1
+    training: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        check_positive(self, "embedding_dim", "layers", "batch_size", "spread")
+        if self.decay < 0:
+            raise ValueError(f"decay must be 0 or more (got {self.decay})")
+
+
+class GraphModel(Trainable):
+    """Vectors of N nodes, the U listeners first, then the S songs, then whatever else the graph holds.
+
+    A model says in `forward` how the table becomes the vectors that are scored; its graph is that of listeners and the
+    songs they like, normalised as LightGCN does, and its loss BPR with L2 on layer 0, unless it says otherwise.
+    """
+
+    def __init__(
+        self, interactions: Interactions, config: GraphModelConfig, *, rng: np.random.Generator, device: str = "cpu"
+    ) -> None:
+        super().__init__()
+        self.interactions, self.config = interactions, config
+        self.propagation = Propagation(self.adjacency(), device)
+        shape = (self.propagation.nodes, config.embedding_dim)
+        first = rng.standard_normal(shape, dtype=np.float32) * np.float32(config.spread)
+        self.table = nn.Parameter(torch.from_numpy(first))
+
+    def adjacency(self) -> sparse.csr_array:
+        """(N, N) float32 by which vectors are propagated."""
+        return normalised(bipartite(self.interactions.matrix()))
+
+    def forward(self) -> Tensor:
+        """(N, D) the vectors whose dot products are scores."""
+        raise NotImplementedError
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Tensor]:
+        for triples in self.interactions.triples(self.config.batch_size, rng):
+            yield torch.from_numpy(triples).to(self.table.device)
+
+    def loss(self, batch: Tensor) -> Tensor:
+        return bpr_rows(self(), batch) + self.config.decay * l2_rows(self.table, batch, batch.shape[1])
+
+    def settings(self) -> str:
+        return repr(replace(self.config, training=FitConfig()))
+
+    def vectors(self) -> tuple[Array, Array]:
+        """Listeners (U, D) and songs (S, D) as they are now."""
+        with torch.no_grad():
+            nodes = self().cpu().numpy().astype(np.float32)
+        first, last = self.interactions.listeners, self.interactions.listeners + self.interactions.songs
+        return nodes[:first], nodes[first:last]
+
+    @classmethod
+    def fit(
+        cls,
+        snapshot: Snapshot,
+        config: Any,
+        *,
+        rng: np.random.Generator,
+        validate: Validate | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> GraphVectors:
+        """Train on what listeners like; the same state of `rng` gives the same vectors, interrupted or not.
+
+        `validate` chooses the epoch (see `embeddings.fit.fit`); without it all epochs of the config are trained.
+
+        Raises: FitError if there is nothing to learn from, or a weight is not finite; InvalidInput for a checkpoint of
+        another training.
+        """
+        model = cls(Interactions.of(snapshot), config, rng=rng, device=device)
+        history = fit(
+            model,
+            config.training,
+            rng=rng,
+            validate=None if validate is None else lambda: validate(*model.vectors()),
+            progress=progress,
+            checkpoint=checkpoint,
+            device=device,
+            threads=threads,
+        )
+        return GraphVectors(*model.vectors(), meta=_meta(config, history))
+
+
+def pooled_loss(
+    table: Tensor, propagation: Propagation, weights: Sequence[float], unit: bool, triples: Tensor, decay: float
+) -> Tensor:
+    """`bpr_rows` of `propagation.pooled(table, …)` plus decay x `l2_rows` of the table, with one gradient by hand.
+
+    Shapes: table (N, D), triples (3, B) -> (). It is what the two would give, without the passes over all nodes that
+    lie between them.
+    """
+    if table.device.type != "cpu":
+        scored = propagation.pooled(table, weights, unit=unit)
+        return bpr_rows(scored, triples) + decay * l2_rows(table, triples, triples.shape[1])
+    loss: Tensor = _PooledLoss.apply(table, propagation, tuple(weights), unit, triples, decay)
+    return loss
+
+
+class _PooledLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        table: Tensor,
+        propagation: Propagation,
+        weights: tuple[float, ...],
+        unit: bool,
+        triples: Tensor,
+        decay: float,
+    ) -> Tensor:
+        slopes, nodes = table.new_empty(triples.shape[1]), table.detach().numpy()
+        ctx.propagation, ctx.weights, ctx.decay = propagation, weights, decay / triples.shape[1]
+        ctx.scored, ctx.layers = pool(propagation, nodes, weights, unit)
+        ctx.save_for_backward(table, triples, slopes)
+        loss = bpr_forward(ctx.scored, triples.numpy(), slopes.numpy())
+        return table.new_tensor(loss + l2_forward(nodes, triples.numpy(), ctx.decay))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        table, triples, slopes = ctx.saved_tensors
+        by_scored = np.zeros_like(ctx.scored)
+        bpr_backward(ctx.scored, triples.numpy(), (slopes * gradient).numpy(), by_scored)
+        by_table = pull(ctx.propagation, by_scored, ctx.weights, ctx.layers)
+        l2_backward(table.detach().numpy(), triples.numpy(), (gradient * ctx.decay).numpy()[()], by_table)
+        return torch.from_numpy(by_table), None, None, None, None, None
+
+
+def contrast(first: Tensor, second: Tensor, triples: Tensor, temperature: float) -> Tensor:
+    """`info_nce` between two views of a batch's listeners, and of its positive songs, each taken once; their sum.
+
+    Shapes: first and second (N, D), triples (3, B) as `Interactions.triples` gives them -> (). Units: nats.
+    """
+    listeners, songs = torch.unique(triples[0]), torch.unique(triples[1])
+    views = [info_nce(first[rows], second[rows], temperature) for rows in (listeners, songs)]
+    return views[0] + views[1]
+
+
+def _meta(config: Any, history: History) -> dict[str, Any]:
+    meta = {"config": asdict(config), "epochs": len(history.losses), "best_epoch": history.best_epoch}
+    return meta | ({"best": history.best} if history.evaluations else {})

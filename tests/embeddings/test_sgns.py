@@ -1,0 +1,152 @@
+"""The compiled loop against the same thing written out slowly, and against the gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from embeddings.sgns import NEAR, kernel, rows, sigmoid
+from embeddings.walks import build_alias
+from graph.arrays import Array
+
+MASK, GOLDEN, ODD = 2**64 - 1, 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
+ALWAYS = 2**32 - 1
+
+
+def mix(z: int) -> int:
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & MASK
+    return z ^ (z >> 31)
+
+
+class Draws:
+    """SplitMix, a stream for each sequence."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        key = mix(seed + GOLDEN & MASK) ^ mix(number * GOLDEN + ODD & MASK)
+        self.state, self.step = mix(key), mix(key + GOLDEN & MASK) | 1
+
+    def __call__(self) -> int:
+        self.state = self.state + self.step & MASK
+        return mix(self.state)
+
+
+class Case:
+    """A vocabulary of 7 words, vectors of 5 numbers, and sequences with repeated and unknown words."""
+
+    def __init__(self, seed: int = 0, dim: int = 5) -> None:
+        rng = np.random.default_rng(seed)
+        self.x, self.w = rng.normal(size=(2, 7, dim)).astype(np.float32) / 2
+        self.sequences = [rng.integers(0, 9, size=n).tolist() for n in (12, 1, 2, 0, 9)]
+        self.place = np.array([3, 0, 6, 2, -1, 1, 4, 5, 2], dtype=np.int32)
+        self.keep = np.full(7, ALWAYS, dtype=np.uint32)
+        self.window, self.shrink, self.alpha, self.fall, self.negative = 4, True, 0.3, 0.004, 3
+        shares = np.arange(1.0, 8)
+        self.threshold, self.alias = np.empty(7, dtype=np.float32), np.empty(7, dtype=np.int32)
+        build_alias(np.array([0, 7]), shares, np.empty(1), self.threshold, self.alias)
+
+    def compiled(self, seed: int = 11, first: int = 5) -> tuple[Array, Array, int]:
+        ids = np.array(sum(self.sequences, []), dtype=np.int32)  # noqa: RUF017
+        indptr = np.cumsum([0, *map(len, self.sequences)])
+        x, w = rows(self.x.copy()), rows(self.w.copy())  # they may be trained where they are
+        how = (self.window, self.shrink, self.alpha, self.fall, np.uint64(seed), first)
+        n = kernel(self.negative)(ids, indptr, self.place, self.keep, self.threshold, self.alias, x, w, *how)
+        dim = self.x.shape[1]
+        assert not x[:, dim:].any()
+        assert not w[:, dim:].any()
+        return x[:, :dim], w[:, :dim], n
+
+    def slowly(self, seed: int = 11, first: int = 5) -> tuple[Array, Array, int]:
+        x, w = self.x.astype(float), self.w.astype(float)
+        read = trained = 0
+        for s, sequence in enumerate(self.sequences):
+            draw, alpha = Draws(seed, first + s), self.alpha - self.fall * read
+            read += len(sequence)
+            known = [int(self.place[i]) for i in sequence if self.place[i] >= 0]
+            words = [i for i in known if self.keep[i] == ALWAYS or draw() >> 32 <= self.keep[i]]
+            trained += len(words)
+            for at, centre in enumerate(words):
+                width = self.window - ((draw() >> 32) * self.window >> 32) if self.shrink else self.window
+                around = words[max(0, at - width) : at] + words[at + 1 : at + 1 + width]
+                if around:
+                    self._learn(x, w, centre, around, self._negatives(draw), alpha)
+        return x, w, trained
+
+    def _negatives(self, draw: Draws) -> list[int]:
+        drawn = []
+        for _ in range(self.negative):
+            bits = draw()
+            slot = (bits >> 32) * 7 >> 32
+            drawn.append(slot if (bits & ALWAYS) / 2**32 < self.threshold[slot] else int(self.alias[slot]))
+        return drawn
+
+    def _learn(self, x: Array, w: Array, centre: int, around: list[int], negatives: list[int], alpha: float) -> None:
+        others = [(centre, 1.0, 1)]
+        others += [(k, 0.0, negatives.count(k)) for k in dict.fromkeys(negatives) if k != centre]
+        k, label, count = (np.array(column) for column in zip(*others, strict=True))
+        for a in range(0, len(around), NEAR):
+            group = around[a : a + NEAR]
+            for j in [group] if len(set(group)) == NEAR else [[one] for one in group]:
+                gain = alpha * count * (label - 1 / (1 + np.exp(-(x[j] @ w[k].T))))
+                x[j], w[k] = x[j] + gain @ w[k], w[k] + gain.T @ x[j]
+
+
+CHANGES = [
+    {},
+    {"negative": 1},
+    {"negative": 12},
+    {"window": 1},
+    {"window": 9},
+    {"shrink": False},
+    {"keep": np.array([2**31, ALWAYS, 2**30, 2**31, 2**29, 2**31, ALWAYS], dtype=np.uint32)},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_does_what_the_definition_says(change: dict[str, object]) -> None:
+    case = Case()
+    vars(case).update(change)
+    x, w, n = case.compiled()
+    expected = case.slowly()
+    assert n == expected[2]
+    np.testing.assert_allclose(x, expected[0], atol=2e-4)
+    np.testing.assert_allclose(w, expected[1], atol=2e-4)
+    assert np.abs(x - case.x).max() > 0.05
+
+
+@pytest.mark.parametrize("dim", [1, 16, 17, 48])
+def test_vectors_may_have_any_length(dim: int) -> None:
+    case = Case(dim=dim)
+    x, w, _ = case.compiled()
+    expected = case.slowly()
+    np.testing.assert_allclose(x, expected[0], atol=5e-4)
+    np.testing.assert_allclose(w, expected[1], atol=5e-4)
+
+
+def test_a_step_is_one_down_the_gradient() -> None:
+    case = Case()
+    case.sequences, case.negative, case.alpha = [[1, 2]], 2, 1e-3  # rows 0 and 6; all negatives are row 4
+    case.threshold[:], case.alias[:] = 0, 4
+    x, w = (torch.tensor(matrix, dtype=torch.float64, requires_grad=True) for matrix in (case.x, case.w))
+    loss = torch.zeros(())
+    for centre, near in ((0, 6), (6, 0)):
+        loss = loss - torch.log(torch.sigmoid(x[near] @ w[centre])) - 2 * torch.log(torch.sigmoid(-x[near] @ w[4]))
+    loss.backward()
+    for found, before, gradient in zip(case.compiled(), (case.x, case.w), (x.grad, w.grad), strict=False):
+        np.testing.assert_allclose((before - found) / case.alpha, gradient, atol=5e-3)
+
+
+def test_the_sigmoid_is_within_5e_5() -> None:
+    x = np.linspace(-30, 30, 6001, dtype=np.float32)
+    found = np.array([sigmoid(value) for value in x])
+    assert np.abs(found - 1 / (1 + np.exp(-x.astype(float)))).max() < 5e-5
+
+
+def test_rows_are_laid_out_once() -> None:
+    matrix = np.arange(6, dtype=np.float64).reshape(3, 2)
+    made = rows(matrix)
+    assert (made.shape, made.dtype, made.ctypes.data % 64) == ((3, 16), np.float32, 0)
+    assert made[:, :2].tolist() == matrix.tolist()
+    assert not made[:, 2:].any()
+    assert rows(made) is made
