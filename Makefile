@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check format neo4j lock clean
+.PHONY: setup demo test check format neo4j peers lock clean
 setup: $(READY)
 
 # The locks are pinned with hashes. Torch comes apart: its CPU build where an index carries it, else the default build.
@@ -36,6 +36,10 @@ format: $(READY)
 neo4j: $(READY)
 	$(BIN)/python tools/neo4j/neo4j.py start
 
+# What `segue bench` compares with.
+peers: $(READY)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/bench.txt
+
 # Needs uv (`pip install uv`). Torch is locked against the same versions of what both need.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
@@ -43,6 +47,9 @@ lock:
 	sed -E 's/ --hash.*//; s/ \\$$//' requirements/main.txt | grep -E '^[a-z]' > .venv/constraints.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 	  --constraints .venv/constraints.txt requirements/torch.in --output-file requirements/torch.txt
+
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+	  --constraints .venv/constraints.txt requirements/bench.in --output-file requirements/bench.txt
 
 clean:
 	rm -rf var .venv

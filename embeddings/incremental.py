@@ -57,12 +57,14 @@ class UpdateConfig:
 class LastTraining:
     """What the last release learned, in the places that its songs and entities have in a newer snapshot.
 
-    `fresh` (E,): the newer snapshot's events that it did not learn from; `config` as it was stored; `updates`: how many
-    in a row made it.
+    `fresh` (E,): the newer snapshot's events that it did not learn from; `beyond`: whether it learned from events that
+    the newer one may not (late events move the cuts of a log); `config` as it was stored; `updates`: how many in a row
+    made it.
     """
 
     vectors: SongVectors
     fresh: Array
+    beyond: bool
     config: Mapping[str, Any]
     updates: int
 
@@ -73,16 +75,20 @@ class LastTraining:
         Raises: CorruptRelease if the release holds no Song2Vec.
         """
         vectors, (_, meta) = SongVectors.load(release, "song2vec"), release.arrays("vectors/song2vec")
-        offsets = newer.histories.offset
-        seen = np.zeros(max(int(h.offset.max(initial=0)) for h in (newer.histories, learned.histories)) + 1, dtype=bool)
-        seen[learned.histories.offset] = True
-        return cls(carried(vectors, learned, newer), ~seen[offsets], meta["config"], int(meta.get("updates", 0)))
+        offsets = [snapshot.histories.offset for snapshot in (learned, newer)]
+        seen, seeing = (np.zeros(max(int(o.max(initial=0)) for o in offsets) + 1, dtype=bool) for _ in offsets)
+        seen[offsets[0]] = seeing[offsets[1]] = True
+        beyond = bool((seen & ~seeing).any())
+        fresh, updates = ~seen[offsets[1]], int(meta.get("updates", 0))
+        return cls(carried(vectors, learned, newer), fresh, beyond, meta["config"], updates)
 
     def leads_to(self, config: Song2VecConfig, how: UpdateConfig) -> bool:
-        """Whether an update will do: the same settings, little that is new, and not too many in a row."""
+        """Whether an update will do: the same settings, little that is new, nothing that it should not have seen, and
+        not too many updates in a row."""
         same = json.loads(json.dumps(asdict(config))) == json.loads(json.dumps(self.config))
         new = float(self.fresh.mean()) if len(self.fresh) else 1.0
-        return same and self.vectors.outputs is not None and new <= how.share and self.updates < how.most
+        usable = self.vectors.outputs is not None and not self.beyond
+        return same and usable and new <= how.share and self.updates < how.most
 
 
 def update(
@@ -102,6 +108,8 @@ def update(
         return last.vectors
     touched = last.fresh | _replayed(snapshot, last.fresh, how.replay, rng)
     sequences = Sequences.of(snapshot, config.sequences, among=touched)
+    if not len(sequences.songs):  # what is new is skips, or too short
+        return last.vectors
     short = replace(config, epochs=how.epochs, learning_rate=how.learning_rate)
     return Song2Vec.fit(snapshot, short, rng=rng, start=last.vectors, only=sequences, progress=progress)
 

@@ -83,9 +83,12 @@ class Learner:
         config, rng = self.config, self._rng("embed")
         snapshot = Snapshot.open(folder / "snapshot")
         learned = self.cuts(snapshot).learning(snapshot)
+        cuts = {"rank_share": config.rank_share, "measure_share": config.measure_share, "seed": config.seed}
         last = None
         if parent is not None and parent.has("vectors/song2vec"):
-            last = LastTraining.of(parent, self.cuts(parent.snapshot).learning(parent.snapshot), learned)
+            before = parent.arrays("vectors/song2vec")[1].get("cuts", cuts)
+            known = cut(parent.snapshot.histories, **before).learning(parent.snapshot)
+            last = LastTraining.of(parent, known, learned)
         updates = 0
         if last is not None and not full and last.leads_to(config.song2vec, config.update):
             updates = last.updates + 1
@@ -93,7 +96,8 @@ class Learner:
         else:
             vectors = Song2Vec.fit(learned, config.song2vec, rng=rng, progress=self._progress)
             vectors = vectors if last is None else aligned(vectors, last.vectors)
-        vectors.save(folder / "vectors" / "song2vec", {"config": asdict(config.song2vec), "updates": updates})
+        meta = {"config": asdict(config.song2vec), "updates": updates, "cuts": cuts}
+        vectors.save(folder / "vectors" / "song2vec", meta)
         near = Neighbours.of_vectors(vectors.unit, SIMILAR_KEPT)
         write_arrays(folder / "similar" / "song2vec", {"songs": near.songs, "weights": near.weights})
         return {"training": "update" if updates else "full", "updates": updates}

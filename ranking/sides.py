@@ -1,7 +1,8 @@
 """Side sources for an evaluation: friends, tags, play counts and triples joined to a split through two maps.
 
 What must not leak: plays are read for training pairs only; tag assignments of held-out pairs are never read (those of
-any other pair are: they say what an item is, and nothing of what is held out); a side source adds no listener and no
+any other pair are: they say what an item is, and nothing of what is held out), nor those of people who are not in the
+map, of whom nobody can say what is held out; a side source adds no listener and no
 item; and because being in a map at all tells of held-out pairs where an item has few listeners, attributes are joined
 only to items with at least `MIN_LISTENERS` training listeners.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -53,7 +54,13 @@ def join_side(batch: Batch, train: pl.DataFrame, held: pl.DataFrame, source: str
     pairs = train.select("user_id", "song_id").unique()
     kind = importer(format_)
     takes_pairs = "only" in inspect.signature(kind).parameters
-    limits = {"only": _theirs(pairs, users, items), "without": _theirs(held, users, items)} if takes_pairs else {}
+    limits: dict[str, Any] = {}
+    if takes_pairs:
+        limits = {
+            "only": _theirs(pairs, users, items),
+            "without": _theirs(held, users, items),
+            "people": users["other"],
+        }
     side: Batch = kind(Path(path), **limits).read(lambda *_: None)
     known = pairs.group_by("song_id").len().filter(pl.col("len") >= MIN_LISTENERS)
     allowed = items.join(known, left_on="own", right_on="song_id", how="semi")

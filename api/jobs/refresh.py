@@ -140,9 +140,18 @@ class Refresh:
             k: plan[k] for k in ("log_id", "offset", "journal")
         }
         goes_on = build.plan and (same or (resume and build.plan["log_id"] == plan["log_id"]))
-        build.begin(build.plan if goes_on else {**plan, "base": None})
-        if not goes_on:
-            build.begin({**plan, "base": self._base(build, full=full)})
+        if goes_on and build.plan.get("base", "") in self._bases():
+            build.begin(build.plan)
+            return
+        build.plan = {**plan, "base": None}
+        build.begin({**plan, "base": self._base(build, full=full)})
+
+    def _bases(self) -> list[dict[str, Any] | None]:
+        """What a build that goes on may have been begun from: the current release, or what that one was made from."""
+        _, manifest = self._sealed(self._releases.current())
+        if not manifest:
+            return [None]
+        return [manifest.get("base"), *({**_named(manifest), "full": full} for full in (False, True))]
 
     def _base(self, build: Build, *, full: bool) -> dict[str, Any] | None:
         """The release whose vectors this one's go on from, or are turned to; None for the first.
@@ -150,8 +159,9 @@ class Refresh:
         The current one, unless the current one was itself made from just this: then what it was made from, so that a
         run in which nothing is new finds it done.
         """
-        folder, manifest = self._sealed(self._releases.current())
-        if folder is None or manifest["events"]["log_id"] != build.plan["log_id"]:
+        _, manifest = self._sealed(self._releases.current())
+        events = manifest.get("events", {})
+        if events.get("log_id") != build.plan["log_id"] or events["offset"] > build.plan["offset"]:
             return None
         made = manifest.get("base")
         if not full or (made or {"full": True})["full"]:
@@ -161,16 +171,20 @@ class Refresh:
                 print_ = chain(print_, step, self._settings.seed, VERSION)
             if manifest["steps"].get("embed", {}).get("fingerprint") == print_:
                 return made
-        return {"id": manifest["id"], "digest": manifest["digest"], "full": full}
+        return {**_named(manifest), "full": full}
 
     def _base_release(self, build: Build) -> Release | None:
-        """That release if it is still there, else the current one, which has its frame."""
+        """That release if it is still there, else the current one, which has its frame; None if it cannot be opened."""
         base = build.plan["base"]
         if base is None:
             return None
         known = self._releases.ids()
         wanted = base["id"] if base["id"] in known else self._releases.current()
-        return self._releases.open(wanted) if wanted in known else None
+        try:
+            return self._releases.open(wanted) if wanted in known else None
+        except CorruptRelease as error:
+            _log.warning("vectors are trained anew", release=wanted, reason=str(error))
+            return None
 
     def _build(self, build: Build, *, only: str | None, full: bool) -> bool:
         """Run or skip every step up to publishing; whether the graph should be projected to afterwards."""
@@ -372,3 +386,7 @@ class Refresh:
             return self._releases.open(known)
         except CorruptRelease:
             return None
+
+
+def _named(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": manifest["id"], "digest": manifest["digest"]}

@@ -31,15 +31,22 @@ _FOLLOWS: Final = schema.relationship("FOLLOWS", "User", "User")
 
 class LastFM:
     """The folder at `path`; `only` (`user_id`, `song_id`) keeps the plays of those pairs alone, `without` leaves out
-    the tag assignments of those pairs.
+    the tag assignments of those pairs, and `people` those of everybody else.
 
     Both are for evaluations: whatever says that a listener met an item held out from them must not be read.
     """
 
     format = "lastfm"
 
-    def __init__(self, path: Path, *, only: pl.DataFrame | None = None, without: pl.DataFrame | None = None) -> None:
-        self._path, self._only, self._without = path, only, without
+    def __init__(
+        self,
+        path: Path,
+        *,
+        only: pl.DataFrame | None = None,
+        without: pl.DataFrame | None = None,
+        people: pl.Series | None = None,
+    ) -> None:
+        self._path, self._only, self._without, self._people = path, only, without, people
 
     def files(self) -> list[Path]:
         existing_folder(self._path, ", ".join(_FILES))
@@ -52,7 +59,7 @@ class LastFM:
             (artists, _add_artists),
             (plays, partial(_add_plays, only=self._only)),
             (tags, _add_tags),
-            (assignments, partial(_add_assignments, without=self._without)),
+            (assignments, partial(_add_assignments, without=self._without, people=self._people)),
             (friends, _add_friends),
         )
         for done, (file, add) in enumerate(readers):
@@ -94,8 +101,12 @@ def _add_tags(batch: Batch, file: Path) -> None:
     batch.add_nodes("Tag", frame, file=file.name, repeats="reject")
 
 
-def _add_assignments(batch: Batch, file: Path, without: pl.DataFrame | None = None) -> None:
+def _add_assignments(
+    batch: Batch, file: Path, without: pl.DataFrame | None = None, people: pl.Series | None = None
+) -> None:
     frame = _read(batch, file, {"userID": "user", "artistID": "source", "tagID": "target", "year": "year"})
+    if people is not None:
+        frame = frame.filter(pl.col("user").is_in(people.implode()))
     if without is not None:
         held = without.select(user="user_id", source="song_id")
         frame = frame.join(held, on=["user", "source"], how="anti", maintain_order="left")

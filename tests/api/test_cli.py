@@ -143,6 +143,10 @@ def test_releases_roll_back_differ_and_are_pruned(own_house):
     changed = house.segue("release", "diff", first, "--json").json
     assert (changed["old"], changed["new"], changed["same"]) == (first, second, False)
     assert changed["settings"]["seed"] == [0, 9]
+    drift = changed["drift"]["song2vec"]
+    assert drift["songs"] > 100
+    assert 0 < drift["neighbours_kept"] < 1
+    assert drift["mean_cosine"] > 0.5  # another seed, but turned into the first one's frame
     assert house.segue("release", "rollback", "--json").json == {"current": first, "before": second}
     assert house.segue("release", "prune", "--keep", "1", "--json").json == {"pruned": [], "current": first}
 

@@ -10,7 +10,6 @@ from embeddings.alignment import drift
 from embeddings.incremental import LastTraining, UpdateConfig, aligned, carried, update
 from embeddings.song2vec import Song2Vec
 from embeddings.vectors import SongVectors
-from graph.errors import FitError
 from graph.release import Release
 from graph.snapshot import Snapshot
 
@@ -127,6 +126,14 @@ def test_an_update_will_do_only_where_little_is_new_and_the_settings_are_the_sam
     assert not known.leads_to(dataclasses.replace(SHORT, window=SHORT.window + 1), UpdateConfig(share=1.0))
 
 
+def test_vectors_that_learned_what_is_measured_now_are_not_gone_on_from(tmp_path: Path) -> None:
+    fewer = snapshot_of(first_log())
+    late = fewer.view(fewer.histories.at < NOW - 9 * DAY)  # the cut has moved back
+    known, _, _ = last(tmp_path, late)
+    assert not known.fresh.any()
+    assert not known.leads_to(SHORT, UpdateConfig(share=1.0))
+
+
 def test_a_song_that_is_gone_is_gone(tmp_path: Path) -> None:
     known, vectors, old = last(tmp_path, snapshot_of(first_log()))
     fewer = Snapshot.of_frames({}, {}, events([("x", "full_play", "m-3", NOW)]))
@@ -157,11 +164,11 @@ def test_vectors_of_another_length_are_not_turned(tmp_path: Path) -> None:
     assert aligned(other, known.vectors) is other
 
 
-def test_sessions_of_skips_alone_are_nothing_to_learn_from(tmp_path: Path) -> None:
+def test_skips_alone_move_nothing(tmp_path: Path) -> None:
     skipped = snapshot_of([*first_log(), ("m0", "skip", "m-1", NOW)])
     known, _, _ = last(tmp_path, skipped)
-    with pytest.raises(FitError, match="nothing to learn from"):
-        update(skipped, known, SHORT, ALL, rng=np.random.default_rng(2))
+    assert known.fresh.sum() == 1
+    assert update(skipped, known, SHORT, ALL, rng=np.random.default_rng(2)) is known.vectors
 
 
 @pytest.mark.parametrize("wrong", [{"share": 1.5}, {"replay": -0.1}, {"most": 0}, {"epochs": 0}])

@@ -74,6 +74,14 @@ def test_aggregates_are_a_bag() -> None:
     ]
 
 
+def test_only_sessions_among_whose_events_is_one_of_those_given() -> None:
+    rows = plays(("play", "s1", 0), ("play", "s2", 1), ("play", "s3", 100), ("skip", "s4", 101), ("play", "s5", 300))
+    snapshot = lopsided_snapshot(log=events(rows))
+    skip = snapshot.histories.song == snapshot.ids["Song"].index("s4")
+    found = Sequences.of(snapshot, SequenceConfig(), among=skip)
+    assert found.songs.tolist() == [2]  # the skip itself is left out, and so are playlists
+
+
 def test_playlists_are_sequences_by_position() -> None:
     assert sequences([], playlists=True) == ["321"]
     assert sequences([], playlists=False) == []

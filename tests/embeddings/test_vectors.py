@@ -47,6 +47,13 @@ def test_a_song_that_nobody_has_played_is_asked_by_its_entities_alone(lopsided: 
     assert not made.query(lopsided.snapshot, 4, {"HAS_TAG": 0.0}).any()
 
 
+def test_a_song_that_no_training_has_seen_is_composed_as_one_that_nobody_has_played() -> None:
+    made, snapshot = vectors(PERFORMED_BY=2.0, HAS_TAG=0.5), lopsided_snapshot()
+    described = {name: snapshot.relation(name, "Song").of(4) for name in ("PERFORMED_BY", "HAS_TAG")}
+    assert made.composed(described) == pytest.approx(made.unit[4], abs=1e-6)
+    assert not made.composed({"HAS_MOOD": np.array([0]), "HAS_TAG": np.array([], dtype=np.int32)}).any()
+
+
 def test_an_unknown_relation_is_named(lopsided: World) -> None:
     with pytest.raises(InvalidInput, match=r"unknown relation 'MOOD' \(known: HAS_TAG, PERFORMED_BY\)"):
         vectors().query(lopsided.snapshot, 0, {"MOOD": 1.0})

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,19 @@ def test_the_same_seed_learns_the_same_bytes(folder: Path, tmp_path: Path, confi
     learn(tmp_path, config)
     for file in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
+
+
+def test_a_release_that_learned_what_is_measured_now_is_not_gone_on_from(
+    tmp_path: Path, config: LearningConfig
+) -> None:
+    folders = tmp_path / "parent", tmp_path / "child", tmp_path / "same"
+    for made in folders:
+        planted_snapshot().write(made / "snapshot")
+    Learner({}, dataclasses.replace(config, rank_share=0.05, measure_share=0.05)).embed(folders[0])
+    parent = Release.open(folders[0])
+    assert Learner({}, config).embed(folders[1], parent) == {"training": "full", "updates": 0}
+    narrow = dataclasses.replace(config, rank_share=0.05, measure_share=0.05)
+    assert Learner({}, narrow).embed(folders[2], parent) == {"training": "update", "updates": 1}
 
 
 def test_the_cuts_have_the_shares_of_the_config(config: LearningConfig) -> None:

@@ -26,8 +26,14 @@ def side(tmp_path: Path) -> Path:
     _write(tmp_path, "artists.dat", "id\tname\turl\tpictureURL", "70\tA\t\t", "71\tB\t\t")
     plays = ("10\t70\t5", "11\t70\t6", "12\t70\t7", "13\t70\t8", "10\t71\t9")
     _write(tmp_path, "user_artists.dat", "userID\tartistID\tweight", *plays)
-    _write(tmp_path, "tags.dat", "tagID\ttagValue", "1\trock", "2\tsecret", "3\tmellow")
-    tags = ("10\t70\t1\t1\t4\t2009", "13\t70\t2\t1\t4\t2009", "10\t71\t1\t1\t4\t2009", "99\t70\t3\t1\t4\t2009")
+    _write(tmp_path, "tags.dat", "tagID\ttagValue", "1\trock", "2\tsecret", "3\tmellow", "4\tstrange")
+    tags = (
+        "10\t70\t1\t1\t4\t2009",
+        "13\t70\t2\t1\t4\t2009",
+        "10\t71\t1\t1\t4\t2009",
+        "10\t70\t3\t1\t4\t2009",
+        "99\t70\t4\t1\t4\t2009",
+    )
     _write(tmp_path, "user_taggedartists.dat", "userID\tartistID\ttagID\tday\tmonth\tyear", *tags)
     _write(tmp_path, "user_friends.dat", "userID\tfriendID", "10\t11", "11\t10", "10\t99")
     _write(tmp_path, "user_map_x.tsv", "own\tother", "u0\t10", "u1\t11", "u2\t12", "u3\t13")
@@ -56,7 +62,7 @@ def test_a_tag_that_only_a_held_out_listener_gave_is_not_joined(joined: Batch) -
     assert "2" not in joined.relationships[HAS_TAG]["target"].to_list()
 
 
-def test_a_tag_of_somebody_who_never_met_the_item_in_the_split_is_joined(joined: Batch) -> None:
+def test_tags_of_all_other_pairs_are_joined_but_none_of_people_who_are_not_in_the_map(joined: Batch) -> None:
     assert joined.relationships[HAS_TAG]["target"].to_list() == ["1", "3"]
 
 

@@ -207,6 +207,26 @@ def test_a_full_refresh_of_unchanged_data_is_the_same_release(house):
     assert house.releases.ids() == before
 
 
+def test_a_few_new_events_update_the_vectors_and_a_full_refresh_trains_them_anew(changed, own_house):
+    house = own_house(source=changed)
+    first = house.releases.current()
+    updated = house.segue("refresh", "--json").json
+    assert updated["published"]
+    manifest = house.segue("release", "show", "--json").json
+    assert manifest["steps"]["embed"]["notes"] == {"training": "update", "updates": 1}
+    assert manifest["base"]["id"] == first
+    drift = house.segue("release", "diff", first, "--json").json["drift"]["song2vec"]
+    assert drift["mean_cosine"] > 0.99
+    assert house.segue("refresh", "--json").json["reason"] == "nothing has changed"
+    full = house.segue("refresh", "--full", "--json").json
+    assert full["published"]
+    manifest = house.segue("release", "show", "--json").json
+    assert manifest["steps"]["embed"]["notes"] == {"training": "full", "updates": 0}
+    assert house.segue("refresh", "--json").json["reason"] == "nothing has changed"
+    again = house.segue("refresh", "--full", "--json").json
+    assert (again["published"], again["reason"]) == (False, "the same release as before")
+
+
 def test_one_step_runs_alone_when_its_inputs_are_there(changed, own_house):
     house = own_house(source=changed)
     stale = house.segue("refresh", "--only", "rank")
