@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from embeddings.node_vectors import replacing
-from graph.arrays import fingerprint
+from graph.arrays import Array, digest_of, fingerprint
 from graph.configure import check_positive
 from graph.errors import FitError, InvalidInput
 
@@ -40,6 +41,10 @@ class Trainable(nn.Module):
     def settings(self) -> str:
         """The model's own hyper-parameters; a checkpoint of other ones is refused."""
         return ""
+
+    def data(self) -> Iterable[tuple[str, Array]]:
+        """What it learns from, as named arrays; a checkpoint of other data is refused."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ class _Run:
             return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {
-            "training": self._identity(),
+            "training": self._identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
@@ -190,8 +195,8 @@ class _Run:
         device = next(self.model.parameters()).device
         try:
             state = torch.load(self.checkpoint, map_location=device, weights_only=True)
-            if state["training"] != self._identity():
-                raise InvalidInput(f"{self.checkpoint}: a checkpoint of another training (model, settings or seed)")
+            if state["training"] != self._identity:
+                raise InvalidInput(f"{self.checkpoint}: a checkpoint of another training (model, settings, data, seed)")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.best, self.history = state["best"], History(**state["history"])
@@ -201,13 +206,15 @@ class _Run:
         stale = sum(epoch > self.history.best_epoch for epoch, _ in self.history.evaluations)
         self.history.stopped_early = bool(self.history.evaluations) and stale >= self.config.patience
 
+    @cached_property
     def _identity(self) -> str:
         """What a checkpoint must share with this training: all but how long it may last."""
         config = asdict(self.config)
         for name in ("epochs", "patience", "checkpoint_every"):
             del config[name]
         shapes = {name: list(weights.shape) for name, weights in self.model.state_dict().items()}
-        return fingerprint([type(self.model).__name__, self.model.settings(), config, self.seed, shapes])
+        model, data = self.model, digest_of(self.model.data())
+        return fingerprint([type(model).__name__, model.settings(), config, self.seed, shapes, data])
 
 
 @contextmanager

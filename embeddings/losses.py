@@ -67,17 +67,6 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float) -> Tensor:
     return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
 
 
-def softmax(queries: Tensor, items: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
-    """-ln of the softmax over all items of query . target / temperature.
-
-    Shapes: B queries (B, D), S items (S, D), targets (B,) int64 -> (). Units: nats per query; ln S where all are alike.
-    Raises: ValueError if the temperature is not above 0.
-    """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0 (got {temperature})")
-    return functional.cross_entropy(queries @ items.T / temperature, targets)
-
-
 def sampled_softmax(positive: Tensor, negatives: Tensor, log_chance: Tensor | None = None) -> Tensor:
     """-ln of the softmax over a positive and its K sampled negatives.
 

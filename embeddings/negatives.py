@@ -25,38 +25,6 @@ def uniform_negatives(indptr: Array, indices: Array, listeners: Array, items: in
     return found
 
 
-def popular_negatives(
-    indptr: Array, indices: Array, listeners: Array, weights: Array, rng: np.random.Generator, *, tries: int = 16
-) -> Array:
-    """As `uniform_negatives`, with a chance in proportion to `weights` (items,), 0 or more: popularity to some power.
-
-    What is the listener's own is drawn anew; whoever has had `tries` of those gets a draw from their own weights, which
-    takes a pass over all items but ends for those too who own nearly all of the weight (uniform where they own all).
-
-    Raises: ValueError if no weight is above 0, or a listener has every item.
-    """
-    ends = np.cumsum(weights, dtype=np.float64)
-    if not len(ends) or not ends[-1] > 0:
-        raise ValueError(f"at least one of the weights must be above 0 (got a sum of {ends[-1] if len(ends) else 0})")
-    own = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * len(weights) + indices  # rising
-    found = np.empty(len(listeners), dtype=np.int32)
-    left = np.arange(len(listeners))
-    for _ in range(tries):
-        drawn = np.searchsorted(ends, rng.random(len(left)) * ends[-1], side="right")
-        found[left] = np.minimum(drawn, len(weights) - 1)
-        keys = listeners[left].astype(np.int64) * len(weights) + found[left]
-        places = np.minimum(np.searchsorted(own, keys), max(len(own) - 1, 0))
-        left = left[own[places] == keys] if len(own) else left[:0]
-    for b in left.tolist():
-        others = np.array(weights, dtype=np.float64)
-        others[indices[indptr[listeners[b]] : indptr[listeners[b] + 1]]] = 0
-        if others.sum() > 0:
-            found[b] = rng.choice(len(weights), p=others / others.sum())
-        else:
-            found[b] = uniform_negatives(indptr, indices, listeners[[b]], len(weights), rng)[0]
-    return found
-
-
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _skip_own(indptr: Array, indices: Array, listeners: Array, drawn: Array, found: Array) -> None:
     """found[b]: the drawn[b]-th of the items that are not in the row of listeners[b]."""

@@ -19,7 +19,7 @@ arXiv 1106.5730 (without a lock).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -49,10 +49,11 @@ _compiled: Final = njit(cache=True, nogil=True, fastmath=True, error_model="nump
 
 
 def rows(matrix: Array) -> Array:
-    """(N, D) as float32 (N, D'), D' a multiple of 16, at a multiple of 64 bytes; itself where it is that already."""
+    """(N, D) as float32 (N, D'), D' a multiple of 16, at a multiple of 64 bytes; itself where it is that already and
+    may be written to."""
     n, dim = matrix.shape
     wide = -(-dim // _LANES) * _LANES
-    ready = wide == dim and matrix.dtype == np.float32 and matrix.flags.c_contiguous
+    ready = wide == dim and matrix.dtype == np.float32 and matrix.flags.c_contiguous and matrix.flags.writeable
     if ready and matrix.ctypes.data % _BYTES == 0:
         return matrix
     room = np.zeros(n * wide + _BYTES // 4, dtype=np.float32)
@@ -73,12 +74,13 @@ def _pointers(builder: Any, addresses: Any, count: int) -> list[Any]:
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _multiply(typing: Any, near: Any, n: Any, far: Any, m: Any, chunks: Any, products: Any) -> Any:  # noqa: ARG001
-    """products[j m + k] = <x_j, w_k>, vectors of 16 x `chunks` numbers at the n addresses `near` and the m `far`."""
+def _multiply(typing: Any, near: Any, n: Any, far: Any, slots: Any, chunks: Any, products: Any) -> Any:  # noqa: ARG001
+    """products[j m + k] = <x_j, w_k>, vectors of 16 x `chunks` numbers at the n addresses `near` and the m `far`,
+    as many as the tuple `slots` is long."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x = _pointers(builder, _numbers(context, builder, signature, args, 0), n.literal_value)
-        w = _pointers(builder, _numbers(context, builder, signature, args, 2), m.literal_value)
+        w = _pointers(builder, _numbers(context, builder, signature, args, 2), slots.count)
         zero = ir.Constant(_VECTOR, [0.0] * _LANES)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in range(len(x) * len(w))]
         with cgutils.for_range(builder, args[4]) as loop:
@@ -96,16 +98,16 @@ def _multiply(typing: Any, near: Any, n: Any, far: Any, m: Any, chunks: Any, pro
             builder.store(value, builder.gep(out, [_INT(i)]))
         return context.get_dummy_value()
 
-    return types.void(near, n, far, m, types.intp, products), generate
+    return types.void(near, n, far, slots, types.intp, products), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _add(typing: Any, near: Any, n: Any, far: Any, m: Any, chunks: Any, gains: Any) -> Any:  # noqa: ARG001
+def _add(typing: Any, near: Any, n: Any, far: Any, slots: Any, chunks: Any, gains: Any) -> Any:  # noqa: ARG001
     """x_j += sum over k of gains[j m + k] w_k and w_k += sum over j of gains[j m + k] x_j, both as they stood."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x = _pointers(builder, _numbers(context, builder, signature, args, 0), n.literal_value)
-        w = _pointers(builder, _numbers(context, builder, signature, args, 2), m.literal_value)
+        w = _pointers(builder, _numbers(context, builder, signature, args, 2), slots.count)
         given = _numbers(context, builder, signature, args, 5)
         gain = [_spread(builder, builder.load(builder.gep(given, [_INT(i)]))) for i in range(len(x) * len(w))]
         with cgutils.for_range(builder, args[4]) as loop:
@@ -123,7 +125,7 @@ def _add(typing: Any, near: Any, n: Any, far: Any, m: Any, chunks: Any, gains: A
                 builder.store(xj, builder.gep(p, [loop.index]), align=4)
         return context.get_dummy_value()
 
-    return types.void(near, n, far, m, types.intp, gains), generate
+    return types.void(near, n, far, slots, types.intp, gains), generate
 
 
 def _spread(builder: Any, number: Any) -> Any:
@@ -190,7 +192,6 @@ def _distinct(near: Array) -> bool:
     return True
 
 
-@cache
 def kernel(negative: int) -> Callable[..., int]:
     """What trains on a piece of a corpus with that many negatives; it is compiled for them.
 
@@ -200,77 +201,82 @@ def kernel(negative: int) -> Callable[..., int]:
     out; window, and whether its width is random; the learning rate at ids[0] and its fall for each number; the seed
     and the number of the first sequence. Returns how many words it trained on.
     """
-    others = negative + 1
+    # its length tells the compiler how many there are, and the cache on disk holds a version for each
+    return partial(_train, (0,) * (negative + 1))
 
-    @_compiled  # type: ignore[untyped-decorator]
-    def learn(near: Array, n: int, far: Array, labels: Array, shares: Array, gains: Array, chunks: int) -> None:
-        if n == NEAR and _distinct(near):
-            _multiply(near, NEAR, far, others, chunks, gains)
-            for i in range(NEAR * others):
-                gains[i] = shares[i] * (labels[i] - sigmoid(gains[i]))
-            _add(near, NEAR, far, others, chunks, gains)
-            return
-        for j in range(n):
-            near[0] = near[j]
-            _multiply(near, 1, far, others, chunks, gains)
-            for i in range(others):
-                gains[i] = shares[i] * (labels[i] - sigmoid(gains[i]))
-            _add(near, 1, far, others, chunks, gains)
 
-    @_compiled  # type: ignore[untyped-decorator]
-    def train(
-        ids: Array,
-        indptr: Array,
-        place: Array,
-        keep: Array,
-        threshold: Array,
-        alias: Array,
-        inputs: Array,
-        outputs: Array,
-        window: int,
-        shrink: bool,
-        alpha: float,
-        fall: float,
-        seed: Any,
-        first: int,
-    ) -> int:
-        words = np.empty(max(0, np.diff(indptr).max()), np.int64)
-        near, far, drawn = np.empty(NEAR, np.int64), np.empty(others, np.int64), np.empty(others, np.int64)
-        shares, gains = np.empty(NEAR * others, np.float32), np.empty(NEAR * others, np.float32)
-        labels = np.zeros(NEAR * others, np.float32)
-        labels[::others] = 1
-        nowhere = np.zeros(inputs.shape[1], np.float32)  # takes the place of a negative that does not count
-        row, chunks = 4 * inputs.shape[1], inputs.shape[1] // _LANES
-        begin_in, begin_out = inputs.ctypes.data, outputs.ctypes.data
-        trained = 0
-        for s in range(len(indptr) - 1):
-            state, step = generator(seed, first + s)
-            rate = np.float32(alpha - fall * (indptr[s] - indptr[0]))
-            n, state = _read(ids[indptr[s] : indptr[s + 1]], place, keep, words, state, step)
-            trained += n
-            for i in range(n):
-                width = window
-                if shrink:
-                    state += step
-                    width -= int(((mix(state) >> _U32) * np.uint64(window)) >> _U32)
-                low, high = max(0, i - width), min(n, i + width + 1)
-                if high - low < 2:
-                    continue
-                drawn[0] = words[i]
-                state = _draw(threshold, alias, drawn, shares[:others], rate, state, step)
-                for k in range(others):
-                    far[k] = begin_out + drawn[k] * row if shares[k] > 0 else nowhere.ctypes.data
-                    for j in range(1, NEAR):
-                        shares[j * others + k] = shares[k]
-                filled = 0
-                for j in range(low, high):
-                    if j != i:
-                        near[filled] = begin_in + words[j] * row
-                        filled += 1
-                    if filled == NEAR or (j == high - 1 and filled):
-                        learn(near, filled, far, labels, shares, gains, chunks)
-                        filled = 0
-        return trained
+@_compiled  # type: ignore[untyped-decorator]
+def _learn(
+    near: Array, n: int, far: Array, slots: Any, labels: Array, shares: Array, gains: Array, chunks: int
+) -> None:
+    others = len(slots)
+    if n == NEAR and _distinct(near):
+        _multiply(near, NEAR, far, slots, chunks, gains)
+        for i in range(NEAR * others):
+            gains[i] = shares[i] * (labels[i] - sigmoid(gains[i]))
+        _add(near, NEAR, far, slots, chunks, gains)
+        return
+    for j in range(n):
+        near[0] = near[j]
+        _multiply(near, 1, far, slots, chunks, gains)
+        for i in range(others):
+            gains[i] = shares[i] * (labels[i] - sigmoid(gains[i]))
+        _add(near, 1, far, slots, chunks, gains)
 
-    compiled: Callable[..., int] = train
-    return compiled
+
+@_compiled  # type: ignore[untyped-decorator]
+def _train(
+    slots: Any,
+    ids: Array,
+    indptr: Array,
+    place: Array,
+    keep: Array,
+    threshold: Array,
+    alias: Array,
+    inputs: Array,
+    outputs: Array,
+    window: int,
+    shrink: bool,
+    alpha: float,
+    fall: float,
+    seed: Any,
+    first: int,
+) -> int:
+    others = len(slots)
+    words = np.empty(max(0, np.diff(indptr).max()), np.int64)
+    near, far, drawn = np.empty(NEAR, np.int64), np.empty(others, np.int64), np.empty(others, np.int64)
+    shares, gains = np.empty(NEAR * others, np.float32), np.empty(NEAR * others, np.float32)
+    labels = np.zeros(NEAR * others, np.float32)
+    labels[::others] = 1
+    nowhere = np.zeros(inputs.shape[1], np.float32)  # takes the place of a negative that does not count
+    row, chunks = 4 * inputs.shape[1], inputs.shape[1] // _LANES
+    begin_in, begin_out = inputs.ctypes.data, outputs.ctypes.data
+    trained = 0
+    for s in range(len(indptr) - 1):
+        state, step = generator(seed, first + s)
+        rate = np.float32(alpha - fall * (indptr[s] - indptr[0]))
+        n, state = _read(ids[indptr[s] : indptr[s + 1]], place, keep, words, state, step)
+        trained += n
+        for i in range(n):
+            width = window
+            if shrink:
+                state += step
+                width -= int(((mix(state) >> _U32) * np.uint64(window)) >> _U32)
+            low, high = max(0, i - width), min(n, i + width + 1)
+            if high - low < 2:
+                continue
+            drawn[0] = words[i]
+            state = _draw(threshold, alias, drawn, shares[:others], rate, state, step)
+            for k in range(others):
+                far[k] = begin_out + drawn[k] * row if shares[k] > 0 else nowhere.ctypes.data
+                for j in range(1, NEAR):
+                    shares[j * others + k] = shares[k]
+            filled = 0
+            for j in range(low, high):
+                if j != i:
+                    near[filled] = begin_in + words[j] * row
+                    filled += 1
+                if filled == NEAR or (j == high - 1 and filled):
+                    _learn(near, filled, far, slots, labels, shares, gains, chunks)
+                    filled = 0
+    return trained

@@ -117,6 +117,7 @@ class _Epoch:
             ids, indptr = block.ids, block.indptr
         else:
             ids, indptr = block.reshape(-1), np.arange(0, block.size + 1, block.shape[1])
+        self._check(ids)
         ids = np.ascontiguousarray(ids, dtype=np.int32)
         ends = np.unique(np.searchsorted(indptr, np.arange(PIECE, len(ids), PIECE)))
         cuts = [0, *ends[(ends > 0) & (ends < len(indptr) - 1)].tolist(), len(indptr) - 1]
@@ -125,6 +126,13 @@ class _Epoch:
             self.trained += trained
         self._sequences += len(indptr) - 1
         self.pieces += len(works)
+
+    def _check(self, ids: Array) -> None:
+        """Raises: ValueError for a number that stands for no word."""
+        last = len(self._tables[0]) - 1
+        for number in (ids.min(), ids.max()) if len(ids) else ():
+            if not -1 <= number <= last:
+                raise ValueError(f"numbers of a corpus must be from -1 to {last} (got {number})")
 
     def _work(self, ids: Array, indptr: Array, first: int) -> Callable[[], int]:
         """Training on one piece, at the learning rates that gensim's schedule has for it."""

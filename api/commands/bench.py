@@ -76,6 +76,7 @@ def _module(name: str) -> ModuleType:
         raise InvalidInput(f"{path} cannot be loaded")
     sys.path.insert(0, str(FOLDER.parent))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look for it there
     spec.loader.exec_module(module)
     return module
 

@@ -100,9 +100,20 @@ class GraphSAGE(InductiveModel):
         self.register_buffer("log_chance", torch.from_numpy(logs), persistent=False)
 
     @classmethod
-    def build(cls, snapshot: Snapshot, config: GraphSAGEConfig, *, rng: np.random.Generator) -> Self:
+    def build(
+        cls,
+        snapshot: Snapshot,
+        config: GraphSAGEConfig,
+        *,
+        rng: np.random.Generator,
+        device: str = "cpu",  # noqa: ARG003  `fit` moves it there
+    ) -> Self:
         interactions = Interactions.of(snapshot)
         return cls(typed_graph(snapshot, interactions), interactions, config, rng=rng)
+
+    def data(self) -> Iterator[tuple[str, Array]]:
+        for kind in self.kinds:
+            yield "|".join(kind), self.graph[kind].edge_index.numpy()
 
     def batches(self, rng: np.random.Generator) -> Iterator[HeteroData]:
         self._kept = None

@@ -1,11 +1,11 @@
-"""What LightGCN and its kin share: a table of node vectors, a loss over triples, and one way to be trained."""
+"""One way to train every graph network, and what LightGCN and its kin share: a table of vectors, a loss of triples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -55,12 +55,86 @@ class GraphModelConfig:
             raise ValueError(f"decay must be 0 or more (got {self.decay})")
 
 
-class GraphModel(Trainable):
+class SnapshotModel(Trainable):
+    """A network that gives the listeners and the songs of a snapshot their vectors, and one way to train it."""
+
+    config: Any
+
+    @classmethod
+    def build(cls, snapshot: Snapshot, config: Any, *, rng: np.random.Generator, device: str = "cpu") -> Self:
+        """The untrained network for a snapshot; training goes on on `device`.
+
+        Raises: FitError if there is nothing to learn from.
+        """
+        raise NotImplementedError
+
+    def vectors(self) -> tuple[Array, Array]:
+        """Listeners (U, D) and songs (S, D) as they are now, float32."""
+        raise NotImplementedError
+
+    @classmethod
+    def fit(
+        cls,
+        snapshot: Snapshot,
+        config: Any,
+        *,
+        rng: np.random.Generator,
+        validate: Validate | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> GraphVectors:
+        """Build, `learn`, and the vectors of all listeners and songs; the same state of `rng` gives the same ones,
+        interrupted or not.
+
+        Raises: FitError if there is nothing to learn from, or a weight is not finite; InvalidInput for a checkpoint of
+        another training.
+        """
+        model = cls.build(snapshot, config, rng=rng, device=device)
+        history = model.learn(
+            rng=rng, validate=validate, progress=progress, checkpoint=checkpoint, device=device, threads=threads
+        )
+        meta = {"config": asdict(config), "epochs": len(history.losses), "best_epoch": history.best_epoch}
+        return GraphVectors(*model.vectors(), meta=meta | ({"best": history.best} if history.evaluations else {}))
+
+    def learn(
+        self,
+        *,
+        rng: np.random.Generator,
+        validate: Validate | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> History:
+        """Train in place (see `embeddings.fit.fit`); `validate` chooses the epoch, without it all are trained.
+
+        Raises: FitError if a weight is not finite; InvalidInput for a checkpoint of another training.
+        """
+        return fit(
+            self,
+            self.config.training,
+            rng=rng,
+            validate=None if validate is None else lambda: validate(*self.vectors()),
+            progress=progress,
+            checkpoint=checkpoint,
+            device=device,
+            threads=threads,
+        )
+
+    def settings(self) -> str:
+        return repr(replace(self.config, training=FitConfig()))
+
+
+class GraphModel(SnapshotModel):
     """Vectors of N nodes, the U listeners first, then the S songs, then whatever else the graph holds.
 
     A model says in `forward` how the table becomes the vectors that are scored; its graph is that of listeners and the
     songs they like, normalised as LightGCN does, and its loss BPR with L2 on layer 0, unless it says otherwise.
     """
+
+    config: GraphModelConfig
 
     def __init__(
         self, interactions: Interactions, config: GraphModelConfig, *, rng: np.random.Generator, device: str = "cpu"
@@ -71,6 +145,10 @@ class GraphModel(Trainable):
         shape = (self.propagation.nodes, config.embedding_dim)
         first = rng.standard_normal(shape, dtype=np.float32) * np.float32(config.spread)
         self.table = nn.Parameter(torch.from_numpy(first))
+
+    @classmethod
+    def build(cls, snapshot: Snapshot, config: Any, *, rng: np.random.Generator, device: str = "cpu") -> Self:
+        return cls(Interactions.of(snapshot), config, rng=rng, device=device)
 
     def adjacency(self) -> sparse.csr_array:
         """(N, N) float32 by which vectors are propagated."""
@@ -87,48 +165,15 @@ class GraphModel(Trainable):
     def loss(self, batch: Tensor) -> Tensor:
         return bpr_rows(self(), batch) + self.config.decay * l2_rows(self.table, batch, batch.shape[1])
 
-    def settings(self) -> str:
-        return repr(replace(self.config, training=FitConfig()))
+    def data(self) -> Iterator[tuple[str, Array]]:
+        yield "indptr", self.interactions.indptr
+        yield "indices", self.interactions.indices
 
     def vectors(self) -> tuple[Array, Array]:
-        """Listeners (U, D) and songs (S, D) as they are now."""
         with torch.no_grad():
             nodes = self().cpu().numpy().astype(np.float32)
         first, last = self.interactions.listeners, self.interactions.listeners + self.interactions.songs
         return nodes[:first], nodes[first:last]
-
-    @classmethod
-    def fit(
-        cls,
-        snapshot: Snapshot,
-        config: Any,
-        *,
-        rng: np.random.Generator,
-        validate: Validate | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        device: str = "cpu",
-        threads: int | None = None,
-    ) -> GraphVectors:
-        """Train on what listeners like; the same state of `rng` gives the same vectors, interrupted or not.
-
-        `validate` chooses the epoch (see `embeddings.fit.fit`); without it all epochs of the config are trained.
-
-        Raises: FitError if there is nothing to learn from, or a weight is not finite; InvalidInput for a checkpoint of
-        another training.
-        """
-        model = cls(Interactions.of(snapshot), config, rng=rng, device=device)
-        history = fit(
-            model,
-            config.training,
-            rng=rng,
-            validate=None if validate is None else lambda: validate(*model.vectors()),
-            progress=progress,
-            checkpoint=checkpoint,
-            device=device,
-            threads=threads,
-        )
-        return GraphVectors(*model.vectors(), meta=_meta(config, history))
 
 
 def pooled_loss(
@@ -182,8 +227,3 @@ def contrast(first: Tensor, second: Tensor, triples: Tensor, temperature: float)
     listeners, songs = torch.unique(triples[0]), torch.unique(triples[1])
     views = [info_nce(first[rows], second[rows], temperature) for rows in (listeners, songs)]
     return views[0] + views[1]
-
-
-def _meta(config: Any, history: History) -> dict[str, Any]:
-    meta = {"config": asdict(config), "epochs": len(history.losses), "best_epoch": history.best_epoch}
-    return meta | ({"best": history.best} if history.evaluations else {})

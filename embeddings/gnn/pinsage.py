@@ -124,10 +124,24 @@ class PinSage(InductiveModel):
         self.register_buffer("known", torch.from_numpy(plays > 0), persistent=False)
 
     @classmethod
-    def build(cls, snapshot: Snapshot, config: PinSageConfig, *, rng: np.random.Generator) -> Self:
+    def build(
+        cls,
+        snapshot: Snapshot,
+        config: PinSageConfig,
+        *,
+        rng: np.random.Generator,
+        device: str = "cpu",  # noqa: ARG003  `fit` moves it there
+    ) -> Self:
         interactions = Interactions.of(snapshot)
         described = _described(snapshot)
         return cls(interactions, described, _joined(snapshot, interactions, described), config, rng=rng)
+
+    def data(self) -> Iterator[tuple[str, Array]]:
+        yield "liked indptr", self.interactions.indptr
+        yield "liked indices", self.interactions.indices
+        yield "joined indptr", self._joined.indptr
+        yield "joined indices", self._joined.indices
+        yield from ((f"shares {kind}", shares.data) for kind, shares in self.described.items())
 
     def batches(self, rng: np.random.Generator) -> Iterator[_Pairs]:
         self._kept = None

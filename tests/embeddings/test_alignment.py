@@ -1,8 +1,15 @@
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
+from segue_test_worlds import events, nodes
 
-from embeddings.alignment import common, drift, rotation
+from embeddings.alignment import common, drift, drift_of_releases, rotation
+from embeddings.vectors import SongVectors
+from graph.release import Release
+from graph.snapshot import Snapshot
 
 
 def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -64,3 +71,28 @@ def test_what_has_no_vector_is_left_out() -> None:
     old = np.array([[1.0, 0], [0, 1], [0, 0]], dtype=np.float32)
     assert drift(old, old[[0, 1, 0]])["mean_cosine"] == 1
     assert np.isnan(drift(old[2:], old[2:])["mean_cosine"])
+
+
+# ---- of releases
+
+
+def released(folder: Path, plane: Mapping[str, Sequence[float]], **dims: int) -> Release:
+    """A release of songs whose song2vec vectors lie in the plane; those of other models have the dimension given."""
+    snapshot = Snapshot.of_frames({"Song": nodes(plane)}, {}, events([]))
+    snapshot.write(folder / "snapshot")
+    vectors = {"song2vec": np.array(list(plane.values())), **{name: np.eye(len(plane), d) for name, d in dims.items()}}
+    for name, raw in vectors.items():
+        known = np.ones(len(plane), dtype=bool)
+        SongVectors.of(snapshot, raw, known, {}, {}).save(folder / "vectors" / name, {})
+    return Release.open(folder)
+
+
+def test_releases_are_compared_by_the_songs_and_models_that_both_have(tmp_path: Path) -> None:
+    # a goes, x comes and moves the places of the others; c turns by 90 degrees, d has no vector any more
+    was = {"a": (0, 1), "b": (1, 0), "c": (1, 0), "d": (0, 2), "e": (3, 0)}
+    now = {"b": (2, 0), "c": (0, 1), "d": (0, 0), "e": (1, 0), "x": (-1, 0)}
+    old = released(tmp_path / "old", was, node2vec=4, eges=3)
+    new = released(tmp_path / "new", now, node2vec=5, lightgcn=3)  # node2vec cannot be compared
+    assert drift_of_releases(old, new) == {
+        "song2vec": pytest.approx({"songs": 3, "mean_cosine": (1 + 0 + 1) / 3, "neighbours_kept": 1})
+    }

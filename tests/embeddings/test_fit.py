@@ -20,20 +20,23 @@ from graph.errors import FitError, InvalidInput
 class Line(Trainable):
     """Slope and shift of y = 3 x - 1; the input gets noise from torch's generator."""
 
-    def __init__(self, noise: float = 0.0) -> None:
+    def __init__(self, noise: float = 0.0, points: int = 4) -> None:
         super().__init__()
-        self.weights, self.noise = nn.Parameter(torch.tensor([0.5, 0.25])), noise
+        self.weights, self.noise, self.points = nn.Parameter(torch.tensor([0.5, 0.25])), noise, points
 
     def batches(self, rng: np.random.Generator) -> Iterator[Tensor]:
         for _ in range(3):
-            yield torch.from_numpy(rng.standard_normal(4)).float()
+            yield torch.from_numpy(rng.standard_normal(self.points)).float()
 
     def loss(self, batch: Tensor) -> Tensor:
-        noisy = batch + self.noise * torch.randn(4)
+        noisy = batch + self.noise * torch.randn(len(batch))
         return (self.weights[0] * noisy + self.weights[1] - (3 * batch - 1)).square().mean()
 
     def settings(self) -> str:
         return f"noise {self.noise}"
+
+    def data(self) -> Iterator[tuple[str, np.ndarray]]:
+        yield "points", np.arange(self.points)
 
 
 @pytest.fixture(autouse=True)
@@ -206,8 +209,8 @@ def test_one_that_stopped_early_goes_on_with_more_patience(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("model", "seed", "config"),
-    [(Line(0.5), 1, {}), (Line(0.25), 0, {}), (Line(0.5), 0, {"learning_rate": 0.1})],
-    ids=["seed", "model's settings", "learning rate"],
+    [(Line(0.5), 1, {}), (Line(0.25), 0, {}), (Line(0.5, points=5), 0, {}), (Line(0.5), 0, {"learning_rate": 0.1})],
+    ids=["seed", "model's settings", "data", "learning rate"],
 )
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, model: Line, seed: int, config: Any) -> None:
     trained(checkpoint=tmp_path / "it.pt")

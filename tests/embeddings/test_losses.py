@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from embeddings.losses import bpr, bpr_rows, info_nce, l2_rows, perturbed, sampled_softmax, softmax
+from embeddings.losses import bpr, bpr_rows, info_nce, l2_rows, perturbed, sampled_softmax
 
 # 2 listeners, 3 songs, in the plane
 VECTORS = torch.tensor([[1.0, 0.0], [0.0, 2.0], [2.0, 1.0], [-1.0, 0.5], [0.0, 0.0]], dtype=torch.float64)
@@ -68,18 +68,6 @@ def test_gradients_by_hand_are_those_of_a_scaled_loss_too() -> None:
 # ---- softmax
 
 
-def test_softmax_of_queries_that_know_nothing_is_ln_of_the_number_of_items() -> None:
-    loss = softmax(torch.zeros(2, 3), torch.randn(5, 3), torch.tensor([4, 0]))
-    assert loss.item() == pytest.approx(math.log(5))
-
-
-def test_softmax_by_hand_with_a_temperature() -> None:
-    # scores 2, 0 and 1, at a temperature of 1/2 twice that
-    items = torch.tensor([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
-    loss = softmax(torch.tensor([[1.0, 0.0]]), items, torch.tensor([2]), temperature=0.5)
-    assert loss.item() == pytest.approx(math.log(math.exp(4) + 1 + math.exp(2)) - 2)
-
-
 def test_sampled_softmax_is_a_softmax_over_the_positive_and_its_own_negatives() -> None:
     loss = sampled_softmax(torch.tensor([1.0, 0.0]), torch.tensor([[0.0, 2.0], [3.0, 0.0]]))
     first, second = math.log(math.e + 1 + math.e**2) - 1, math.log(1 + math.e**3 + 1)
@@ -92,11 +80,9 @@ def test_sampled_softmax_leans_to_the_full_one_when_the_chances_are_taken_off() 
     assert loss.item() == pytest.approx(math.log(1 + 3))
 
 
-def test_what_a_softmax_cannot_use_is_refused() -> None:
+def test_negatives_of_other_positives_are_refused() -> None:
     with pytest.raises(ValueError, match="got 3 rows for 2"):
         sampled_softmax(torch.zeros(2), torch.zeros(3, 4))
-    with pytest.raises(ValueError, match=r"temperature must be above 0 \(got 0\)"):
-        softmax(torch.zeros(1, 2), torch.zeros(3, 2), torch.tensor([0]), temperature=0)
 
 
 # ---- contrast

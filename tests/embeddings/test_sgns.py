@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +155,25 @@ def test_rows_are_laid_out_once() -> None:
     assert made[:, :2].tolist() == matrix.tolist()
     assert not made[:, 2:].any()
     assert rows(made) is made
+
+
+def test_rows_that_cannot_be_written_to_are_laid_out_anew() -> None:
+    fixed = rows(np.ones((3, 16), dtype=np.float32))
+    fixed.flags.writeable = False
+    made = rows(fixed)
+    assert made.flags.writeable
+    assert made.tolist() == fixed.tolist()
+
+
+def test_another_process_finds_the_loop_compiled(tmp_path: Path) -> None:
+    code = """
+from test_sgns import Case
+Case().compiled()
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+    kept = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        kept.append({file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nb?")})
+    assert kept[0]
+    assert kept[1] == kept[0]

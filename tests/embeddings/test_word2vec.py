@@ -191,3 +191,12 @@ def test_a_loss_and_examples_are_told() -> None:
         model.train(Numbers(["0", "1"], list), total_words=5, epochs=1, compute_loss=True)
     with pytest.raises(ValueError, match=r"total_words must be given to train on numbers \(got None\)"):
         model.train(Numbers(["0", "1"], list), total_examples=5, epochs=1)
+
+
+@pytest.mark.parametrize("number", [2, -2, 2**32])
+def test_a_number_without_a_word_is_named(number: int) -> None:
+    model = untrained({"0": 3, "1": 2}, CONFIG, seed=1)
+    block = np.array([[0, 1, -1], [1, number, 0]])
+    for corpus in (block, Ragged(np.array([0, 3, 6]), block.ravel())):
+        with pytest.raises(ValueError, match=rf"numbers of a corpus must be from -1 to 1 \(got {number}\)"):
+            model.train(Numbers(["0", "1"], lambda corpus=corpus: [corpus]), total_words=5, epochs=1)

@@ -22,7 +22,7 @@ from embeddings.gnn.simgcl import SimGCL, SimGCLConfig
 from embeddings.gnn.xsimgcl import XSimGCL, XSimGCLConfig
 from embeddings.graph_vectors import GraphVectors
 from embeddings.losses import bpr_rows, info_nce, l2_rows
-from graph.errors import CorruptRelease, FitError, SettingsError
+from graph.errors import CorruptRelease, FitError, InvalidInput, SettingsError
 from graph.snapshot import Snapshot
 
 MODELS = {
@@ -117,6 +117,16 @@ def test_an_interrupted_training_ends_with_the_same_vectors(
     assert np.array_equal(resumed.songs, whole.songs)
     assert np.array_equal(resumed.listeners, whole.listeners)
     assert not np.array_equal(fitted(model, scenes, config, seed=2).songs, whole.songs)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_checkpoint_of_other_listens_is_refused(model: type[GraphModel], tmp_path: Path) -> None:
+    config = short(model, training=replace(SHORT, epochs=1))
+    pairs = ([("ana", "s1"), ("ben", "s2")], [("ana", "s2"), ("ben", "s1")])  # as many of everything
+    first, other = (lopsided_snapshot(log=events((u, "full_play", s, None) for u, s in log)) for log in pairs)
+    fitted(model, first, config, checkpoint=tmp_path / "it.pt")
+    with pytest.raises(InvalidInput, match="a checkpoint of another training"):
+        fitted(model, other, config, checkpoint=tmp_path / "it.pt")
 
 
 @pytest.mark.parametrize("model", MODELS)
