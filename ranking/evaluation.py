@@ -300,13 +300,27 @@ def _sources(channel: type[Any]) -> tuple[str, ...]:
 def _fit_graph(
     model: str, data: Data, options: Mapping[str, Any], seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
-    """A graph network; the validation part, where there is one, chooses the epoch."""
+    """A graph network; the validation part, where there is one, chooses the epoch. Its option `device` is torch's."""
     kind = models.model_type(model.replace("-", "_"))
-    config = kind.configure(_nested(options))
+    config = kind.configure(_nested({key: value for key, value in options.items() if key != "device"}))
+    device = _device(str(options.get("device", "cpu")))
     validate = Holdout(data.train, data.valid).ndcg if data.valid else None
     rng = np.random.default_rng([seed, 0])
-    vectors = kind.model.fit(data.train, config, rng=rng, validate=validate, progress=progress)
+    vectors = kind.model.fit(data.train, config, rng=rng, validate=validate, progress=progress, device=device)
     return ByScore(vectors, data.train), dict(vectors.meta)
+
+
+def _device(name: str) -> str:
+    """The name of a device that torch can use.
+
+    Raises: SettingsError.
+    """
+    import torch
+
+    known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in {*known, *(["cuda"] if len(known) > 1 else [])}:
+        raise SettingsError(f"--set device: torch has no {name!r} here (known: {', '.join(known)})")
+    return name
 
 
 class ByScore:

@@ -56,6 +56,13 @@ def test_an_unknown_option_is_named(run_cli, folder):
     assert "model lightgcn: unknown option 'gamma'" in ran.err
 
 
+def test_a_device_that_is_not_there_is_named(run_cli, folder):
+    data = ("--data", f"lightgcn:{folder}", "--protocol", "given")
+    ran = run_cli("evaluate", "lightgcn", *data, "--set", "device=cuda:99")
+    assert ran.status == 2
+    assert "--set device: torch has no 'cuda:99' here (known: cpu" in ran.err
+
+
 def test_the_seed_decides(run_cli, folder):
     few = ("--set", "training.epochs=1", "--set", "embedding_dim=4")
     data = ("--data", f"lightgcn:{folder}", "--protocol", "given")
