@@ -87,6 +87,7 @@ class Learner:
         last = None
         if parent is not None and parent.has("vectors/song2vec"):
             before = parent.arrays("vectors/song2vec")[1].get("cuts", cuts)
+            full = full or before != cuts
             known = cut(parent.snapshot.histories, **before).learning(parent.snapshot)
             last = LastTraining.of(parent, known, learned)
         updates = 0

@@ -209,6 +209,7 @@ def test_a_full_refresh_of_unchanged_data_is_the_same_release(house):
 
 def test_a_few_new_events_update_the_vectors_and_a_full_refresh_trains_them_anew(changed, own_house):
     house = own_house(source=changed)
+    house.settle(sections="[refresh]\nmargin = 0.99\n[embed.update]\nshare = 0.5")  # few, for a log this small
     first = house.releases.current()
     updated = house.segue("refresh", "--json").json
     assert updated["published"]
