@@ -50,7 +50,7 @@ def test_the_same_seed_learns_the_same_bytes(folder: Path, tmp_path: Path, confi
 def test_a_release_that_learned_what_is_measured_now_is_not_gone_on_from(
     tmp_path: Path, config: LearningConfig
 ) -> None:
-    folders = tmp_path / "parent", tmp_path / "child", tmp_path / "same"
+    folders = tmp_path / "parent", tmp_path / "child", tmp_path / "same", tmp_path / "seed"
     for made in folders:
         planted_snapshot().write(made / "snapshot")
     Learner({}, dataclasses.replace(config, rank_share=0.05, measure_share=0.05)).embed(folders[0])
@@ -58,6 +58,8 @@ def test_a_release_that_learned_what_is_measured_now_is_not_gone_on_from(
     assert Learner({}, config).embed(folders[1], parent) == {"training": "full", "updates": 0}
     narrow = dataclasses.replace(config, rank_share=0.05, measure_share=0.05)
     assert Learner({}, narrow).embed(folders[2], parent) == {"training": "update", "updates": 1}
+    reseeded = Learner({}, dataclasses.replace(narrow, seed=narrow.seed + 1))
+    assert reseeded.embed(folders[3], parent) == {"training": "full", "updates": 0}
 
 
 def test_the_cuts_have_the_shares_of_the_config(config: LearningConfig) -> None:
