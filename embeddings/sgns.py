@@ -1,14 +1,15 @@
 """The inner loop of skip-gram with negative sampling, compiled: over numbers instead of words.
 
-Each word of a sequence is the centre in turn, with a window of random width. Negatives are drawn once for a centre
-rather than once for every word around it, so that the work becomes products of small matrices. With x the input vector
-of a word around, w the output vector of the centre (label 1) or of a negative (label 0):
+Each word of a sequence is the centre in turn, with a window of random width. Up to four words around it are taken at a
+time and share their negatives, so that the work becomes products of small matrices. With x the input vector of a word
+around, w the output vector of the centre (label 1) or of a negative (label 0):
 
     g = alpha x (label - sigmoid(<x, w>))       x += sum over w of g w       w += sum over x of g x
 
-Up to four words around are taken at a time, all as they stand; where one of them comes twice, one after the other. A
-negative that is drawn twice counts twice, one that is the centre not at all. Vectors are worked on 16 numbers at a
-time, as `rows` lays them out. Threads write to the same rows without a lock: little of what one adds is lost.
+All vectors are taken as they stand; where one word comes twice among the four, they are taken one after the other. A
+negative that is drawn twice counts twice, one that is the centre not at all; it is a word of the centre's kind, so that
+a song is told from other songs and an artist from other artists. Vectors are worked on 16 numbers at a time, as `rows`
+lays them out. Threads write to the same rows without a lock: little of what one adds is lost.
 
 Every sequence has a random generator of its own, the one of `walks.py`.
 
@@ -164,21 +165,33 @@ def _read(ids: Array, place: Array, keep: Array, words: Array, state: Any, step:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _draw(threshold: Array, alias: Array, drawn: Array, shares: Array, rate: Any, state: Any, step: Any) -> Any:
-    """Draw the negatives drawn[1:] of the centre drawn[0]; shares[k] is the learning rate times how often k counts."""
-    shares[0] = rate
+def _draw(
+    begin: int,
+    size: int,
+    member: Array,
+    threshold: Array,
+    alias: Array,
+    drawn: Array,
+    counts: Array,
+    state: Any,
+    step: Any,
+) -> Any:
+    """Draw the negatives drawn[1:] of the centre drawn[0] among the members that stand from `begin` on; counts[k] is
+    how often k counts."""
+    counts[0] = 1
     for k in range(1, len(drawn)):
         state += step
         bits = mix(state)
-        word = np.int64(((bits >> _U32) * np.uint64(len(threshold))) >> _U32)
-        if np.float32(bits & _ALWAYS) * _UNIT >= threshold[word]:
-            word = np.int64(alias[word])
-        drawn[k], shares[k] = word, rate
+        slot = begin + np.int64(((bits >> _U32) * np.uint64(size)) >> _U32)
+        if np.float32(bits & _ALWAYS) * _UNIT >= threshold[slot]:
+            slot = begin + np.int64(alias[slot])
+        word = np.int64(member[slot])
+        drawn[k], counts[k] = word, 1
         for e in range(k):
             if drawn[e] == word:
-                shares[k] = 0
+                counts[k] = 0
                 if e > 0:
-                    shares[e] += rate
+                    counts[e] += 1
                 break
     return state
 
@@ -197,9 +210,10 @@ def kernel(negative: int) -> Callable[..., int]:
 
     Called with ids (T,) int32 and indptr (S + 1,): sequence s is ids[indptr[s]:indptr[s + 1]], over at the first
     negative number; place (numbers,) int32, the row of a number, or -1; keep (rows,) uint32, the chance to keep a word
-    in 1/2^32; threshold, alias (rows,): the alias table of negatives; inputs, outputs (rows, D') as `rows` lays them
-    out; window, and whether its width is random; the learning rate at ids[0] and its fall for each number; the seed
-    and the number of the first sequence. Returns how many words it trained on.
+    in 1/2^32; what negatives are drawn from: kind (rows,) of each row, member (rows,) the rows kind by kind, those of
+    kind k from begin[k] to begin[k + 1], and threshold, alias (rows,), the alias table of each kind; inputs, outputs
+    (rows, D') as `rows` lays them out; window, and whether its width is random; the learning rate at ids[0] and its
+    fall for each number; the seed and the number of the first sequence. Returns how many words it trained on.
     """
     # its length tells the compiler how many there are, and the cache on disk holds a version for each
     return partial(_train, (0,) * (negative + 1))
@@ -225,14 +239,23 @@ def _learn(
 
 
 @_compiled  # type: ignore[untyped-decorator]
+def _aim(drawn: Array, counts: Array, rate: Any, outputs: Array, nowhere: Any, far: Array, shares: Array) -> None:
+    """Where the output vectors of `drawn` stand, and what each weighs; one that does not count is `nowhere`."""
+    begin, row, others = outputs.ctypes.data, 4 * outputs.shape[1], len(drawn)
+    for k in range(others):
+        far[k] = begin + drawn[k] * row if counts[k] > 0 else nowhere
+        for j in range(NEAR):
+            shares[j * others + k] = rate * np.float32(counts[k])
+
+
+@_compiled  # type: ignore[untyped-decorator]
 def _train(
     slots: Any,
     ids: Array,
     indptr: Array,
     place: Array,
     keep: Array,
-    threshold: Array,
-    alias: Array,
+    negatives: Any,
     inputs: Array,
     outputs: Array,
     window: int,
@@ -243,14 +266,15 @@ def _train(
     first: int,
 ) -> int:
     others = len(slots)
+    kind, begin, member, threshold, alias = negatives
     words = np.empty(max(0, np.diff(indptr).max()), np.int64)
-    near, far, drawn = np.empty(NEAR, np.int64), np.empty(others, np.int64), np.empty(others, np.int64)
+    near, far = np.empty(NEAR, np.int64), np.empty(others, np.int64)
+    drawn, counts = np.empty(others, np.int64), np.empty(others, np.int64)
     shares, gains = np.empty(NEAR * others, np.float32), np.empty(NEAR * others, np.float32)
     labels = np.zeros(NEAR * others, np.float32)
     labels[::others] = 1
     nowhere = np.zeros(inputs.shape[1], np.float32)  # takes the place of a negative that does not count
     row, chunks = 4 * inputs.shape[1], inputs.shape[1] // _LANES
-    begin_in, begin_out = inputs.ctypes.data, outputs.ctypes.data
     trained = 0
     for s in range(len(indptr) - 1):
         state, step = generator(seed, first + s)
@@ -262,21 +286,16 @@ def _train(
             if shrink:
                 state += step
                 width -= int(((mix(state) >> _U32) * np.uint64(window)) >> _U32)
-            low, high = max(0, i - width), min(n, i + width + 1)
-            if high - low < 2:
-                continue
             drawn[0] = words[i]
-            state = _draw(threshold, alias, drawn, shares[:others], rate, state, step)
-            for k in range(others):
-                far[k] = begin_out + drawn[k] * row if shares[k] > 0 else nowhere.ctypes.data
-                for j in range(1, NEAR):
-                    shares[j * others + k] = shares[k]
-            filled = 0
-            for j in range(low, high):
+            low, high = begin[kind[words[i]]], begin[kind[words[i]] + 1]
+            filled, last = 0, min(n, i + width + 1) - 1
+            for j in range(max(0, i - width), last + 1):
                 if j != i:
-                    near[filled] = begin_in + words[j] * row
+                    near[filled] = inputs.ctypes.data + words[j] * row
                     filled += 1
-                if filled == NEAR or (j == high - 1 and filled):
+                if filled == NEAR or (j == last and filled):
+                    state = _draw(low, high - low, member, threshold, alias, drawn, counts, state, step)
+                    _aim(drawn, counts, rate, outputs, nowhere.ctypes.data, far, shares)
                     _learn(near, filled, far, slots, labels, shares, gains, chunks)
                     filled = 0
     return trained

@@ -222,6 +222,18 @@ class _Corpus:
         self.base, self.seed, self.epoch = base, seed, 0
         self.words = [str(i) for i in range(size)]
 
+    @property
+    def kinds(self) -> Array:
+        """(words,) 0 for a song, and for an entity its relation's number from 1: what negatives are drawn by.
+
+        One space for all would have a song told mostly from rare entities, of which there may be many more than songs.
+        """
+        kinds = np.zeros(len(self.words), dtype=np.int32)
+        for number, (name, relation) in enumerate(self.relations.items(), start=1):
+            kinds[self.base[name] + relation.indices] = number
+        kinds[np.flatnonzero(self.occurrences)] = 0
+        return kinds
+
     def frequencies(self) -> dict[str, int]:
         """Expected occurrences of every word in an epoch (at least 1 for each that may occur)."""
         counts = self.expected(self.occurrences)
@@ -318,7 +330,7 @@ def _train(
         known = inputs.any(axis=1)
         model.wv.vectors[known] = inputs[known]
         model.syn1neg[:] = outputs
-    train(model, Numbers(corpus.words, corpus.blocks), config.skipgram(), words=words, after_epoch=report)
+    train(model, Numbers(corpus.words, corpus.blocks, corpus.kinds), config.skipgram(), words=words, after_epoch=report)
     sides = (model.wv.vectors, model.syn1neg)
     found = [numbered(model, side, len(corpus.words)) for side in sides]
     if start is not None:

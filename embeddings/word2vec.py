@@ -29,11 +29,15 @@ class Numbers:
     """A corpus of numbers for `NumberedWord2Vec.train`; number i stands for words[i].
 
     `blocks` gives the corpus of an epoch, of any size in blocks of bounded size: sequences as rows (B, L) of integers,
-    -1 after the end of one, or as `Ragged`.
+    -1 after the end of one, or as `Ragged`. `kinds` (words,) of whole numbers from 0: a word's negatives are drawn
+    from words of its kind; all are of one kind where None.
     """
 
-    def __init__(self, words: Sequence[str], blocks: Callable[[], Iterable[Array | Ragged]]) -> None:
+    def __init__(
+        self, words: Sequence[str], blocks: Callable[[], Iterable[Array | Ragged]], kinds: Array | None = None
+    ) -> None:
         self.words, self._blocks = words, blocks
+        self.kinds = np.zeros(len(words), dtype=np.int32) if kinds is None else kinds
 
     def __iter__(self) -> Iterator[Array | Ragged]:
         yield from self._blocks()
@@ -69,7 +73,7 @@ class NumberedWord2Vec(Word2Vec):  # type: ignore[misc]
         self._check_trainable()
         began = time.perf_counter()
         inputs, outputs = rows(self.wv.vectors), rows(self.syn1neg)  # type: ignore[has-type]
-        work = _Epoch(self, data_iterable.words, inputs, outputs, cur_epoch, total_words)
+        work = _Epoch(self, data_iterable, inputs, outputs, cur_epoch, total_words)
         with ThreadPoolExecutor(self.workers) as pool:
             for block in data_iterable:
                 work.train(block, pool if self.workers > 1 else None)
@@ -96,19 +100,19 @@ class _Epoch:
     """One pass over a corpus: block by block, in pieces that threads take in turn."""
 
     def __init__(
-        self, model: NumberedWord2Vec, words: Sequence[str], inputs: Array, outputs: Array, epoch: int, total: int
+        self, model: NumberedWord2Vec, corpus: Numbers, inputs: Array, outputs: Array, epoch: int, total: int
     ) -> None:
         self.trained = self.read = self.pieces = self._sequences = 0
         self._model, self._epoch, self._total = model, epoch, total
         key = [model.seed % 2**32, model.train_count, epoch]
         self._seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
         row = model.wv.key_to_index
-        place = np.fromiter((row.get(word, -1) for word in words), dtype=np.int32, count=len(words))
+        place = np.fromiter((row.get(word, -1) for word in corpus.words), dtype=np.int32, count=len(corpus.words))
         keep = model.wv.expandos["sample_int"][: len(model.wv)].astype(np.uint32)
+        kind = np.zeros(len(model.wv), dtype=np.int32)
+        kind[place[place >= 0]] = corpus.kinds[place >= 0]
         shares = np.diff(model.cum_table.astype(np.float64), prepend=0)
-        threshold, alias = np.empty(len(shares), dtype=np.float32), np.empty(len(shares), dtype=np.int32)
-        build_alias(np.array([0, len(shares)]), shares, np.empty(1), threshold, alias)
-        self._tables = place, keep, threshold, alias, inputs, outputs
+        self._tables = place, keep, _negatives(kind, shares), inputs, outputs
         self._window = int(model.window), bool(model.shrink_windows)
         self._kernel = kernel(int(model.negative))
 
@@ -145,6 +149,16 @@ class _Epoch:
 
     def _alpha(self) -> float:
         return float(self._model._get_next_alpha(min(1.0, self.read / max(1, self._total)), self._epoch))
+
+
+def _negatives(kind: Array, shares: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """What `kernel` draws negatives from: kind, begin, member, threshold, alias."""
+    member = np.argsort(kind, kind="stable").astype(np.int32)
+    begin = np.concatenate([[0], np.cumsum(np.bincount(kind))])
+    threshold, alias = np.empty(len(kind), dtype=np.float32), np.empty(len(kind), dtype=np.int32)
+    # at least the table's least step: a kind of rare words alone is drawn from too
+    build_alias(begin, np.maximum(shares[member], 1), np.empty(len(begin) - 1), threshold, alias)
+    return kind, begin, member, threshold, alias
 
 
 def _call(work: Callable[[], int]) -> int:

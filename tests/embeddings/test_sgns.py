@@ -47,16 +47,21 @@ class Case:
         self.place = np.array([3, 0, 6, 2, -1, 1, 4, 5, 2], dtype=np.int32)
         self.keep = np.full(7, ALWAYS, dtype=np.uint32)
         self.window, self.shrink, self.alpha, self.fall, self.negative = 4, True, 0.3, 0.004, 3
-        shares = np.arange(1.0, 8)
+        self.kind = np.zeros(7, dtype=np.int32)
+        self.begin, self.member = np.array([0, 7]), np.arange(7, dtype=np.int32)
+        self.draw_by(np.arange(1.0, 8))
+
+    def draw_by(self, shares: Array) -> None:
         self.threshold, self.alias = np.empty(7, dtype=np.float32), np.empty(7, dtype=np.int32)
-        build_alias(np.array([0, 7]), shares, np.empty(1), self.threshold, self.alias)
+        build_alias(self.begin, shares[self.member], np.empty(len(self.begin) - 1), self.threshold, self.alias)
 
     def compiled(self, seed: int = 11, first: int = 5) -> tuple[Array, Array, int]:
         ids = np.array(sum(self.sequences, []), dtype=np.int32)  # noqa: RUF017
         indptr = np.cumsum([0, *map(len, self.sequences)])
         x, w = rows(self.x.copy()), rows(self.w.copy())  # they may be trained where they are
         how = (self.window, self.shrink, self.alpha, self.fall, np.uint64(seed), first)
-        n = kernel(self.negative)(ids, indptr, self.place, self.keep, self.threshold, self.alias, x, w, *how)
+        negatives = self.kind, self.begin, self.member, self.threshold, self.alias
+        n = kernel(self.negative)(ids, indptr, self.place, self.keep, negatives, x, w, *how)
         dim = self.x.shape[1]
         assert not x[:, dim:].any()
         assert not w[:, dim:].any()
@@ -74,27 +79,27 @@ class Case:
             for at, centre in enumerate(words):
                 width = self.window - ((draw() >> 32) * self.window >> 32) if self.shrink else self.window
                 around = words[max(0, at - width) : at] + words[at + 1 : at + 1 + width]
-                if around:
-                    self._learn(x, w, centre, around, self._negatives(draw), alpha)
+                for a in range(0, len(around), NEAR):
+                    self._learn(x, w, centre, around[a : a + NEAR], self._negatives(centre, draw), alpha)
         return x, w, trained
 
-    def _negatives(self, draw: Draws) -> list[int]:
+    def _negatives(self, centre: int, draw: Draws) -> list[int]:
+        low, high = self.begin[self.kind[centre] :][:2].tolist()
         drawn = []
         for _ in range(self.negative):
             bits = draw()
-            slot = (bits >> 32) * 7 >> 32
-            drawn.append(slot if (bits & ALWAYS) / 2**32 < self.threshold[slot] else int(self.alias[slot]))
+            slot = low + ((bits >> 32) * (high - low) >> 32)
+            keep = (bits & ALWAYS) / 2**32 < self.threshold[slot]
+            drawn.append(int(self.member[slot if keep else low + self.alias[slot]]))
         return drawn
 
-    def _learn(self, x: Array, w: Array, centre: int, around: list[int], negatives: list[int], alpha: float) -> None:
+    def _learn(self, x: Array, w: Array, centre: int, group: list[int], negatives: list[int], alpha: float) -> None:
         others = [(centre, 1.0, 1)]
         others += [(k, 0.0, negatives.count(k)) for k in dict.fromkeys(negatives) if k != centre]
         k, label, count = (np.array(column) for column in zip(*others, strict=True))
-        for a in range(0, len(around), NEAR):
-            group = around[a : a + NEAR]
-            for j in [group] if len(set(group)) == NEAR else [[one] for one in group]:
-                gain = alpha * count * (label - 1 / (1 + np.exp(-(x[j] @ w[k].T))))
-                x[j], w[k] = x[j] + gain @ w[k], w[k] + gain.T @ x[j]
+        for j in [group] if len(set(group)) == NEAR else [[one] for one in group]:
+            gain = alpha * count * (label - 1 / (1 + np.exp(-(x[j] @ w[k].T))))
+            x[j], w[k] = x[j] + gain @ w[k], w[k] + gain.T @ x[j]
 
 
 CHANGES = [
@@ -118,6 +123,21 @@ def test_it_does_what_the_definition_says(change: dict[str, object]) -> None:
     np.testing.assert_allclose(x, expected[0], atol=2e-4)
     np.testing.assert_allclose(w, expected[1], atol=2e-4)
     assert np.abs(x - case.x).max() > 0.05
+
+
+def test_negatives_are_of_the_centres_kind() -> None:
+    case = Case()
+    case.kind = np.array([1, 0, 1, 0, 0, 1, 1], dtype=np.int32)
+    case.begin, case.member = np.array([0, 3, 7]), np.array([1, 3, 4, 0, 2, 5, 6], dtype=np.int32)
+    case.draw_by(np.arange(1.0, 8))
+    x, w, _ = case.compiled()
+    expected = case.slowly()
+    np.testing.assert_allclose(x, expected[0], atol=2e-4)
+    np.testing.assert_allclose(w, expected[1], atol=2e-4)
+    case.sequences = [[1, 3]]  # rows 0 and 2, both of kind 1: no other kind's output is touched
+    moved = np.abs(case.compiled()[1] - case.w).max(axis=1) > 0
+    assert moved[[0, 2]].all()
+    assert not moved[[1, 3, 4]].any()
 
 
 @pytest.mark.parametrize("dim", [1, 16, 17, 48])
