@@ -26,6 +26,7 @@ STAGES: Final = Histogram("segue_stage_seconds", "Seconds a stage of the cascade
 DROPPED: Final = Counter("segue_channel_dropped", "Times a channel was left out of an answer", ["channel"])
 EXPOSURES_LOST: Final = Counter("segue_exposures_lost", "Slates whose exposures could not be written")
 EVENTS: Final = Counter("segue_events", "Events posted, by what became of them", ["outcome"])
+LIVE_BEHIND: Final = Gauge("segue_live_behind", "Events a worker has not folded in yet", multiprocess_mode="livemax")
 RELEASE_AT: Final = Gauge("segue_release_as_of_ms", "Newest event of the served release", multiprocess_mode="max")
 
 

@@ -21,7 +21,9 @@ from graph.release import Release, Releases
 from ranking.cascade import Cascade, Slate
 from recall.base import Channel, Query, channel_type
 from recall.index import VectorIndex
-from recall.live import Live
+from recall.listener import Listener
+from recall.live import Live, Overlay
+from recall.vectors import near
 
 _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"
@@ -134,7 +136,7 @@ class Recommender:
         query = self._query(served, cascade, ask)
         slate = cascade.slate(query, ask.n)
         request_id = uuid.uuid4().hex
-        self._expose(served, cascade, ask, query, slate, request_id)
+        self._expose(cascade, ask, query, slate, request_id)
         items = [self._item(served, query, slate, i, explain=ask.explain) for i in range(len(slate.songs))]
         return {
             "request_id": request_id,
@@ -152,12 +154,11 @@ class Recommender:
         cascade = self._cascade(served, SCENE)
         asked = {name: served.channel(name, cascade) for name in channels} or cascade.channels
         query = self._query(served, cascade, Ask(user_id=user_id))
-        ids = served.release.snapshot.ids["Song"]
         rows = []
         for name, channel in asked.items():
             found = channel.recall(query, k)
             rows += [
-                {"song_id": ids[int(song)], "channel": name, "rank": rank, "score": float(score)}
+                {"song_id": query.live.song_id(int(song)), "channel": name, "rank": rank, "score": float(score)}
                 for rank, (song, score) in enumerate(zip(found.songs, found.scores, strict=True), start=1)
             ]
         return {"release": served.release.id, "user_id": user_id, "candidates": rows}
@@ -170,22 +171,26 @@ class Recommender:
         Raises: UnknownSong; InvalidInput for an unknown `by` or relation.
         """
         served = self._served
-        snapshot = served.release.snapshot
-        song = self._song(served, song_id)
+        snapshot, live = served.release.snapshot, served.live.overlay
+        song = self._song(live, song_id)
         if by not in served.index:
             raise InvalidInput(f"cannot compare songs by {by!r} (known: {', '.join(served.index) or 'none'})")
         vectors, index = served.index[by]
-        allowed = np.ones(snapshot.songs, dtype=bool)
-        allowed[song] = False
-        found = index.search(vectors.query(snapshot, song, gamma), n, allowed)
-        ids = snapshot.ids["Song"]
-        pairs = zip(found.songs, found.scores, strict=True)
+        new = live.songs
+        if song >= snapshot.songs:
+            mine = {name: places[song - snapshot.songs] for name, places in new.entities.items()}
+            vector = vectors.composed(mine, gamma)
+        else:
+            vector = vectors.query(snapshot, song, gamma)
+        query = Query(Listener.of(snapshot, None), -1, np.union1d(live.edits.withheld, [song]), overlay=live)
+        found = near(index, vector, query, n)
+        pairs = zip(found.songs.tolist(), found.scores, strict=True)
         return {
             "release": served.release.id,
             "song_id": song_id,
             "by": by,
             "gamma": dict(vectors.gamma if gamma is None else gamma),
-            "items": [{"song_id": ids[int(s)], "score": float(score)} for s, score in pairs],
+            "items": [{"song_id": live.song_id(s), "score": float(score)} for s, score in pairs],
         }
 
     def explain(
@@ -196,10 +201,9 @@ class Recommender:
 
         Raises: UnknownSong.
         """
-        served = self._served
-        song = self._song(served, song_id)
+        served, live = self._served, self._served.live.overlay
         user = served.release.snapshot.ids["User"].index(user_id)
-        paths = [reason.as_json() for reason in served.paths.why(user, song, most, without)]
+        paths = self._why(served, live, user, self._song(live, song_id), most, without)
         return {"release": served.release.id, "user_id": user_id, "song_id": song_id, "paths": paths}
 
     # ---- inside
@@ -210,11 +214,27 @@ class Recommender:
         except KeyError:
             raise InvalidInput(f"unknown scene {scene!r} (known: {', '.join(served.cascades)})") from None
 
-    def _song(self, served: Served, song_id: str) -> int:
-        song = served.release.snapshot.ids["Song"].index(song_id)
-        if song < 0:
+    def _song(self, live: Overlay, song_id: str) -> int:
+        song = live.edits.song(song_id)
+        if song < 0 or song in live.edits.removed:
             raise UnknownSong(f"unknown song {song_id!r}")
         return song
+
+    def _why(
+        self,
+        served: Served,
+        live: Overlay,
+        user: int,
+        song: int,
+        most: int,
+        without: tuple[str, str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        if song < live.songs.first:
+            return [reason.as_json() for reason in served.paths.why(user, song, most, without)]
+        place = song - live.songs.first
+        entities = {name: places[place] for name, places in live.songs.entities.items()}
+        named = live.songs.ids[place], live.songs.title(place)
+        return [reason.as_json() for reason in served.paths.why_new(user, named, entities, most)]
 
     def _query(self, served: Served, cascade: Cascade, ask: Ask) -> Query:
         if ask.user_id is None and not ask.session:
@@ -230,28 +250,31 @@ class Recommender:
             exclude=ask.exclude,
             latitude=ask.latitude,
             longitude=ask.longitude,
+            overlay=served.live.overlay,
         )
 
     def _item(self, served: Served, query: Query, slate: Slate, i: int, *, explain: bool) -> dict[str, Any]:
-        snapshot, song = served.release.snapshot, int(slate.songs[i])
-        artists = snapshot.relation("PERFORMED_BY").of(song)
+        snapshot, song, new = served.release.snapshot, int(slate.songs[i]), query.live.songs
+        if song < new.first:
+            title, artists = snapshot.name("Song", song), snapshot.relation("PERFORMED_BY").of(song)
+        else:
+            title, artists = new.title(song - new.first), new.entities["PERFORMED_BY"][song - new.first]
         item = {
-            "song_id": snapshot.ids["Song"][song],
-            "title": snapshot.name("Song", song),
+            "song_id": query.live.song_id(song),
+            "title": title,
             "artists": [snapshot.name("Artist", int(a)) for a in artists],
             "score": float(slate.scores[i]),
             "channels": slate.pool.provenance(int(slate.rows[i])),
             "reasons": [],
         }
         if explain:
-            item["reasons"] = [r.as_json() for r in served.paths.why(query.listener.user, song, REASONS)]
+            item["reasons"] = self._why(served, query.live, query.listener.user, song, REASONS)
         return item
 
-    def _expose(self, served: Served, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
+    def _expose(self, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
         """Log the slate. Each slot's propensity is 1: the order is deterministic for a listener and a moment."""
         if self._expose_to is None:
             return
-        ids = served.release.snapshot.ids["Song"]
         rows = []
         for i, song in enumerate(slate.songs.tolist()):
             ranks = slate.pool.ranks[int(slate.rows[i])]
@@ -261,7 +284,7 @@ class Recommender:
                 {
                     "request_id": request_id,
                     "user_id": ask.user_id,
-                    "song_id": ids[song],
+                    "song_id": query.live.song_id(song),
                     "position": i,
                     "at": query.at,
                     "scene": ask.scene,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from graph.store import GraphStore
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 1.0
+_FOLD_S = 0.2  # a new play or song is known well within a second
 # What callers are told: no path of this machine; the program's log has the details.
 _NO_RELEASE = "there is no release to serve yet: run `segue refresh`"
 _DAMAGED = "the release is damaged: run `segue release rollback` or `segue refresh`"
@@ -44,7 +46,8 @@ class Service:
         self._stop = threading.Event()
         self._load()
         self._threads = [
-            threading.Thread(target=self._follow, name="releases", daemon=True),
+            threading.Thread(target=self._repeat, args=(self.follow, _POLL_S), name="releases", daemon=True),
+            threading.Thread(target=self._repeat, args=(self._fold, _FOLD_S), name="live", daemon=True),
             threading.Thread(target=self.jobs.nightly, args=(self._stop,), name="schedule", daemon=True),
         ]
         for thread in self._threads:
@@ -99,15 +102,18 @@ class Service:
         else:
             metrics.RELEASE_AT.set(self._recommender.served.release.snapshot.as_of)
 
-    def _follow(self) -> None:
-        """Each second: take up the release that is current, and join it to the log again if that was lost."""
-        while not self._stop.wait(_POLL_S):
+    def _fold(self) -> None:
+        """Fold in what the log has since, and join it again if it was lost."""
+        if self._recommender is not None:
+            behind = self._recommender.served.live.check().behind
+            metrics.LIVE_BEHIND.set(behind or 0)
+
+    def _repeat(self, work: Callable[[], None], every_s: float) -> None:
+        while not self._stop.wait(every_s):
             try:
-                self.follow()
-                if self._recommender is not None:
-                    self._recommender.served.live.check()
+                work()
             except Exception as error:  # noqa: BLE001  the thread outlives whatever happens to a release
-                _log.exception("release not followed", reason=f"{type(error).__name__}: {error}")
+                _log.exception("not followed", reason=f"{type(error).__name__}: {error}")
 
 
 def service(request: Request) -> Service:

@@ -62,8 +62,8 @@ def run(seeds: tuple[int, ...] = SEEDS, world: dict[str, int] | None = None) -> 
 def world_snapshot(path: Path, options: dict[str, int]) -> Snapshot:
     """A world as a snapshot, without a store in between."""
     batch = open_importer("world", path, options).read(lambda *_: None)
-    events = batch.events.with_row_index("offset", offset=1)
-    return Snapshot.of_frames(batch.nodes, batch.relationships, events)
+    events, exposures = (frame.with_row_index("offset", offset=1) for frame in (batch.events, batch.exposures))
+    return Snapshot.of_frames(batch.nodes, batch.relationships, events, exposures)
 
 
 def learned(snapshot: Snapshot, folder: Path, learner: Learner) -> Release:

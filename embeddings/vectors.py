@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,23 +60,27 @@ class SongVectors:
         vector = self.unit[song] * self.norm[song] * bool(self.trained[song])
         for name, weight in gamma.items():
             if name not in self.entities:
-                known = ", ".join(sorted(self.entities)) or "none"
-                raise InvalidInput(f"gamma for unknown relation {name!r} (known: {known})")
+                raise InvalidInput(f"gamma for unknown relation {name!r} (known: {_listed(self.entities)})")
             mine = snapshot.relation(name, "Song").of(song)
             if len(mine):
                 vector = vector + weight * self.entities[name][mine].mean(axis=0)
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
 
-    def composed(self, entities: Mapping[str, Array]) -> Array:
+    def composed(self, entities: Mapping[str, Array], gamma: Mapping[str, float] | None = None) -> Array:
         """Unit vector (D,) of a song that no training has seen, from the positions of its entities by relation.
 
         The sum over r of gamma_r x the mean vector of its r-entities, as for a song that nobody has played; relations
-        and entities that training has not seen are left out. 0 where nothing is left.
+        and entities that training has not seen are left out. 0 where nothing is left. `gamma`: as trained where None.
+
+        Raises: InvalidInput if `gamma` names a relation without vectors.
         """
+        if unknown := sorted((gamma or {}).keys() - self.entities.keys()):
+            raise InvalidInput(f"gamma for unknown relation {unknown[0]!r} (known: {_listed(self.entities)})")
+        gamma = self.gamma if gamma is None else gamma
         vector = np.zeros(self.unit.shape[1], dtype=np.float32)
         for name, places in entities.items():
-            weight = self.gamma.get(name, 0.0)
-            if weight and len(places):
+            weight = gamma.get(name, 0.0)
+            if weight and len(places) and name in self.entities:
                 vector += weight * self.entities[name][places].mean(axis=0)
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
 
@@ -102,6 +106,10 @@ class SongVectors:
 
         sides = under("entities/"), meta["gamma"], arrays.get("outputs"), under("entity_outputs/")
         return cls(arrays["unit"], arrays["norm"], arrays["trained"], *sides)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _means(snapshot: Snapshot, name: str) -> Any:

@@ -289,6 +289,10 @@ class EventLog:
         """All exposures with `after` < offset <= `upto`, ordered by offset."""
         return self._export(_EXPOSURES, EXPOSURE_COLUMNS, after, upto)
 
+    def last_exposure_offset(self) -> int:
+        """The newest exposure's offset, 0 for none."""
+        return self._last("exposures")
+
     # ---- journal and meta
 
     def append_journal(self, kind: str, label: str | None, id: str | None, payload: Mapping[str, Any]) -> int:  # noqa: A002

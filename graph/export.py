@@ -21,13 +21,13 @@ Progress = Callable[[str, int, int], None]
 def export(
     store: GraphStore, log: EventLog, *, upto: int, wall_clock: int, progress: Progress | None = None
 ) -> Snapshot:
-    """The whole graph and every event up to offset `upto`, as a snapshot; derived relationships are made anew.
+    """The whole graph, every event up to offset `upto` and all exposures, as a snapshot; what is derived is made anew.
 
     `wall_clock` (epoch milliseconds) caps `as_of`.
     Raises: StoreUnavailable.
     """
     nodes, edges = graph_frames(store, progress)
-    return Snapshot.of_frames(nodes, edges, log.frame(0, upto), wall_clock=wall_clock)
+    return Snapshot.of_frames(nodes, edges, log.frame(0, upto), log.exposures(), wall_clock=wall_clock)
 
 
 def graph_frames(store: GraphStore, progress: Progress | None = None) -> tuple[Nodes, Edges]:

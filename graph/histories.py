@@ -69,7 +69,7 @@ class Histories:
 
     Shapes: E events; indptr (U + 1,); every other array (E,). `song` is a position among the songs, `action` a place
     in `schema.ACTIONS`, `at` epoch milliseconds or -1 where unknown, `played_ms` -1 and `rating` NaN where unknown,
-    `offset` the event's place in the log.
+    `offset` the event's place in the log; `cell` the H3 cell where it happened (an int64), 0 where unknown.
     """
 
     songs: int
@@ -81,6 +81,7 @@ class Histories:
     played_ms: Array
     rating: Array
     offset: Array
+    cell: Array
 
     @property
     def users(self) -> int:

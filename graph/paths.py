@@ -102,6 +102,17 @@ class Paths:
                 kept.append(reason)
         return kept or self._popular(song)
 
+    def why_new(self, user: int, song: tuple[str, str], entities: Mapping[str, Array], most: int = 3) -> list[Reason]:
+        """The same for a `song` (id, name) that came after the release: by its artists, album, tags and genres.
+
+        entities[r] are the positions of its r-entities. Its last edge stands in the graph, which single edits write.
+        """
+        if user < 0:
+            return []
+        found = list(_Search(self._snapshot, {}, user, -1, None).of_new(song, entities))
+        found.sort(key=lambda reason: (-reason.score, reason.text))
+        return found[:most]
+
     def _popular(self, song: int) -> list[Reason]:
         listened = self._snapshot.relation("LISTENED")
         people = len(listened.into(song))
@@ -218,30 +229,65 @@ class _Search:
             at = relation.edges_of(self._song)
             for last in self._used(relation, range(at.start, at.stop)):
                 middle = int(relation.indices[last])
-                telling = 1.0 / (1.0 + np.log1p(len(relation.into(middle))) / 4)
-                edges = relation.edges_into(middle)
-                both = np.isin(relation.edge_sources[edges], mine)
-                best = max(
-                    ((own[int(relation.edge_sources[e])], e) for e in self._used(relation, edges[both].tolist())),
-                    key=lambda pair: (pair[0][0], -pair[1]),
-                    default=None,
-                )
-                if best is None:
-                    continue
-                (liked, verb, first), edge = best
-                other = int(relation.edge_sources[edge])
-                hops = [
-                    _Hop(self._snapshot.relation(verb), first, "out"),
-                    _Hop(relation, edge, "out"),
-                    _Hop(relation, last, "in"),
-                ]
-                ends = [("User", self._user), ("Song", other), (relation.target, middle), ("Song", self._song)]
-                said = text.format(
-                    middle=self._snapshot.name(relation.target, middle),
-                    song=self._snapshot.name("Song", other),
-                    verb=_VERBS[verb],
-                )
-                yield name, _reason(self._snapshot, "path", said, liked * _TELLS[name] * telling, ends, hops)
+                if (best := self._best_of(relation, middle, own, mine, text)) is not None:
+                    said, score, ends, hops = best
+                    hops, ends = [*hops, _Hop(relation, last, "in")], [*ends, ("Song", self._song)]
+                    yield name, _reason(self._snapshot, "path", said, score, ends, hops)
+
+    def _best_of(
+        self, relation: Relation, middle: int, own: Mapping[int, tuple[float, str, int]], mine: Array, text: str
+    ) -> tuple[str, float, list[tuple[str, int]], list[_Hop]] | None:
+        """The way to the entity `middle` over the song of the listener that is liked most: text, score, ends, hops."""
+        edges = relation.edges_into(middle)
+        both = np.isin(relation.edge_sources[edges], mine)
+        best = max(
+            ((own[int(relation.edge_sources[e])], e) for e in self._used(relation, edges[both].tolist())),
+            key=lambda pair: (pair[0][0], -pair[1]),
+            default=None,
+        )
+        if best is None:
+            return None
+        (liked, verb, first), edge = best
+        other = int(relation.edge_sources[edge])
+        names = self._snapshot.name(relation.target, middle), self._snapshot.name("Song", other)
+        said = text.format(middle=names[0], song=names[1], verb=_VERBS[verb])
+        telling = 1.0 / (1.0 + np.log1p(len(relation.into(middle))) / 4)
+        ends = [("User", self._user), ("Song", other), (relation.target, middle)]
+        hops = [_Hop(self._snapshot.relation(verb), first, "out"), _Hop(relation, edge, "out")]
+        return said, liked * _TELLS[relation.name] * telling, ends, hops
+
+    def of_new(self, song: tuple[str, str], entities: Mapping[str, Array]) -> Iterator[Reason]:
+        """Reasons for a song (id, name) that the snapshot does not hold."""
+        own, follows = self._own(), self._snapshot.relation("FOLLOWS_ARTIST")
+        mine = np.fromiter(own, dtype=np.int64, count=len(own))
+        for artist in entities.get("PERFORMED_BY", np.empty(0, dtype=np.int32)).tolist():
+            at = follows.edges_of(self._user)
+            for place in (at.start + np.flatnonzero(follows.indices[at] == artist)).tolist():
+                text = f"by {self._snapshot.name('Artist', artist)}, whom you follow"
+                ends = [("User", self._user), ("Artist", artist)]
+                hops = [_Hop(follows, place, "out")]
+                yield self._to_new(text, _TELLS["FOLLOWS_ARTIST"], ends, hops, "PERFORMED_BY", song)
+        for name, text in _SHARED:
+            for middle in entities.get(name, np.empty(0, dtype=np.int32)).tolist():
+                best = self._best_of(self._snapshot.relation(name, "Song"), middle, own, mine, text)
+                if best is not None:
+                    yield self._to_new(*best, name, song)
+
+    def _to_new(
+        self,
+        text: str,
+        score: float,
+        ends: Sequence[tuple[str, int]],
+        hops: Sequence[_Hop],
+        last: str,
+        song: tuple[str, str],
+    ) -> Reason:
+        whole = _reason(self._snapshot, "path", text, score, ends, hops)
+        path = [*whole.path, {"relationship": last, "direction": "in", "properties": {}}]
+        path.append({"label": "Song", "id": song[0], "name": song[1]})
+        kinds = [*((hop.relation.name, hop.direction) for hop in hops), (last, "in")]
+        cypher = queries.reason([*(label for label, _ in ends), "Song"], kinds)
+        return Reason("path", text, whole.score, path, cypher, {**whole.parameters, f"id{len(ends)}": song[0]})
 
     def _covers(self, own: Mapping[int, tuple[float, str, int]]) -> Iterator[tuple[str, Reason]]:
         covers = self._snapshot.relation("COVER_OF")

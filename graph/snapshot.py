@@ -17,6 +17,7 @@ import polars as pl
 from graph import schema
 from graph.arrays import Array, digest_of, read_arrays, write_arrays
 from graph.errors import CorruptRelease
+from graph.exposures import Exposures
 from graph.histories import CODE, UNKNOWN_TIME, Histories
 from graph.ids import Ids, Strings, encode
 from graph.relations import Relation
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     import networkx as nx
     from torch_geometric.data import HeteroData
 
-VERSION: Final = 1
+VERSION: Final = 2
+CELL_RESOLUTION: Final = 9
+"""Of the H3 cells in histories: some 0.1 square kilometres."""
 UNKNOWN_INTEGER: Final = np.iinfo(np.int64).min
 
 Nodes = Mapping[str, pl.DataFrame]
@@ -36,12 +39,17 @@ class Snapshot:
     """Nodes, relations and histories of one moment.
 
     `ids[label]` numbers the nodes; `column(label, property)` has one value a node; `relation(type)` is a CSR;
-    `histories` are the events. A `view` shares everything but the events, of which it sees only some: that is how a
-    model is kept from learning what it will be measured on.
+    `histories` are the events, `exposures` what was shown. A `view` shares everything but those two, of which it sees
+    only some: that is how a model is kept from learning what it will be measured on.
     """
 
     def __init__(
-        self, arrays: Mapping[str, Array], meta: Mapping[str, Any], *, hidden: Histories | None = None
+        self,
+        arrays: Mapping[str, Array],
+        meta: Mapping[str, Any],
+        *,
+        hidden: Histories | None = None,
+        shown: Exposures | None = None,
     ) -> None:
         self._arrays, self.meta = dict(arrays), dict(meta)
         self.ids = {label: Ids.from_arrays(self._arrays, f"nodes/{label}/ids") for label in self.meta["labels"]}
@@ -52,6 +60,8 @@ class Snapshot:
         self.users = len(self.ids["User"])
         self.whole = hidden is None
         self.histories = hidden if hidden is not None else Histories.from_arrays(self._arrays, "histories", self.songs)
+        everything = Exposures.from_arrays(self._arrays, "exposures", self.meta["exposure_channels"])
+        self.exposures = everything if shown is None else shown
 
     @classmethod
     def open(cls, folder: Path) -> Snapshot:
@@ -68,13 +78,21 @@ class Snapshot:
             raise CorruptRelease(f"{folder}: the snapshot lacks {error}") from error
 
     @classmethod
-    def of_frames(cls, nodes: Nodes, edges: Edges, events: pl.DataFrame, *, wall_clock: int | None = None) -> Snapshot:
+    def of_frames(
+        cls,
+        nodes: Nodes,
+        edges: Edges,
+        events: pl.DataFrame,
+        exposures: pl.DataFrame | None = None,
+        *,
+        wall_clock: int | None = None,
+    ) -> Snapshot:
         """From tables: `nodes` by label (`id` and properties), `edges` by relationship (`source`, `target` and
-        properties) and `events` in log order (`offset` and the fields of an event).
+        properties), `events` and `exposures` in log order (`offset` and their fields).
 
         Ids that stand only in edges or events become bare nodes. `wall_clock` caps `as_of` (epoch milliseconds).
         """
-        return cls(*_assemble(nodes, edges, events, wall_clock))
+        return cls(*_assemble(nodes, edges, events, exposures, wall_clock))
 
     def write(self, folder: Path) -> None:
         """Write it to `folder`, the same bytes for the same content."""
@@ -145,10 +163,13 @@ class Snapshot:
         """The same graph with only the events for which `keep` (events,) is true.
 
         With `until` (epoch milliseconds) relationships that came about then or later are hidden too: a song put on a
-        playlist or a follow tells of the future just as an event does. Those without a time stay.
+        playlist or a follow tells of the future just as an event does. Those without a time stay. Exposures are seen
+        if they are from before `until`, none of them without it.
         """
         meta = {**self.meta, "relations": [k for k in self.meta["relations"] if k not in _DERIVED_KEYS]}
-        seen = Snapshot(self._arrays, meta, hidden=self.histories.where(keep))
+        at = self.exposures.at
+        shown = self.exposures.where((at != UNKNOWN_TIME) & (at < (0 if until is None else until)))
+        seen = Snapshot(self._arrays, meta, hidden=self.histories.where(keep), shown=shown)
         if until is not None:
             seen._relations = {key: _before(relation, until) for key, relation in seen._relations.items()}
         return seen
@@ -158,7 +179,8 @@ class Snapshot:
         return digest_of(
             (name, value)
             for name, value in self._arrays.items()
-            if not name.startswith("histories/") and not any(f"/{key}/" in name for key in _DERIVED_KEYS)
+            if not name.startswith(("histories/", "exposures/"))
+            and not any(f"/{key}/" in name for key in _DERIVED_KEYS)
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -208,6 +230,7 @@ class Snapshot:
 
 
 _NO_EDGES: Final = pl.DataFrame(schema={"source": pl.String, "target": pl.String})
+_BEHAVIOUR: Final = ("histories/", "exposures/")
 _DERIVED_KEYS: Final = frozenset(r.key for r in schema.RELATIONSHIPS if r.derived)
 
 
@@ -219,7 +242,7 @@ def _before(relation: Relation, until: int) -> Relation:
 
 
 def _assemble(
-    nodes: Nodes, edges: Edges, events: pl.DataFrame, wall_clock: int | None
+    nodes: Nodes, edges: Edges, events: pl.DataFrame, exposures: pl.DataFrame | None, wall_clock: int | None
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     ids, bare = _all_ids(nodes, edges, events)
     arrays: dict[str, Array] = {}
@@ -240,6 +263,10 @@ def _assemble(
     for relation in relations:
         arrays |= relation.arrays(f"relations/{relation.key}")
     arrays |= histories.arrays("histories")
+    shown = Exposures.none()
+    if exposures is not None:
+        shown = Exposures.of_frame(exposures, series["User"], series["Song"])
+    arrays |= shown.arrays("exposures")
     newest = histories.newest
     meta = {
         "version": VERSION,
@@ -247,6 +274,7 @@ def _assemble(
         "relations": sorted(r.key for r in relations),
         "as_of": newest if wall_clock is None else min(newest, wall_clock),
         "bare": bare,
+        "exposure_channels": list(shown.channels),
     }
     return arrays, meta
 
@@ -338,5 +366,24 @@ def _histories(events: pl.DataFrame, users: pl.Series, songs: pl.Series) -> Hist
         "played_ms": mine["played_ms"].cast(pl.Int64).fill_null(-1).to_numpy(),
         "rating": mine["rating"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
         "offset": mine["offset"].cast(pl.Int64).to_numpy(),
+        "cell": cells(mine),
     }
     return Histories.of_events(columns, len(users), len(songs))
+
+
+def cells(events: pl.DataFrame) -> Array:
+    """(E,) H3 cell of the point where each event happened, 0 where that is unknown; equal points are looked up once.
+
+    The log has moved points to the centres of its own cells (`privacy.h3_resolution`), mostly wider ones than these: a
+    cell within one of the log's says no more than that one.
+    """
+    import h3
+
+    points = events.select("latitude", "longitude")
+    known = points.drop_nulls().unique()
+    if known.is_empty():
+        return np.zeros(len(events), dtype=np.int64)
+    cells = [h3.str_to_int(h3.latlng_to_cell(*point, CELL_RESOLUTION)) for point in known.rows()]
+    table = known.with_columns(cell=pl.Series(cells, dtype=pl.Int64))
+    found = points.join(table, on=["latitude", "longitude"], how="left", maintain_order="left")
+    return found["cell"].fill_null(0).to_numpy()

@@ -10,7 +10,7 @@ import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import structlog
@@ -25,12 +25,13 @@ from ranking.features import Features
 from ranking.fine.linear import Linear
 from ranking.scene import SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
+from recall.catalogue import NOT_ADMITTED
 from recall.listener import UNHEARD, Listener
+from recall.live import Overlay
 from recall.merge import Pool, merge
 from recall.preferences import artist_of
 
 _log = structlog.get_logger(__name__)
-NOT_ADMITTED: Final = 0
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,21 @@ class Cascade:
         exclude: Sequence[str] = (),
         latitude: float | None = None,
         longitude: float | None = None,
+        overlay: Overlay | None = None,
     ) -> Query:
-        """The question of a listener (or of an unnamed `session` of song ids) at a moment in epoch milliseconds."""
+        """The question of a listener (or of an unnamed `session` of song ids) at a moment in epoch milliseconds.
+
+        `overlay` is what has happened since the release.
+        """
         songs = self.snapshot.ids["Song"]
+        new = {} if overlay is None else overlay.edits.places
         listener = (
             Listener.of_session(self.snapshot, songs.indices(session), at)
             if user_id is None
-            else Listener.of(self.snapshot, user_id, latest)
+            else Listener.of(self.snapshot, user_id, latest, new)
         )
-        return self.ask(listener, at, extra=songs.indices(exclude), latitude=latitude, longitude=longitude)
+        extra = np.append(songs.indices(exclude), [new[song] for song in exclude if song in new]).astype(np.int32)
+        return self.ask(listener, at, extra=extra, latitude=latitude, longitude=longitude, overlay=overlay)
 
     def ask(
         self,
@@ -122,6 +129,7 @@ class Cascade:
         extra: Array = UNHEARD,
         latitude: float | None = None,
         longitude: float | None = None,
+        overlay: Overlay | None = None,
     ) -> Query:
         """As `query`, for a listener at hand; excludes what the scene's policy, blocks and admission forbid."""
         kept_back = self.scene.heard_after_ms()
@@ -131,8 +139,14 @@ class Cascade:
             # without a time nobody can tell how long ago it was: it stays out unless the policy is "always"
             unknown = (listener.last_heard < 0) & (kept_back > 0)
             heard = listener.heard[(at - listener.last_heard < kept_back) | unknown]
-        exclude = np.unique(np.concatenate([heard, listener.blocked, self._not_admitted, extra])).astype(np.int32)
-        return Query(listener, at, exclude, latitude, longitude, self.name)
+        new_events = listener.new_events if kept_back > 0 else ()
+        late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
+        closed = self._not_admitted
+        if overlay is not None:
+            edits = overlay.edits
+            closed = np.append(np.setdiff1d(closed, edits.readmitted, assume_unique=True), edits.withheld)
+        exclude = np.unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
+        return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
 
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
         """Each channel's candidates within the scene's budget; a channel that fails or is late is left out and named.
@@ -191,8 +205,9 @@ class Cascade:
         scores = self.rank(query, pool)
         trace.append(Stage("rank", len(pool), len(pool), (time.perf_counter() - started) * 1000))
         started = time.perf_counter()
-        unit = np.zeros((len(pool), 1)) if self._unit is None else self._unit[pool.songs]
-        rows = self._reranker.order(scores, unit, self._artist[pool.songs], n)
+        new = query.live.songs
+        unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
+        rows = self._reranker.order(scores, unit, new.take(self._artist, new.artist, pool.songs), n)
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         return Slate(pool.songs[rows], scores[rows], rows, pool, trace)
 
@@ -206,13 +221,13 @@ class Cascade:
 def _problem_of(found: Candidates, query: Query) -> str | None:
     if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
         return "songs and scores that do not pair"
-    if len(found) and not 0 <= found.songs.min() <= found.songs.max() < len(query.allowed):
+    if len(found) and not 0 <= found.songs.min() <= found.songs.max() < query.live.size:
         return "songs that do not exist"
     if not np.isfinite(found.scores).all():
         return "scores that are not finite"
     if len(np.unique(found.songs)) != len(found.songs):
         return "the same song twice"
-    if len(found) and not query.allowed[found.songs].all():
+    if not query.permits(found.songs).all():
         return "songs that are excluded"
     return None
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from embeddings.vectors import SongVectors
 from graph.arrays import Array
+from graph.relations import Relation
 from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER
 from recall.base import Query
@@ -62,7 +63,8 @@ class Features:
         best = np.maximum(scores.max(axis=0, initial=0), 1e-12)
         found = ranks >= 0
         discounted = np.where(found, 1 / np.log2(2 + np.maximum(ranks, 0)), 0)
-        released = self._released[songs]
+        new = query.live.songs
+        released = new.take(self._released, new.released, songs)
         age = np.where(released == UNKNOWN_INTEGER, 0, np.maximum(query.at - released, 0) / _DAY_MS)
         heard = np.isin(songs, listener.heard)
         plays = np.zeros(len(songs))
@@ -74,21 +76,33 @@ class Features:
             scores / best,
             pool.fused[:, None] * 60,
             found.sum(axis=1, keepdims=True) / max(len(self._channels), 1),
-            self._listeners[songs, None],
-            self._recent[songs, None],
-            self._momentum[songs, None],
+            new.take(self._listeners, 0.0, songs)[:, None],
+            new.take(self._recent, 0.0, songs)[:, None],
+            new.take(self._momentum, 0.0, songs)[:, None],
             np.log1p(age)[:, None],
             heard[:, None],
             plays[:, None],
             self._cosine(query, songs)[:, None],
             np.full((len(songs), 1), np.log1p(len(listener.heard))),
-            *((r.shares[songs] @ listener.affinity(r, query.at))[:, None] for r in self._relations),
+            *(self._affinity(query, relation, songs)[:, None] for relation in self._relations),
         ]
         return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
+
+    def _affinity(self, query: Query, relation: Relation, songs: Array) -> Array:
+        """(P,) how much the listener likes what each song's edges lead to, evenly over those of a new song."""
+        affinity, new = query.listener.affinity(relation, query.at), query.live.songs
+        late = songs >= new.first
+        found = np.zeros(len(songs))
+        found[~late] = relation.shares[songs[~late]] @ affinity
+        for i in np.flatnonzero(late):
+            entities = new.entities[relation.name][songs[i] - new.first]
+            found[i] = affinity[entities].mean() if len(entities) else 0.0
+        return found
 
     def _cosine(self, query: Query, songs: Array) -> Array:
         if self._vectors is None or not len(query.listener):
             return np.zeros(len(songs))
         loved, weights = query.listener.loves(query.at, 50)
-        vector = weights @ self._vectors[loved]
-        return np.asarray(self._vectors[songs] @ vector) / max(float(np.linalg.norm(vector)), 1e-12)
+        vector, new = weights @ self._vectors[loved], query.live.songs
+        mine = new.take(self._vectors, new.unit, songs)
+        return np.asarray(mine @ vector) / max(float(np.linalg.norm(vector)), 1e-12)

@@ -18,6 +18,7 @@ from graph.configure import configure
 from graph.errors import SettingsError
 from graph.release import Release
 from recall.listener import Listener
+from recall.live import Overlay
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Query:
     """One question to all channels: who asks, when, where, and what must not come back.
 
     `at` is epoch milliseconds; coordinates are degrees or None; `exclude` holds positions of songs that no channel
-    may return, sorted.
+    may return, sorted; `overlay` is what has happened since the release, where anything has.
     """
 
     listener: Listener
@@ -34,13 +35,26 @@ class Query:
     latitude: float | None = None
     longitude: float | None = None
     scene: str = "radio"
+    overlay: Overlay | None = None
+
+    @cached_property
+    def live(self) -> Overlay:
+        """Counters up to now, new songs, and follows as they are."""
+        return self.overlay or Overlay.of(self.listener.snapshot)
 
     @cached_property
     def allowed(self) -> Array:
-        """(songs,) True where a song may come back."""
+        """(songs,) True where a song of the release may come back; `permits` costs less where songs are few."""
         allowed = np.ones(self.listener.snapshot.songs, dtype=bool)
-        allowed[self.exclude] = False
+        allowed[self.exclude[: np.searchsorted(self.exclude, len(allowed))]] = False
         return allowed
+
+    def permits(self, songs: Array) -> Array:
+        """(n,) whether each of these songs, new ones included, may come back."""
+        if not len(self.exclude):
+            return np.ones(len(songs), dtype=bool)
+        place = np.minimum(np.searchsorted(self.exclude, songs), len(self.exclude) - 1)
+        return np.asarray(self.exclude[place] != songs)
 
 
 @dataclass(frozen=True)

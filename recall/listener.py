@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,8 @@ class Listener:
     """One listener's events on songs in order, oldest first, and what follows from them.
 
     Shapes: E events; song, action, at and count (E,) as in `Histories`. `user` is the position among the release's
-    users, -1 for someone it does not know.
+    users, -1 for someone it does not know. Events on songs that came after the release stand apart in `new_events`:
+    (song, action, at) by positions beyond the release's songs, in the order of the log.
     """
 
     snapshot: Snapshot
@@ -39,14 +41,22 @@ class Listener:
     action: Array
     at: Array
     count: Array
+    user_id: str | None = None
+    new_events: Sequence[tuple[int, int, int]] = ()
     _affinities: dict[str, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, snapshot: Snapshot, user_id: str | None, latest: Sequence[Event] = ()) -> Listener:
+    def of(
+        cls,
+        snapshot: Snapshot,
+        user_id: str | None,
+        latest: Sequence[Event] = (),
+        new_songs: Mapping[str, int] = MappingProxyType({}),
+    ) -> Listener:
         """The listener `user_id` with the release's history and the `latest` events since.
 
-        An unknown id is an answer (an empty history), not an error. Events on songs that the release does not know
-        are left out here: there is nothing to say about them yet.
+        `new_songs`: positions of songs that came after the release, by id. An unknown id of a listener is an answer (an
+        empty history), not an error; events on songs that nobody knows are left out.
         """
         user = snapshot.ids["User"].index(user_id) if user_id is not None else -1
         histories = snapshot.histories
@@ -66,7 +76,13 @@ class Listener:
             happened.append(np.where(added[2] == UNKNOWN_TIME, known, added[2]))
             order = np.argsort(np.concatenate(happened), kind="stable")
             columns = [np.concatenate([old, new])[order] for old, new in zip(columns, added, strict=True)]
-        return cls(snapshot, user, *columns)
+        late = [
+            (new_songs[event.song_id], CODE[event.action], UNKNOWN_TIME if event.at is None else event.at)
+            for event in latest
+            if event.song_id is not None and event.song_id in new_songs
+        ]
+        song, action, at, count = columns
+        return cls(snapshot, user, song, action, at, count, user_id, late)
 
     @classmethod
     def of_session(cls, snapshot: Snapshot, songs: Array, now: int) -> Listener:
@@ -92,9 +108,10 @@ class Listener:
 
     @cached_property
     def blocked(self) -> Array:
-        """Songs that are blocked and were not unblocked since."""
+        """Songs that are blocked and were not unblocked since, new ones included."""
         relevant = np.isin(self.action, (CODE["block"], CODE["unblock"]))
         latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
+        latest |= {song: action for song, action, _ in self.new_events if action in (CODE["block"], CODE["unblock"])}
         return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
 
     def preferences(self, now: int) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from graph.release import Release
 from recall.base import Candidates, Query
 from recall.index import VectorIndex
 from recall.listener import Listener
+from recall.vectors import near
 
 
 @dataclass(frozen=True)
@@ -35,4 +36,4 @@ class Song2Vec:
 
     def recall(self, query: Query, k: int) -> Candidates:
         songs, weights = query.listener.loves(query.at, self._config.loves)
-        return self._index.search(weights @ self._vectors.unit[songs], k, query.allowed)
+        return near(self._index, weights @ self._vectors.unit[songs], query, k)

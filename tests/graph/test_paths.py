@@ -185,3 +185,28 @@ def test_the_cypher_of_every_reason_returns_exactly_its_path(store: GraphStore, 
         for step, relationship in zip(reason.path[1::2], relationships, strict=True):
             assert relationship["properties"] == pytest.approx(step["properties"])
     assert len(LOPSIDED_EVENTS) == 10
+
+
+def test_a_song_that_came_after_the_release_has_paths_over_what_it_is_known_by(lopsided: World) -> None:
+    paths, entities = Paths(lopsided.release), {"PERFORMED_BY": np.array([0, 1]), "HAS_TAG": np.array([0])}
+    reasons = paths.why_new(0, ("new", "New"), entities)  # ana collected s1, by alba, tagged calm
+    assert [r.text for r in reasons] == [
+        "by Alba, like One which you collected",
+        "tagged calm, like One which you collected",
+    ]
+    assert [step.get("id") or (step["relationship"], step["direction"]) for step in reasons[0].path] == [
+        "ana",
+        ("COLLECTED", "out"),
+        "s1",
+        ("PERFORMED_BY", "out"),
+        "alba",
+        ("PERFORMED_BY", "in"),
+        "new",
+    ]
+    assert reasons[0].parameters == {"id0": "ana", "id1": "s1", "id2": "alba", "id3": "new"}
+    followed = paths.why_new(2, ("new", "New"), entities)[0]  # cy follows brio
+    assert (followed.text, followed.parameters) == (
+        "by Brio, whom you follow",
+        {"id0": "cy", "id1": "brio", "id2": "new"},
+    )
+    assert paths.why_new(-1, ("new", "New"), entities) == []

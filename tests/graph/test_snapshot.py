@@ -2,6 +2,7 @@ import filecmp
 import mmap
 from pathlib import Path
 
+import h3
 import numpy as np
 import polars as pl
 import pytest
@@ -208,7 +209,7 @@ def test_a_damaged_snapshot_is_a_corrupt_release(tmp_path: Path) -> None:
     lopsided_snapshot().write(tmp_path)
     text = (tmp_path / "snapshot.json").read_text()
     for damaged, message in [
-        (text.replace('"version": 1', '"version": 99'), r"version 99 \(expected 1\)"),
+        (text.replace('"version": 2', '"version": 99'), r"version 99 \(expected 2\)"),
         (text.replace('"labels"', '"lables"'), "lacks 'labels'"),
         (text.replace('"histories/song"', '"histories/sung"'), "lacks 'histories/song'"),
         (text[:-5], "cannot be read"),
@@ -260,3 +261,37 @@ def test_hetero_data_has_the_same_nodes_and_edges(lopsided: World) -> None:
 def test_every_relationship_that_is_not_derived_has_a_relation_even_when_empty() -> None:
     names = {r.key for r in Snapshot.of_frames({}, {}, events([])).relations()}
     assert names >= {r.key for r in schema.RELATIONSHIPS if r.type not in {"RELATED", "SIMILAR_TO"}}
+
+
+def test_an_event_stands_in_the_cell_of_its_point() -> None:
+    log = events([("ana", "play", "s1", NOW, 1, None, None, 48.2082, 16.3738), ("ana", "play", "s2", NOW + 1)])
+    cells = lopsided_snapshot(log=log).histories.cell.tolist()
+    assert cells == [h3.str_to_int(h3.latlng_to_cell(48.2082, 16.3738, 9)), 0]
+
+
+def shown(rows: list[tuple[str | None, str, int | None, str | None]]) -> pl.DataFrame:
+    fields = ["user_id", "song_id", "at", "channel"]
+    frame = pl.DataFrame(rows, schema=fields, orient="row").with_row_index("offset", offset=1)
+    return frame.with_columns(request_id=pl.lit("r"), position=pl.col("offset") % 3, score=pl.lit(None, pl.Float64))
+
+
+def test_exposures_stand_in_the_order_of_the_log(tmp_path: Path) -> None:
+    rows = [("ben", "s2", NOW, "social"), (None, "s1", None, None), ("ana", "??", NOW, "hot"), ("??", "s2", NOW, "hot")]
+    lopsided_snapshot(exposures=shown(rows)).write(tmp_path)
+    found = Snapshot.open(tmp_path).exposures
+    assert (found.user.tolist(), found.song.tolist()) == ([1, -1, -1], [1, 0, 1])
+    assert (found.at.tolist(), found.offset.tolist()) == ([NOW, UNKNOWN_TIME, NOW], [1, 2, 4])
+    assert ([found.channels[c] if c >= 0 else None for c in found.channel], found.last_offset) == (
+        ["social", None, "hot"],
+        4,
+    )
+    assert found.place.tolist() == [1, 2, 1]
+    assert np.isnan(found.score).all()
+
+
+def test_a_view_sees_what_was_shown_before_its_end() -> None:
+    rows = [("ana", "s1", at, None) for at in (NOW - 1, NOW, None)]
+    snapshot = lopsided_snapshot(exposures=shown(rows))
+    everything = np.ones(len(snapshot.histories), dtype=bool)
+    assert snapshot.view(everything, NOW).exposures.offset.tolist() == [1]
+    assert len(snapshot.view(everything).exposures) == 0

@@ -8,11 +8,14 @@ import pytest
 from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
-from graph.events import Event
+from graph.events import Event, JournalEntry
 from ranking.cascade import Cascade
 from ranking.fine.linear import Linear
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
+from recall.catalogue import Edits, NewSongs
+from recall.counters import Counters
+from recall.live import Overlay
 
 
 def cascade(world: World, **scene: Any) -> Cascade:
@@ -208,3 +211,71 @@ def test_the_planted_answer_comes_first(planted: World) -> None:
 def test_what_a_scene_names_must_exist(lopsided: World, scene: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Cascade(lopsided.release, SceneConfig(**scene))
+
+
+# ---- what came after the release
+
+
+def overlay(world: World, *lines: tuple[str, str, str, dict[str, Any]]) -> Overlay:
+    edits = Edits(world.snapshot, 0).after(JournalEntry(i, *line) for i, line in enumerate(lines, start=1))
+    return Overlay(Counters(world.snapshot), edits, NewSongs(edits, world.vectors))
+
+
+NEW = ("upsert", "Song", "new", {"properties": {"released_at": NOW}})
+BY_ALBA = ("relations", "Song", "new", {"artists": ["alba"], "genres": ["folk"]})
+
+
+def live_slate(world: World, live: Overlay, latest: list[Event], **scene: Any) -> list[str]:
+    uses = {"song2vec": ChannelUse(), "popularity": ChannelUse()}
+    made = Cascade(world.release, SceneConfig(channels=uses, budget_ms=60_000, **scene))
+    query = made.query("cy", NOW, latest=latest, overlay=live)
+    shown = made.slate(query, 10)
+    assert np.isfinite(made.features.matrix(query, shown.pool)).all()
+    return sorted(live.song_id(int(song)) for song in shown.songs)
+
+
+def heard(action: str = "full_play", at: int = NOW) -> Event:
+    return Event(event_id="e", user_id="cy", action=action, song_id="new", at=at)
+
+
+def test_a_new_song_is_recommended_by_its_composed_vector(lopsided: World) -> None:
+    assert "new" in live_slate(lopsided, overlay(lopsided, NEW, BY_ALBA), [])
+    assert "new" not in live_slate(lopsided, overlay(lopsided, NEW), [])  # nothing is known of it
+
+
+@pytest.mark.parametrize(
+    ("policy", "event", "back"),
+    [
+        ("never", heard(), False),
+        ("always", heard(), True),
+        ("after 1d", heard(at=NOW - 2 * DAY), True),
+        ("after 3d", heard(at=NOW - 2 * DAY), False),
+        ("always", heard("block"), False),
+    ],
+)
+def test_a_new_song_that_was_heard_comes_back_as_the_scene_says(
+    lopsided: World, policy: str, event: Event, back: bool
+) -> None:
+    live = overlay(lopsided, NEW, BY_ALBA)
+    assert ("new" in live_slate(lopsided, live, [event], heard=policy)) == back
+
+
+def test_what_was_deleted_or_barred_since_the_release_stays_out(lopsided: World) -> None:
+    barred = ("upsert", "Song", "s1", {"properties": {"tier": 0}})
+    live = overlay(lopsided, NEW, BY_ALBA, ("delete", "Song", "new", {}), ("delete", "Song", "s5", {}), barred)
+    assert not {"new", "s5", "s1"} & set(live_slate(lopsided, live, [], heard="always"))
+    assert {"s5", "s1"} < set(live_slate(lopsided, overlay(lopsided), [], heard="always"))
+
+
+def test_what_was_admitted_since_the_release_comes_in(make_world: Callable[..., World]) -> None:
+    songs = LOPSIDED_NODES["Song"].with_columns(tier=np.array([0, 1, 2, 3, 0]))
+    world = make_world(node_tables={"Song": songs})
+    admitted = overlay(world, ("upsert", "Song", "s1", {"properties": {"tier": 2}}))
+    assert "s1" in live_slate(world, admitted, [], heard="always")
+    assert "s1" not in live_slate(world, overlay(world), [], heard="always")
+
+
+def test_a_new_song_may_be_excluded(lopsided: World) -> None:
+    made, live = cascade(lopsided), overlay(lopsided, NEW, BY_ALBA)
+    query = made.query("ana", NOW, exclude=["new", "s4"], overlay=live)
+    assert query.permits(np.array([3, 5])).tolist() == [False, False]

@@ -84,7 +84,7 @@ def discovering(*, other_from: int) -> Snapshot:
         rows += [(f"u{person:02}", f"{'ab'[person % 2]}{song:02}", DAY * (day + 1)) for day, song in enumerate(songs)]
     rows.sort(key=lambda row: row[2])
     frame = pl.DataFrame(rows, schema={"user_id": pl.String, "song_id": pl.String, "at": pl.Int64}, orient="row")
-    unknown = {"played_ms": pl.lit(None, dtype=pl.Int64), "rating": pl.lit(None, dtype=pl.Float64)}
+    unknown = dict.fromkeys(("played_ms", "rating", "latitude", "longitude"), pl.lit(None, dtype=pl.Float64))
     events = frame.with_row_index("offset", offset=1).with_columns(action=pl.lit("full_play"), count=1, **unknown)
     return Snapshot.of_frames({}, {}, events)
 

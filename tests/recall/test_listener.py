@@ -83,3 +83,11 @@ def test_a_latest_event_without_a_time_comes_after_the_history(lopsided: World) 
     listener = Listener.of(lopsided.snapshot, "ana", [event("block", "s3"), event("unblock", "s3", None)])
     assert len(listener.blocked) == 0
     assert lopsided.ids(Listener.of(lopsided.snapshot, "ana", [event("like", "s5", None)]).recent(1)) == ["s5"]
+
+
+def test_events_on_new_songs_stand_apart(lopsided: World) -> None:
+    latest = [event("full_play", "new"), event("like", "s3"), event("block", "new", None), event("play", "??")]
+    listener = Listener.of(lopsided.snapshot, "ana", latest, {"new": 5})
+    assert listener.new_events == [(5, CODE["full_play"], NOW), (5, CODE["block"], -1)]
+    assert lopsided.ids(listener.heard) == ["s1", "s2", "s3"]
+    assert listener.blocked.tolist() == [5]

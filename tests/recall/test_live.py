@@ -3,12 +3,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from segue_test_worlds import NOW, World
+from segue_test_worlds import DAY, NOW, World
 
 from graph.errors import StoreUnavailable
 from graph.events import EventLog
 from graph.release import Release
+from recall.counters import Decay, SongSums, plays
 from recall.live import Live, LiveState
 
 
@@ -73,7 +75,7 @@ def test_joins_a_log_that_answers_again(lopsided: World, log: EventLog, monkeypa
         live = Live(release(lopsided, log.log_id, 1), log)
         assert live.status == LiveState("detached", "the event log does not answer")
         assert live.check() == live.status
-    assert live.check() == LiveState("attached", lag=1)
+    assert live.check() == LiveState("attached", lag=1, behind=0)
     assert [e.event_id for e in live.latest("ana")] == ["1"]
     with monkeypatch.context() as patch:
         patch.setattr(log, "of_user", down)
@@ -82,3 +84,72 @@ def test_joins_a_log_that_answers_again(lopsided: World, log: EventLog, monkeypa
     assert live.latest("ana") == ()  # nobody waits for it before it has been looked at
     live.check()
     assert live.latest("ana")
+
+
+def full_play(user: str, song: str, at: int = NOW) -> dict[str, Any]:
+    return {"user_id": user, "action": "full_play", "song_id": song, "at": at}
+
+
+def song_plays(live: Live) -> list[float]:
+    overlay = live.overlay
+    snapshot = overlay.edits.snapshot
+    tally = overlay.counters.events("t", lambda: SongSums(snapshot.songs, Decay.of(snapshot, DAY), plays))
+    return tally.at(NOW, overlay.size).round(9).tolist()
+
+
+def test_events_and_new_songs_are_folded_in(lopsided: World, log: EventLog) -> None:
+    live = Live(release(lopsided, log.log_id, log.last_offset()), log)
+    before = song_plays(live)
+    log.append_journal("upsert", "Song", "new", {"properties": {"title": "New"}})
+    log.append_journal("relations", "Song", "new", {"artists": ["brio"]})
+    log.append([full_play("ana", "s1"), full_play("??", "new"), full_play("ana", "nowhere")], now=NOW)
+    assert live.check() == LiveState("attached", lag=3, behind=0)
+    assert np.subtract(song_plays(live)[:5], before) == pytest.approx([1, 0, 0, 0, 0])
+    assert (song_plays(live)[5], live.overlay.song_id(5), live.overlay.song_id(0)) == (1, "new", "s1")
+    assert live.overlay.songs.unit[0] == pytest.approx([0, 1])
+    live.check()
+    assert song_plays(live)[5] == 1  # nothing is folded twice
+
+
+def test_a_release_that_knows_the_edits_does_not_fold_them_again(lopsided: World, log: EventLog) -> None:
+    log.append_journal("upsert", "Song", "old", {"properties": {}})
+    manifest = {"events": {"log_id": log.log_id, "offset": 0}, "graph": {"version": log.last_journal_offset()}}
+    live = Live(dataclasses.replace(lopsided.release, manifest=manifest), log)
+    assert len(live.overlay.songs) == 0
+
+
+def test_two_workers_agree(lopsided: World, log: EventLog) -> None:
+    first = Live(release(lopsided, log.log_id, 0), log)
+    for i in range(30):
+        log.append([full_play("ana", f"s{i % 5 + 1}", NOW - i * DAY)], now=NOW)
+        log.append_journal("upsert", "Song", f"n{i % 7}", {"properties": {}})
+        if i % 4 == 0:
+            first.check()
+    first.check()
+    second = Live(release(lopsided, log.log_id, 0), log)
+    assert song_plays(first) == song_plays(second)
+    assert first.overlay.songs.ids == second.overlay.songs.ids
+
+
+def test_a_long_log_is_folded_in_portions(lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recall.live.FOLD_ROWS", 7)
+    log.append([full_play("ben", "s2") for _ in range(50)], now=NOW)
+    log.append_exposures([{"request_id": "r", "user_id": "ana", "song_id": "s1", "position": i} for i in range(20)])
+    live = Live(release(lopsided, log.log_id, 0), log)
+    assert song_plays(live)[1] == pytest.approx(song_plays(Live(lopsided.release, None))[1] + 50)
+    assert len(live.overlay.counters._since["exposures"]) == 3  # 20 in sevens
+
+
+def test_what_was_folded_stays_when_the_log_goes(
+    lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    live = Live(release(lopsided, log.log_id, 0), log)
+    log.append([full_play("ben", "s2")], now=NOW)
+    live.check()
+    known = song_plays(live)
+    monkeypatch.setattr(log, "journal", down)
+    assert live.check().state == "detached"
+    assert song_plays(live) == known

@@ -35,12 +35,15 @@ EVENT_TYPES: Final = {
     "count": pl.Int64,
     "played_ms": pl.Int64,
     "rating": pl.Float64,
+    "latitude": pl.Float64,
+    "longitude": pl.Float64,
 }
 
 
 def events(rows: Iterable[Sequence[Any]]) -> pl.DataFrame:
-    """An event log of rows (user, action, song, at, count = 1, played_ms = None, rating = None), offsets from 1."""
-    whole = [(*row, *(1, None, None)[len(row) - 4 :]) for row in rows]
+    """An event log of rows (user, action, song, at, count = 1, played_ms, rating, latitude, longitude = None), offsets
+    from 1."""
+    whole = [(*row, *(1, None, None, None, None)[len(row) - 4 :]) for row in rows]
     return pl.DataFrame(whole, schema=EVENT_TYPES, orient="row").with_row_index("offset", offset=1)
 
 
@@ -126,12 +129,14 @@ def lopsided_snapshot(
     node_tables: Mapping[str, pl.DataFrame] | None = None,
     edge_tables: Mapping[schema.Relationship, pl.DataFrame] | None = None,
     log: pl.DataFrame | None = None,
+    exposures: pl.DataFrame | None = None,
 ) -> Snapshot:
     """The lopsided world, with some tables changed."""
     return Snapshot.of_frames(
         {**LOPSIDED_NODES, **(node_tables or {})},
         {**LOPSIDED_EDGES, **(edge_tables or {})},
         LOPSIDED_EVENTS if log is None else log,
+        exposures,
     )
 
 
