@@ -30,6 +30,7 @@ from recall.listener import UNHEARD, Listener
 from recall.live import Overlay
 from recall.merge import Pool, merge
 from recall.preferences import artist_of
+from recall.runner import Runner
 
 _log = structlog.get_logger(__name__)
 
@@ -90,7 +91,7 @@ class Cascade:
         self.ranker = ranker if ranker is not None and ranker.names == self.features.names else None
         if ranker is not None and self.ranker is None:
             _log.warning("ranker not used: the scene's channels have changed since the release", scene=name)
-        self._reranker = _reranker(scene.reranker)
+        self._reranker, self._runner = _reranker(scene.reranker), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._artist = artist_of(self.snapshot)
         self._unit = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
@@ -149,39 +150,14 @@ class Cascade:
         return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
 
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
-        """Each channel's candidates within the scene's budget; a channel that fails or is late is left out and named.
-
-        A channel that raises, that answers with scores that are not finite or songs twice, that alone takes longer than
-        the budget, or that starts after the others have spent it, costs its own candidates only.
-        """
+        """Each channel's candidates within the scene's budget; one that fails or is late is left out and named."""
         started = time.perf_counter()
-        proposals: dict[str, Candidates] = {}
-        dropped: list[dict[str, Any]] = []
-        budget, spent = self.scene.budget_ms, 0.0
-        for name, channel in self.channels.items():
-            if spent > budget:
-                dropped.append({"channel": name, "reason": "over the time budget"})
-                continue
-            began = time.perf_counter()
-            try:
-                found = channel.recall(query, self.scene.channels[name].quota)
-                problem = _problem_of(found, query)
-            except Exception as error:  # noqa: BLE001  whatever a channel does, the listener gets an answer
-                _log.warning("channel failed", channel=name, scene=self.name, exc_info=True)
-                problem = f"{type(error).__name__}: {error}"
-            took = (time.perf_counter() - began) * 1000
-            if took > budget:
-                problem = problem or f"over the time budget ({took:.0f} ms of {budget:.0f})"
-            else:
-                # what a late channel takes is not charged to the others
-                spent += took
-            if problem is None:
-                proposals[name] = found
-            else:
-                dropped.append({"channel": name, "reason": problem})
+        counts = {name: use.quota for name, use in self.scene.channels.items()}
+        answers = self._runner.ask(self.channels, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
-        total = sum(len(found) for found in proposals.values())
-        return proposals, Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
+        total = sum(len(found) for found in answers.found.values())
+        dropped = [{"channel": name, "reason": reason} for name, reason in answers.dropped.items()]
+        return dict(answers.found), Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
 
     def pool(self, query: Query) -> tuple[Pool, list[Stage]]:
         """The merged candidates, at most the scene's pool."""
@@ -216,20 +192,6 @@ class Cascade:
         if self.ranker is None or not len(pool):
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
-
-
-def _problem_of(found: Candidates, query: Query) -> str | None:
-    if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
-        return "songs and scores that do not pair"
-    if len(found) and not 0 <= found.songs.min() <= found.songs.max() < query.live.size:
-        return "songs that do not exist"
-    if not np.isfinite(found.scores).all():
-        return "scores that are not finite"
-    if len(np.unique(found.songs)) != len(found.songs):
-        return "the same song twice"
-    if not query.permits(found.songs).all():
-        return "songs that are excluded"
-    return None
 
 
 def _reranker(name: str) -> Any:

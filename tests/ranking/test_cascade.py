@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from recall.base import Candidates, Query
 from recall.catalogue import Edits, NewSongs
 from recall.counters import Counters
 from recall.live import Overlay
+from recall.runner import STUCK
 
 
 def cascade(world: World, **scene: Any) -> Cascade:
@@ -134,17 +136,40 @@ def test_a_bad_channel_costs_its_own_candidates_only(
     assert reason in dropped["reason"]
 
 
-def test_what_comes_after_a_spent_budget_is_left_out_and_named(lopsided: World) -> None:
-    def slow(query: Query) -> Candidates:
-        time.sleep(0.03)
+def hanging(until: threading.Event) -> Answers:
+    def hang(query: Query) -> Candidates:
+        until.wait(60)
         return found(3)
 
-    made = cascade(lopsided)
-    made.channels = {name: Answers(slow) for name in ("a", "b", "c", "d")}
-    made.scene = SceneConfig(budget_ms=50, channels=dict.fromkeys(made.channels, ChannelUse()))
+    return Answers(hang)
+
+
+def test_channels_that_hang_hold_up_neither_the_request_nor_the_others(lopsided: World) -> None:
+    made, end = cascade(lopsided), threading.Event()
+    good = Answers(lambda _: found(3))
+    made.channels = {"a": hanging(end), "b": good, "c": hanging(end), "d": good}
+    made.scene = SceneConfig(budget_ms=2000, channels=dict.fromkeys(made.channels, ChannelUse()))
     proposals, stage = made.propose(made.query("ana", NOW))
-    assert list(proposals) == ["a", "b"]
-    assert [d["channel"] for d in stage.dropped] == ["c", "d"]
+    end.set()
+    assert sorted(proposals) == ["b", "d"]
+    assert stage.dropped == [{"channel": name, "reason": "over the time budget (2000 ms)"} for name in ("a", "c")]
+
+
+def test_a_channel_that_hangs_again_and_again_is_not_asked_any_more(lopsided: World) -> None:
+    made, end = cascade(lopsided), threading.Event()
+    made.channels = {"a": hanging(end), "b": Answers(lambda _: found(3))}
+    made.scene = SceneConfig(budget_ms=400, channels=dict.fromkeys(made.channels, ChannelUse()))
+    stages = [made.propose(made.query("ana", NOW))[1] for _ in range(STUCK + 1)]
+    assert "time budget" in stages[STUCK - 1].dropped[0]["reason"]
+    assert "earlier requests still wait for it" in stages[STUCK].dropped[0]["reason"]
+    end.set()
+
+
+def test_without_a_budget_every_channel_is_waited_for(lopsided: World) -> None:
+    made = cascade(lopsided)
+    made.channels = {"popularity": Answers(sleeps)}
+    made.scene = dataclasses.replace(made.scene, budget_ms=float("inf"))
+    assert list(made.propose(made.query("ana", NOW))[0]) == ["popularity"]
 
 
 def test_without_any_candidate_the_slate_is_empty(lopsided: World) -> None:
