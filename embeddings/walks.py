@@ -5,11 +5,12 @@ A second-order walk that came from t to v goes on to x with a probability propor
     w(v, x) x (1/p if x = t;  1 if the graph has the edge t -> x;  1/q otherwise)
 
 and its first step is by weight alone. A step draws x by weight (one slot of an alias table per node, built in place)
-and keeps it with its bias over the largest one. The edge test looks for a mark among 16 bits for each of t's
-neighbours, and only where that is not enough for the neighbour itself, by binary search. A return bias above all others
-is drawn on its own, so that a small p costs nothing, and after about as many refusals as v has neighbours the step is
-drawn from the exact distribution. So no table is kept per edge pair, and memory is linear in the graph. Some walks take
-their steps side by side, so that one computes while others wait for memory.
+and keeps it with its bias over the largest one. The edge test looks for a mark among 64 bits for each of t's
+neighbours, and only where that is not enough for the neighbour itself, by binary search. What a return bias has above
+all others is drawn with x, so that a small p costs nothing, and after about as many refusals as v has neighbours the
+step is drawn from the exact distribution. So no table is kept per edge pair, and memory is linear in the graph. Many
+walks take their steps side by side, one part of the step for all of them after another and almost without branches:
+reads from memory then do not wait for each other.
 
 Every walk has a generator of its own, a function of the seed and the walk's number alone: the same walks come out for
 any number of threads and any block size. Walks of one round start once at every start node, in a random order.
@@ -23,11 +24,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
-from scipy import sparse
 
 from graph.arrays import Array
 
@@ -39,10 +39,12 @@ _NONE: Final = np.empty(0, dtype=np.float32)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _ODD: Final = np.uint64(0xD1B54A32D192ED03)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_U1, _U4, _U11, _U15, _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (1, 4, 11, 15, 27, 30, 31, 32))
-_SIDE: Final = 16
-"""Walks that take their steps side by side."""
-_NO, _PERHAPS, _YES = np.int8(0), np.int8(1), np.int8(2)
+_U1, _U11, _U27, _U30, _U31, _U32, _U63 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32, 63))
+_SIDE: Final = 256
+"""Walks that take their steps side by side; as many as make up for the cost of a call."""
+_NO, _PERHAPS, _YES = 0, 1, 2
+_MARKS: Final = 64
+"""Bits for each neighbour, up to one for each node; then they are exact."""
 _KNUTH: Final = np.uint32(2654435761)
 _LOW: Final = np.uint64(0xFFFFFFFF)
 
@@ -81,7 +83,7 @@ class WalkGraph:
 
     Shapes: indptr (R + 1,) int64; indices (E,) int32; the rest is empty where all edges weigh the same, else weights,
     threshold, alias (E,) and totals (R,): slot s of a row keeps itself with probability threshold[s], else gives way
-    to slot alias[s] of that row.
+    to slot alias[s] of that row. `both_ways`: every edge is there the other way too.
     """
 
     nodes: int
@@ -92,6 +94,7 @@ class WalkGraph:
     totals: Array
     threshold: Array
     alias: Array
+    both_ways: bool = False
 
     @classmethod
     def of_edges(
@@ -120,26 +123,16 @@ class WalkGraph:
             weight = np.concatenate([weight, weight[back]])
             forward = np.concatenate([forward, backward[back]])
         used = (weight > 0) & (forward >= 0)
-        rows = forward[used].astype(np.int64) * nodes + source[used]
-        matrix = sparse.csr_array((weight[used], (rows, target[used])), shape=(n_kinds * nodes, nodes))
-        matrix.sum_duplicates()
-        matrix.sort_indices()
-        count = matrix.nnz
+        rows = source if kinds is None else forward.astype(np.int64) * nodes + source
+        if not used.all():
+            source, target, weight, rows = source[used], target[used], weight[used], rows[used]
+        indptr, indices, data = _rows(rows, target, weight, n_kinds * nodes, nodes)
+        count = len(indices)
         if not directed:
-            loops = int((matrix.indices == np.repeat(np.arange(matrix.shape[0]) % nodes, np.diff(matrix.indptr))).sum())
-            count = (count + loops) // 2
-        return cls._of_rows(matrix, nodes, count)
-
-    @classmethod
-    def _of_rows(cls, matrix: Any, nodes: int, edges: int) -> WalkGraph:
-        indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
-        data = matrix.data
-        if not len(data) or (data == data[0]).all():
-            return cls(nodes, edges, indptr, indices, _NONE, _NONE.astype(np.float64), _NONE, _NONE.astype(np.int32))
-        totals = np.zeros(len(indptr) - 1)
-        threshold, alias = np.empty(len(data), dtype=np.float32), np.empty(len(data), dtype=np.int32)
-        build_alias(indptr, data, totals, threshold, alias)
-        return cls(nodes, edges, indptr, indices, data.astype(np.float32), totals, threshold, alias)
+            count = (count + len(np.unique(rows[source == target]))) // 2
+        weights, totals, threshold, alias = _weighed(indptr, data)
+        both_ways = not directed and kinds is None
+        return cls(nodes, count, indptr, indices, weights, totals, threshold, alias, both_ways)
 
     @property
     def degrees(self) -> Array:
@@ -167,8 +160,7 @@ class Walks:
             raise ValueError(f"threads must be at least 1 (got {threads})")
         self.graph, self.config, self.seed, self.threads = graph, config, seed, threads
         self.starts = np.arange(graph.nodes, dtype=np.int32) if starts is None else starts.astype(np.int32)
-        self._marks = np.zeros(0 if (config.p, config.q) == (1, 1) else len(graph.indices), dtype=np.uint16)
-        _mark(graph.indptr, graph.indices, self._marks)
+        self._tables = _tables(graph, marked=(config.p, config.q) != (1, 1))
         self._block = max(1, block_tokens // config.length)
 
     def __len__(self) -> int:
@@ -197,9 +189,8 @@ class Walks:
         return out
 
     def _fill(self, starts: Array, first: int, out: Array) -> None:
-        g, back, away = self.graph, 1 / self.config.p, 1 / self.config.q
-        tables = g.indptr, g.indices, self._marks, g.weights, g.totals, g.threshold, g.alias
-        _second_order(*tables, back, away, np.uint64(self.seed), first, starts, out)
+        seed, p, q = np.uint64(self.seed), self.config.p, self.config.q
+        _second_order(self._tables, 1 / p, 1 / q, seed, first, starts, out)
 
 
 class MetapathWalks(Walks):
@@ -237,6 +228,58 @@ def _check(source: Array, target: Array, weight: Array, nodes: int) -> None:
     if not (np.isfinite(weight) & (weight >= 0)).all():
         worst = weight[~(np.isfinite(weight) & (weight >= 0))][0]
         raise ValueError(f"weights must be 0 or more and finite (got {worst})")
+
+
+def _weighed(indptr: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
+    """(weights, totals, threshold, alias) as WalkGraph has them."""
+    if not len(weights) or (weights == weights[0]).all():
+        return _NONE, _NONE.astype(np.float64), _NONE, _NONE.astype(np.int32)
+    totals = np.zeros(len(indptr) - 1)
+    threshold, alias = np.empty(len(weights), dtype=np.float32), np.empty(len(weights), dtype=np.int32)
+    build_alias(indptr, weights, totals, threshold, alias)
+    return weights.astype(np.float32), totals, threshold, alias
+
+
+def _rows(row: Array, target: Array, weight: Array, rows: int, nodes: int) -> tuple[Array, Array, Array]:
+    """(indptr, indices, weights): rows of sorted targets, parallel edges added up; a sort by target, then by row."""
+    row = row.astype(np.int32 if rows < 1 << 31 else np.int64)
+    indptr, row, weight = _grouped(target.astype(np.int32), row, weight.astype(np.float64), nodes)
+    target = np.repeat(np.arange(nodes, dtype=np.int32), np.diff(indptr))
+    indptr, target, weight = _grouped(row, target, weight, rows)
+    count = _merge(indptr, target, weight)
+    return indptr, target[:count], weight[:count]
+
+
+@_compiled
+def _grouped(keys: Array, values: Array, weights: Array, groups: int) -> Any:
+    """(indptr, values, weights) ordered by key, those of one key as they were: counting sort."""
+    indptr = np.zeros(groups + 1, np.int64)
+    for key in keys:
+        indptr[key + 1] += 1
+    indptr = np.cumsum(indptr)
+    end, ordered, weighed = indptr[:-1].copy(), np.empty_like(values), np.empty_like(weights)
+    for e in range(len(keys)):
+        at = end[keys[e]]
+        end[keys[e]] = at + 1
+        ordered[at], weighed[at] = values[e], weights[e]
+    return indptr, ordered, weighed
+
+
+@_compiled
+def _merge(indptr: Array, indices: Array, weights: Array) -> int:
+    """Add up what stands side by side under one index of a row, in place; how many are left."""
+    count = 0
+    for row in range(len(indptr) - 1):
+        begin = indptr[row]
+        indptr[row] = count
+        for e in range(begin, indptr[row + 1]):
+            if count > indptr[row] and indices[count - 1] == indices[e]:
+                weights[count - 1] += weights[e]
+            else:
+                indices[count], weights[count] = indices[e], weights[e]
+                count += 1
+    indptr[-1] = count
+    return count
 
 
 @_compiled
@@ -331,71 +374,100 @@ def _find(indices: Array, low: int, high: int, node: int) -> Any:
     return low if low < end and indices[low] == node else -1
 
 
-@_compiled
-def _place(begin: int, degree: int, node: int, nodes: int) -> Any:
-    """(word, bit) of a node's mark in a row's 16 bits for each neighbour; a bit of its own where they are enough."""
-    at = np.uint64(node)
-    if 16 * degree < nodes:
-        at = ((np.uint64(np.uint32(node) * _KNUTH) & _LOW) * np.uint64(16 * degree)) >> _U32
-    return begin + np.int64(at >> _U4), np.uint16(1) << np.uint16(at & _U15)
+class _Tables(NamedTuple):
+    """A WalkGraph's arrays, and marks: the bits first[v] to first[v + 1] tell of v's neighbours."""
+
+    nodes: int
+    both_ways: bool
+    indptr: Array
+    indices: Array
+    weights: Array
+    totals: Array
+    threshold: Array
+    alias: Array
+    first: Array
+    marks: Array
+
+
+class _Lanes(NamedTuple):
+    """Walks side by side, (_SIDE,) each: the walk that came from `before` to `node` and has `left` refusals to go.
+
+    A return is drawn on its own with the chance home / (home + largest bias). Proposed: the step to x; it is taken
+    where mark < 0.
+    """
+
+    walk: Array
+    at: Array
+    left: Array
+    node: Array
+    before: Array
+    begin: Array
+    degree: Array
+    home: Array
+    state: Array
+    step: Array
+    edge: Array
+    x: Array
+    joined: Array
+    mark: Array
+    bits: Array
+
+
+def _tables(graph: WalkGraph, *, marked: bool) -> _Tables:
+    g = graph
+    widths = np.minimum(_MARKS * g.degrees[: g.nodes], g.nodes) if marked else np.zeros(0, dtype=np.int64)
+    first = np.concatenate([[0], np.cumsum(widths)])
+    marks = np.zeros((int(first[-1]) >> 6) + 1, dtype=np.uint64)
+    _mark(g.nodes, g.indptr, g.indices, first, marks)
+    return _Tables(g.nodes, g.both_ways, g.indptr, g.indices, g.weights, g.totals, g.threshold, g.alias, first, marks)
 
 
 @_compiled
-def _mark(indptr: Array, indices: Array, marks: Array) -> None:
-    if not len(marks):
-        return
-    nodes = len(indptr) - 1
-    for row in range(nodes):
-        begin, degree = indptr[row], indptr[row + 1] - indptr[row]
-        for e in range(begin, begin + degree):
-            word, bit = _place(begin, degree, indices[e], nodes)
-            marks[word] |= bit
+def _place(first: int, width: int, node: int, nodes: int) -> Any:
+    """The bit of a node among the `width` ones of a row; one of its own where there are as many as nodes."""
+    spread = np.int64(((np.uint64(np.uint32(node) * _KNUTH) & _LOW) * np.uint64(width)) >> _U32)
+    return first + (spread if width < nodes else node)
 
 
 @_compiled
-def _marked(indptr: Array, marks: Array, a: int, b: int) -> Any:
+def _mark(nodes: int, indptr: Array, indices: Array, first: Array, marks: Array) -> None:
+    for row in range(len(first) - 1):
+        for e in range(indptr[row], indptr[row + 1]):
+            bit = _place(first[row], first[row + 1] - first[row], indices[e], nodes)
+            marks[bit >> 6] |= _U1 << (np.uint64(bit) & _U63)
+
+
+@_compiled
+def _marked(g: Any, a: int, b: int) -> Any:
     """Whether there is an edge a -> b, as far as marks know: _NO, _PERHAPS or _YES."""
-    nodes, degree = len(indptr) - 1, indptr[a + 1] - indptr[a]
-    if degree == 0:
-        return _NO
-    word, bit = _place(indptr[a], degree, b, nodes)
-    if not marks[word] & bit:
-        return _NO
-    return _YES if 16 * degree >= nodes else _PERHAPS
+    width = g.first[a + 1] - g.first[a]
+    bit = _place(g.first[a], width, b, g.nodes)
+    found = np.int64((g.marks[bit >> 6] >> (np.uint64(bit) & _U63)) & _U1)
+    return found << (width >= g.nodes) if width else _NO
 
 
 @_compiled
-def _joined(indptr: Array, indices: Array, marked: Any, a: int, b: int) -> bool:
+def _joined(g: Any, marked: int, a: int, b: int) -> bool:
     """Whether there is an edge a -> b, of which `_marked` has said `marked`."""
-    return bool(marked == _YES or (marked == _PERHAPS and _find(indices, indptr[a], indptr[a + 1], b) >= 0))
+    return bool(marked == _YES or (marked == _PERHAPS and _find(g.indices, g.indptr[a], g.indptr[a + 1], b) >= 0))
 
 
 @_compiled
-def _exact(
-    indptr: Array,
-    indices: Array,
-    marks: Array,
-    weights: Array,
-    back: float,
-    away: float,
-    before: int,
-    node: int,
-    unit: float,
-) -> Any:
+def _exact(g: Any, back: float, away: float, before: int, node: int, unit: float) -> Any:
     """The second-order step by the sum over all neighbours; for where refusals cost more."""
     total = 0.0
     chosen = -1
     for sweep in range(2):
         limit = unit * total
         total = 0.0
-        for e in range(indptr[node], indptr[node + 1]):
-            x = indices[e]
+        for e in range(g.indptr[node], g.indptr[node + 1]):
+            x = g.indices[e]
             bias = away
             if x == before:
                 bias = back
-            elif _joined(indptr, indices, _marked(indptr, marks, before, x), before, x):
+            elif _joined(g, _marked(g, before, x), before, x):
                 bias = 1.0
-            total += bias * (weights[e] if len(weights) else 1.0)
+            total += bias * (g.weights[e] if len(g.weights) else 1.0)
             chosen = x
             if sweep == 1 and total > limit:
                 return x
@@ -403,152 +475,126 @@ def _exact(
 
 
 @_compiled
-def _returning(
-    indptr: Array, indices: Array, weights: Array, totals: Array, back: float, top: float, before: int, node: int
-) -> Any:
-    """(edge, share): the way back and its share of all that is drawn from, where a return is likelier than `top`."""
-    e = _find(indices, indptr[node], indptr[node + 1], before)
+def _home(g: Any, excess: float, before: int, node: int) -> float:
+    """What `excess` of the bias gives a return, over the weight of all edges of the node."""
+    e = _find(g.indices, g.indptr[node], g.indptr[node + 1], before)
     if e < 0:
-        return e, 0.0
-    heavier = (weights[e] if len(weights) else 1.0) * (back - top)
-    return e, heavier / (heavier + top * (totals[node] if len(weights) else float(indptr[node + 1] - indptr[node])))
+        return 0.0
+    if len(g.weights):
+        return float(excess * g.weights[e] / g.totals[node])
+    return float(excess / (g.indptr[node + 1] - g.indptr[node]))
 
 
 @_compiled
-def _kept(
-    indptr: Array, indices: Array, back: float, away: float, mark: float, marked: Any, before: int, x: int
-) -> bool:
-    """Whether a step to x is kept: `mark`, a number below the largest bias, is below that of x."""
-    if x == before:
-        return mark < back
-    if mark < min(1.0, away):  # no bias is below it: no need to look
-        return True
-    return bool(mark < (1.0 if _joined(indptr, indices, marked, before, x) else away))
+def _empty() -> Any:
+    n, u, f = np.zeros((10, _SIDE), np.int64), np.zeros((3, _SIDE), np.uint64), np.zeros((2, _SIDE))
+    return _Lanes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], f[0], u[0], u[1], n[7], n[8], n[9], f[1], u[2])
 
 
 @_compiled
-def _draw_or_return(
-    threshold: Array,
-    alias: Array,
-    begin: int,
-    degree: int,
-    home: int,
-    share: float,
-    state: Any,
-    step: Any,
-    bits: Any,
-) -> Any:
-    """(edge, bits, state): `home` with the chance `share`, else an edge by weight; the lower half of bits is new."""
-    if share > 0:
-        if _unit(bits) < share:
-            return home, bits, state
-        state += step
-        bits = mix(state)
-    edge = _draw(begin, degree, threshold, alias, bits)
-    if len(threshold):
-        state += step
-        bits = mix(state)
-    return edge, bits, state
+def _begin(g: Any, s: Any, i: int, seed: Any, number: int, walk: int, start: int) -> None:
+    s.state[i], s.step[i] = generator(seed, number)
+    s.walk[i], s.at[i], s.node[i], s.before[i], s.home[i] = walk, 0, start, -1, 0.0
+    s.begin[i], s.degree[i] = g.indptr[start], g.indptr[start + 1] - g.indptr[start]
+    s.left[i] = s.degree[i] + 8
 
 
 @_compiled
-def _look(
-    indptr: Array,
-    indices: Array,
-    marks: Array,
-    edge: Array,
-    before: Array,
-    x: Array,
-    marked: Array,
-    running: int,
-) -> None:
-    """Where the edges lead, and what marks say of them: reads that do not wait for each other."""
+def _end(s: Any, running: int, out: Array) -> int:
+    """Put the last lane in the place of each that is done; how many are left."""
+    i = 0
+    while i < running:
+        if s.at[i] + 1 < out.shape[1] and s.degree[i]:
+            i += 1
+            continue
+        out[s.walk[i], s.at[i] + 1 :] = -1
+        running -= 1
+        for values in (s.walk, s.at, s.left, s.node, s.before, s.begin, s.degree):
+            values[i] = values[running]
+        s.home[i], s.state[i], s.step[i] = s.home[running], s.state[running], s.step[running]
+    return running
+
+
+@_compiled
+def _propose(g: Any, s: Any, running: int, top: float) -> None:
+    """Draw the step to x by weight, or back; and the mark below `top`, the largest bias, below 0 for a step back."""
     for i in range(running):
-        x[i] = indices[edge[i]]
-    if len(marks):
+        s.state[i] += s.step[i]
+        s.bits[i] = mix(s.state[i])
+        s.edge[i] = s.begin[i] + _slot(s.bits[i], s.degree[i])
+    if len(g.threshold):
         for i in range(running):
-            marked[i] = _marked(indptr, marks, max(before[i], 0), x[i])
+            if _low_unit(s.bits[i]) >= g.threshold[s.edge[i]]:
+                s.edge[i] = s.begin[i] + g.alias[s.edge[i]]
+            s.state[i] += s.step[i]
+            s.bits[i] = mix(s.state[i])
+    for i in range(running):
+        s.mark[i] = _low_unit(s.bits[i]) * (s.home[i] + top) - s.home[i]
+        x = np.int64(g.indices[s.edge[i]])
+        s.x[i] = s.before[i] if s.mark[i] < 0 else x
 
 
 @_compiled
-def _forget(lanes: Any, lane: int, last: int) -> None:
-    """Put the last lane in the place of another."""
-    for values in lanes:
-        values[lane] = values[last]
+def _judge(g: Any, s: Any, running: int, back: float, away: float) -> None:
+    """Take the bias of x off the mark; draw anew after too many refusals."""
+    low, high = min(1.0, away), max(1.0, away)
+    for i in range(running):
+        s.joined[i] = _marked(g, max(s.before[i], 0), s.x[i])
+    for i in range(running):
+        before, x, mark = s.before[i], s.x[i], s.mark[i]
+        if s.joined[i] == _PERHAPS and (low <= mark) & (mark < high) & (before != x) & (before >= 0):
+            s.joined[i] = _joined(g, _PERHAPS, before, x)
+        bias = 1.0 if s.joined[i] else away
+        bias = back if x == before else bias
+        s.mark[i] = -1.0 if before < 0 else mark - bias
+    for i in range(running):
+        if s.left[i] == 1 and s.mark[i] >= 0:
+            s.state[i] += s.step[i]
+            s.x[i] = _exact(g, back, away, s.before[i], s.node[i], _unit(mix(s.state[i])))
+            s.mark[i] = -1
 
 
 @_compiled
-def _second_order(
-    indptr: Array,
-    indices: Array,
-    marks: Array,
-    weights: Array,
-    totals: Array,
-    threshold: Array,
-    alias: Array,
-    back: float,
-    away: float,
-    seed: Any,
-    first: int,
-    starts: Array,
-    out: Array,
-) -> None:
+def _advance(g: Any, s: Any, running: int, excess: float, out: Array) -> None:
+    """Take the steps that are kept; `excess`: the bias of a return above all others."""
+    for i in range(running):
+        kept = s.mark[i] < 0
+        node = s.x[i] if kept else s.node[i]
+        s.before[i] = s.node[i] if kept else s.before[i]
+        s.node[i] = node
+        s.at[i] += kept
+        out[s.walk[i], s.at[i]] = node
+        s.begin[i], s.degree[i] = g.indptr[node], g.indptr[node + 1] - g.indptr[node]
+        s.left[i] = s.degree[i] + 8 if kept else s.left[i] - 1
+    if excess <= 0:
+        return
+    if g.both_ways and not len(g.weights):
+        for i in range(running):
+            s.home[i] = excess / s.degree[i]
+        return
+    for i in range(running):
+        if s.mark[i] < 0:
+            s.home[i] = _home(g, excess, s.before[i], s.node[i])
+
+
+@_compiled
+def _second_order(g: Any, back: float, away: float, seed: Any, first: int, starts: Array, out: Array) -> None:
     """Fill out (B, L) with the walks numbered from `first`; back = 1/p, away = 1/q."""
-    plain = back == 1 and away == 1
-    top = max(1.0, away)  # the largest bias but that of the return, which is drawn on its own where it is larger
-    walk, at, left = np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64)
-    node, before, x = np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64)
-    begin, degree, edge = np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64), np.empty(_SIDE, np.int64)
-    state, step, bits = np.empty(_SIDE, np.uint64), np.empty(_SIDE, np.uint64), np.empty(_SIDE, np.uint64)
-    home, share, marked = np.empty(_SIDE, np.int64), np.empty(_SIDE), np.empty(_SIDE, np.int8)
+    top = max(1.0, away)  # the largest bias but that of a return, which is drawn on its own where it is larger
+    s = _empty()
     running, begun = 0, 0
     while running or begun < len(starts):
         while running < _SIDE and begun < len(starts):
-            state[running], step[running] = generator(seed, first + begun)
-            walk[running], at[running], node[running], before[running] = begun, 0, starts[begun], -1
             out[begun, 0] = starts[begun]
-            begin[running], degree[running] = indptr[starts[begun]], indptr[starts[begun] + 1] - indptr[starts[begun]]
-            home[running], share[running], left[running] = -1, 0.0, degree[running] + 8
+            _begin(g, s, running, seed, first + begun, begun, starts[begun])
             running, begun = running + 1, begun + 1
-        i = 0
-        while i < running:
-            if at[i] + 1 < out.shape[1] and degree[i]:
-                i += 1
-                continue
-            out[walk[i], at[i] + 1 :] = -1
-            running -= 1
-            _forget((walk, at, left, node, before, begin, degree, home), i, running)
-            _forget((state, step), i, running)
-            share[i] = share[running]
-        for i in range(running):
-            state[i] += step[i]
-            bits[i] = mix(state[i])
-            edge[i] = begin[i] + _slot(bits[i], degree[i])
-        if len(threshold) or back > top:
-            for i in range(running):
-                edge[i], bits[i], state[i] = _draw_or_return(
-                    threshold, alias, begin[i], degree[i], home[i], share[i], state[i], step[i], bits[i]
-                )
-        _look(indptr, indices, marks, edge, before, x, marked, running)
-        for i in range(running):
-            if not (
-                plain
-                or before[i] < 0
-                or edge[i] == home[i]  # the way back, where it is drawn on its own
-                or _kept(indptr, indices, back, away, _low_unit(bits[i]) * top, marked[i], before[i], x[i])
-            ):
-                left[i] -= 1
-                if left[i]:
-                    continue
-                state[i] += step[i]
-                x[i] = _exact(indptr, indices, marks, weights, back, away, before[i], node[i], _unit(mix(state[i])))
-            before[i], node[i] = node[i], x[i]
-            at[i] += 1
-            out[walk[i], at[i]] = x[i]
-            begin[i], degree[i] = indptr[x[i]], indptr[x[i] + 1] - indptr[x[i]]
-            left[i] = degree[i] + 8
-            if back > top:
-                home[i], share[i] = _returning(indptr, indices, weights, totals, back, top, before[i], node[i])
+        running = _end(s, running, out)
+        _propose(g, s, running, top)
+        if back == 1 and away == 1:
+            s.mark[:running] = -1
+        else:
+            _judge(g, s, running, back, away)
+        _advance(g, s, running, back - top, out)
 
 
 @_compiled

@@ -84,8 +84,37 @@ def test_steps_have_the_probabilities_of_the_definition(p: float, q: float, weig
 
 @pytest.mark.parametrize(("p", "q"), [(0.25, 4), (4, 0.25), (0.25, 0.25)])
 def test_so_they_have_where_marks_leave_open_who_is_a_neighbour(p: float, q: float) -> None:
-    # 16 bits for each neighbour are fewer than there are nodes
+    # 64 bits for each neighbour are fewer than there are nodes
     assert chance(of(EDGES, 400), model(EDGES, weighted=True, directed=False), p, q) > 1e-3
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize(("p", "q"), [(0.25, 4), (0.25, 0.5), (4, 0.25)])
+def test_so_they_have_where_all_edges_weigh_the_same(p: float, q: float, directed: bool) -> None:
+    edges = EDGES[:1] + EDGES[2:]  # 0-1 once
+    graph = of(edges, weighted=False, directed=directed)
+    assert not len(graph.weights)
+    assert chance(graph, model(edges, weighted=False, directed=directed), p, q) > 1e-3
+
+
+def test_a_stranger_whose_mark_is_a_neighbours_is_no_neighbour() -> None:
+    # node 0 has 64 bits for 3,000 nodes: about 47 leaves share the bit of its one neighbour
+    star = of(((1, leaf, 1.0) for leaf in range(3000) if leaf != 1), 3000)
+    walks = walked(Walks(star, WalkConfig(q=1e6, walks=300, length=3), seed=1, starts=np.array([0])))
+    assert (walks[:, 2] == 0).mean() > 0.98
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.25, 4), (4, 0.25), (1, 1)])
+def test_walks_keep_to_the_edges_when_many_end_early(p: float, q: float) -> None:
+    rng = np.random.default_rng(0)
+    edges = [(int(a), int(b), 1.0) for a, b in rng.integers(0, 900, (1500, 2))]
+    walks = walked(Walks(of(edges, 900, directed=True), WalkConfig(p=p, q=q, walks=2, length=20), seed=1))
+    stays = walks[:, :-1] >= 0
+    after = walks[:, 1:][stays]
+    ways = {(a, b) for a, b, _ in edges}
+    assert set(zip(walks[:, :-1][stays][after >= 0].tolist(), after[after >= 0].tolist(), strict=True)) <= ways
+    assert not set(walks[:, :-1][stays][after < 0].tolist()) & {a for a, _ in ways}
+    assert (walks[:, 1:][~stays] < 0).all()
 
 
 def test_another_definition_is_told_from_the_walks() -> None:
@@ -142,6 +171,21 @@ def test_parallel_edges_add_up_and_edges_of_weight_0_are_left_out() -> None:
     assert graph.edges == 2
     assert graph.indices.tolist() == [1, 0, 2]
     assert graph.weights.tolist() == [3.0, 3.0, 5.0]
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_rows_are_the_sorted_ones_of_the_adjacency_matrix(directed: bool) -> None:
+    rng = np.random.default_rng(0)
+    source, target, weight = *rng.integers(0, 9, (2, 200)), rng.integers(0, 4, 200).astype(float)
+    dense = np.zeros((9, 9))
+    np.add.at(dense, (source, target), weight)
+    dense += 0 if directed else (dense * (1 - np.eye(9))).T
+    graph = WalkGraph.of_edges(source, target, weight, nodes=9, directed=directed)
+    rows, columns = dense.nonzero()
+    assert graph.indptr.tolist() == [0, *np.cumsum((dense > 0).sum(axis=1)).tolist()]
+    assert graph.indices.tolist() == columns.tolist()
+    assert graph.weights.tolist() == dense[rows, columns].tolist()
+    assert graph.edges == (len(rows) if directed else (np.triu(dense) > 0).sum())
 
 
 def test_equal_weights_need_no_tables() -> None:
