@@ -88,6 +88,8 @@ class SceneSettings(_Section):
     reranker: str = "mmr"
     pool: int = Field(default=400, ge=1)
     budget_ms: float = Field(default=200.0, gt=0)
+    quotas: Literal["fixed", "importance", "learned"] = "learned"
+    per_artist: int = Field(default=0, ge=0)
     channels: dict[str, dict[str, Any]] = {}
 
     def config(self, name: str) -> SceneConfig:

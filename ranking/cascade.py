@@ -23,12 +23,13 @@ from graph.release import Release
 from graph.snapshot import Snapshot
 from ranking.features import Features
 from ranking.fine.linear import Linear
-from ranking.scene import SceneConfig
+from ranking.scene import FUSED, SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
 from recall.catalogue import NOT_ADMITTED
+from recall.fusion import Fusion
 from recall.listener import UNHEARD, Listener
 from recall.live import Overlay
-from recall.merge import Pool, merge
+from recall.merge import UNFITTED, Pool, merge, shared_out
 from recall.preferences import artist_of
 from recall.runner import Runner
 
@@ -83,8 +84,10 @@ class Cascade:
             key: channel_type(key, use.use).build(release, use.options) for key, use in scene.channels.items()
         }
         self.features = Features(release, tuple(self.channels))
-        if importlib.util.find_spec(f"ranking.fine.{scene.ranker}") is None:
-            raise SettingsError(f"unknown ranker {scene.ranker!r}")
+        if scene.ranker != FUSED and importlib.util.find_spec(f"ranking.fine.{scene.ranker}") is None:
+            raise SettingsError(f"unknown ranker {scene.ranker!r} (expected {FUSED}, or a file of ranking/fine)")
+        fusion = f"ranking/{name}/fusion"
+        self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
         stored = f"ranking/{name}/{scene.ranker}"
         ranker = Linear.load(release, stored) if release.has(stored) else None
         # a ranker of other channels than the scene has now cannot score: fused scores order until the next refresh
@@ -95,6 +98,17 @@ class Cascade:
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._artist = artist_of(self.snapshot)
         self._unit = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """How many candidates of each channel the pool takes at most, as the scene says."""
+        uses = self.scene.channels
+        if self.scene.quotas == "importance":
+            weights = np.array([use.weight for use in uses.values()])
+            return dict(zip(uses, shared_out(self.scene.pool, weights).tolist(), strict=True))
+        if self.scene.quotas == "learned" and self.fusion.quotas:
+            return {name: self.fusion.quotas.get(name, 0) for name in uses}
+        return {name: use.quota for name, use in uses.items()}
 
     def query(
         self,
@@ -152,26 +166,47 @@ class Cascade:
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
         """Each channel's candidates within the scene's budget; one that fails or is late is left out and named."""
         started = time.perf_counter()
-        counts = {name: use.quota for name, use in self.scene.channels.items()}
-        answers = self._runner.ask(self.channels, query, counts, self.scene.budget_ms)
+        counts = {name: quota for name, quota in self.quotas.items() if quota > 0}
+        asked = {name: channel for name, channel in self.channels.items() if name in counts}
+        answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
         total = sum(len(found) for found in answers.found.values())
         dropped = [{"channel": name, "reason": reason} for name, reason in answers.dropped.items()]
         return dict(answers.found), Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
 
+    def alone(self, query: Query, k: int) -> tuple[dict[str, Candidates], dict[str, float]]:
+        """Each channel's `k` candidates without any budget, and its milliseconds; one that fails is not there."""
+        answers = self._runner.ask(self.channels, query, dict.fromkeys(self.channels, k), float("inf"))
+        return dict(answers.found), dict(answers.ms)
+
     def pool(self, query: Query) -> tuple[Pool, list[Stage]]:
         """The merged candidates, at most the scene's pool."""
         proposals, recalled = self.propose(query)
         started = time.perf_counter()
-        uses = self.scene.channels
-        quotas, weights = {n: u.quota for n, u in uses.items()}, {n: u.weight for n, u in uses.items()}
-        merged = merge(proposals, quotas, weights)
-        size = self.scene.pool
-        merged = Pool(
-            merged.channels, merged.songs[:size], merged.fused[:size], merged.ranks[:size], merged.scores[:size]
-        )
+        weights = {name: use.weight for name, use in self.scene.channels.items()}
+        merged = merge(proposals, self.quotas, weights, self.fusion)
+        kept = self._kept(query, merged.songs)
+        reserve = merged.of(kept)
+        pool = reserve.of(slice(self.scene.pool))
         ms = (time.perf_counter() - started) * 1000
-        return merged, [recalled, Stage("merge", recalled.left, len(merged), ms)]
+        out = len(merged) - len(kept)
+        dropped = (
+            [{"channel": "", "reason": f"{out} songs beyond {self.scene.per_artist} of one artist"}] if out else ()
+        )
+        return pool, [recalled, Stage("merge", recalled.left, len(pool), ms, dropped)]
+
+    def _kept(self, query: Query, songs: Array) -> Array:
+        """Places of the songs, the best first, that are not beyond the scene's count of one artist."""
+        most = self.scene.per_artist
+        if not most:
+            return np.arange(len(songs))
+        new = query.live.songs
+        artist = new.take(self._artist, new.artist, songs)
+        order = np.argsort(artist, kind="stable")
+        starts = np.flatnonzero(np.concatenate([[True], np.diff(artist[order]) != 0])[: len(songs)])
+        turn = np.empty(len(songs), dtype=np.int64)
+        turn[order] = np.arange(len(songs)) - np.repeat(starts, np.diff(np.append(starts, len(songs))))
+        return np.flatnonzero((turn < most) | (artist < 0))
 
     def slate(self, query: Query, n: int | None = None) -> Slate:
         """The songs to show, `n` or as many as the scene says."""

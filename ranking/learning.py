@@ -24,8 +24,8 @@ from graph.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
 from ranking.metrics import Scoreboard
-from ranking.scene import SceneConfig
-from ranking.training import MEASURE, RANK, Cuts, best_first, cut, fit_ranker, loved, measure, sampled
+from ranking.scene import FUSED, SceneConfig
+from ranking.training import MEASURE, RANK, Cuts, best_first, cut, fit_fusion, fit_ranker, loved, measure, sampled
 from recall.base import channel_type
 from recall.channels.popularity import Popularity
 from recall.neighbours import Neighbours
@@ -133,9 +133,10 @@ class Learner:
         self._progress("recall", len(todo), len(todo))
 
     def rank(self, folder: Path) -> None:
-        """Each scene's ranker, from what was loved between the two cuts.
+        """Each scene's fusion and ranker, from what was loved between the two cuts.
 
-        A log too young to train on leaves a scene without: it ranks by the fused score until there is more.
+        A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
+        whose ranker is "fused" learns neither.
         Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder)
@@ -144,11 +145,17 @@ class Learner:
         rng = self._rng("rank")
         truth = sampled(loved(release.snapshot.histories, cuts.fold == RANK), self.config.listeners, rng)
         for name, scene in self.scenes.items():
+            if scene.ranker == FUSED:
+                continue
 
             def tick(done: int, total: int, name: str = name) -> None:
                 self._progress(f"rank {name}", done, total)
 
             cascade = Cascade(known, unhurried(scene), name)
+            fusion = fit_fusion(cascade, truth, cuts.rank_at)
+            if fusion is not None:
+                fusion.save(folder / "ranking" / name / "fusion")
+                cascade.fusion = fusion
             ranker = fit_ranker(cascade, truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from graph.errors import SettingsError
 
+QUOTAS: Final = ("fixed", "importance", "learned")
+FUSED: Final = "fused"
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 
@@ -41,9 +43,12 @@ def default_channels() -> dict[str, ChannelUse]:
 class SceneConfig:
     """What a scene shows.
 
-    `n` songs unless the request says otherwise. `heard` is what happens to songs the listener knows: "never" keeps them
-    out, "always" lets them in, "after 14d" (or hours, "after 12h") once that time has passed since the last time.
-    `pool` bounds what the ranker sees; `budget_ms` bounds all channels together.
+    `n` songs unless the request says otherwise. `ranker` is a learned one, or "fused" for the order of the merged pool.
+    `heard` is what happens to songs the listener knows: "never" keeps them out, "always" lets them in, "after 14d" (or
+    hours, "after 12h") once that time has passed since the last time. `pool` bounds what the ranker sees; `budget_ms`
+    bounds all channels together. `quotas` of the channels are "fixed" (as each `ChannelUse` says), by "importance" (the
+    pool shared out by their weights) or "learned" (fitted by the refresh, as set until then). At most `per_artist`
+    songs of one artist stay in the pool, all where 0; what the channels found beyond the pool takes the free places.
     """
 
     n: int = 10
@@ -52,6 +57,8 @@ class SceneConfig:
     reranker: str = "mmr"
     pool: int = 400
     budget_ms: float = 200.0
+    quotas: str = "learned"
+    per_artist: int = 0
     channels: Mapping[str, ChannelUse] = field(default_factory=default_channels)
 
     def __post_init__(self) -> None:
@@ -59,6 +66,10 @@ class SceneConfig:
         for name, value in (("n", self.n), ("pool", self.pool), ("budget_ms", self.budget_ms)):
             if value <= 0:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
+        if self.quotas not in QUOTAS:
+            raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
+        if self.per_artist < 0:
+            raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
         if not self.channels:
             raise SettingsError("scene: at least one channel is needed")
         for name, use in self.channels.items():

@@ -19,6 +19,7 @@ from ranking.cascade import Cascade
 from ranking.fine.linear import Linear, LinearConfig
 from ranking.metrics import Scoreboard
 from recall.base import Candidates, Query
+from recall.fusion import Fusion, Outcome
 from recall.listener import Listener
 from recall.preferences import listeners
 
@@ -94,6 +95,25 @@ def sampled(pairs: Iterator[tuple[int, Array]], most: int, rng: np.random.Genera
     if len(everything) <= most:
         return everything
     return [everything[i] for i in np.sort(rng.choice(len(everything), most, replace=False))]
+
+
+def fit_fusion(
+    cascade: Cascade, truth: list[tuple[int, Array]], at: int, *, budget_ms: float = float("inf")
+) -> Fusion | None:
+    """What each channel's candidates are worth and how many of each to take, from what was loved after time `at`.
+
+    Every channel is asked for a whole pool. None if no channel found anything that was loved afterwards. Quotas keep
+    within `budget_ms` by the milliseconds that each channel took here; without a budget they depend on no clock.
+    """
+    outcomes, spent = [], dict.fromkeys(cascade.channels, 0.0)
+    for user, songs in truth:
+        query = cascade.ask(_listener(cascade.snapshot, user), at)
+        found, ms = cascade.alone(query, cascade.scene.pool)
+        outcomes.append(Outcome(found, songs[query.allowed[songs]]))
+        for name in found:
+            spent[name] += ms[name]
+    cost = {name: total / max(len(outcomes), 1) for name, total in spent.items()}
+    return Fusion.fit([o for o in outcomes if len(o.loved)], cascade.scene.pool, cost, budget_ms)
 
 
 def fit_ranker(

@@ -61,11 +61,15 @@ class Query:
 class Candidates:
     """Songs of one channel, the best first.
 
-    Shapes: C candidates; songs (C,) int32 positions without repetition, scores (C,) finite and falling.
+    Shapes: C candidates; songs (C,) int32 positions without repetition, scores (C,) finite and falling. A channel that
+    recalls for several interests of a listener may name the one of each candidate: interest (C,) from 0 to I - 1, and
+    importance (I,) of each, all alike where None.
     """
 
     songs: Array
     scores: Array
+    interest: Array | None = None
+    importance: Array | None = None
 
     def __len__(self) -> int:
         return len(self.songs)

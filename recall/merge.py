@@ -1,4 +1,4 @@
-"""One pool out of many channels: quotas, de-duplication, fusion, provenance."""
+"""One pool out of many channels: quotas, de-duplication, fusion, provenance, and a reserve."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from graph.arrays import Array
 from recall.base import Candidates
+from recall.fusion import Fusion
 
-RANK_OFFSET: Final = 60.0
+UNFITTED: Final = Fusion({}, {})
+"""Nothing learned: every candidate is worth the reciprocal of 60 + its rank."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.songs)
 
+    def of(self, rows: Array | slice) -> Pool:
+        """These rows of it."""
+        return Pool(self.channels, self.songs[rows], self.fused[rows], self.ranks[rows], self.scores[rows])
+
     def provenance(self, i: int) -> list[dict[str, object]]:
         """Channels that proposed song `i` of the pool, with its rank (from 1) and score in each."""
         return [
@@ -40,16 +46,23 @@ class Pool:
         ]
 
 
-def merge(proposals: Mapping[str, Candidates], quotas: Mapping[str, int], weights: Mapping[str, float]) -> Pool:
-    """Each channel's best up to its quota, each song once, by weighted reciprocal rank.
+def merge(
+    proposals: Mapping[str, Candidates],
+    quotas: Mapping[str, int],
+    weights: Mapping[str, float],
+    fusion: Fusion = UNFITTED,
+) -> Pool:
+    """Each channel's best up to its quota, each song once.
 
-    A song's fused score is the sum over channels of weight / (60 + rank). A song that stands within one channel's
-    quota keeps its rank in the others, beyond their quotas too.
+    A song's fused score is the sum over channels of weight x what the candidate is worth: its calibrated chance of
+    being loved, or the reciprocal of 60 + its rank. A song that stands within one channel's quota counts in the others
+    too, beyond their quotas. A channel that names the interest of each candidate shares its quota out among its
+    interests (see `within`).
     Source: Cormack et al. 2009, Reciprocal rank fusion.
     """
     names = tuple(proposals)
-    within = [proposals[name].songs[: quotas[name]] for name in names]
-    songs = np.unique(np.concatenate(within)) if within else np.empty(0, dtype=np.int32)
+    inside = [proposals[name].songs[within(proposals[name], quotas[name])] for name in names]
+    songs = np.unique(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
     ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
     scores = np.zeros((len(songs), len(names)))
     fused = np.zeros(len(songs))
@@ -61,6 +74,43 @@ def merge(proposals: Mapping[str, Candidates], quotas: Mapping[str, int], weight
         known = songs[place] == found.songs
         ranks[place[known], c] = np.flatnonzero(known)
         scores[place[known], c] = found.scores[known]
-        fused[place[known]] += weights.get(name, 1.0) / (RANK_OFFSET + np.flatnonzero(known))
+        fused[place[known]] += weights.get(name, 1.0) * fusion.worth(name, found)[known]
     order = np.argsort(-fused, kind="stable")
     return Pool(names, songs[order], fused[order], ranks[order], scores[order])
+
+
+def within(found: Candidates, quota: int) -> Array:
+    """Places (n,) of the candidates within a channel's quota, the best first.
+
+    Where candidates name their interest, each interest gets a part of the quota by its importance, and at least one
+    place while there is one; what an interest leaves over goes to the best of the others.
+    """
+    if found.interest is None or len(found) <= quota:
+        return np.arange(min(quota, len(found)))
+    importance = np.bincount(found.interest, minlength=1) > 0
+    shares = np.ones(len(importance)) if found.importance is None else np.asarray(found.importance, dtype=np.float64)
+    parts = shared_out(quota, np.where(importance, shares[: len(importance)], 0))
+    order = np.argsort(found.interest, kind="stable")
+    first = np.searchsorted(found.interest[order], np.arange(len(parts)))
+    turn = np.empty(len(found), dtype=np.int64)
+    turn[order] = np.arange(len(found)) - first[found.interest[order]]
+    inside = turn < parts[found.interest]
+    inside[np.flatnonzero(~inside)[: quota - int(inside.sum())]] = True
+    return np.flatnonzero(inside)
+
+
+def shared_out(places: int, importance: Array) -> Array:
+    """(I,) whole numbers that add up to `places`, in proportion to what is important; one for each that is at all,
+    while there are enough (the largest remainders get what rounding leaves)."""
+    parts = np.zeros(len(importance), dtype=np.int64)
+    alive = np.flatnonzero(importance > 0)
+    if not len(alive) or places <= 0:
+        return parts
+    if places <= len(alive):
+        parts[alive[np.argsort(-importance[alive], kind="stable")[:places]]] = 1
+        return parts
+    exact = (places - len(alive)) * importance[alive] / importance[alive].sum()
+    parts[alive] = 1 + np.floor(exact).astype(np.int64)
+    rest = places - int(parts.sum())
+    parts[alive[np.argsort(-(exact - np.floor(exact)), kind="stable")[:rest]]] += 1
+    return parts

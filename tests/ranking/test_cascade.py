@@ -16,6 +16,7 @@ from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
 from recall.catalogue import Edits, NewSongs
 from recall.counters import Counters
+from recall.fusion import Fusion
 from recall.live import Overlay
 from recall.runner import STUCK
 
@@ -304,3 +305,33 @@ def test_a_new_song_may_be_excluded(lopsided: World) -> None:
     made, live = cascade(lopsided), overlay(lopsided, NEW, BY_ALBA)
     query = made.query("ana", NOW, exclude=["new", "s4"], overlay=live)
     assert query.permits(np.array([3, 5])).tolist() == [False, False]
+
+
+# ---- quotas and the reserve
+
+
+def quotas(world: World, **scene: Any) -> dict[str, int]:
+    uses = {"popularity": ChannelUse(quota=7, weight=3.0), "trending": ChannelUse(quota=9, weight=1.0)}
+    made = Cascade(world.release, SceneConfig(pool=40, channels=uses, **scene))
+    made.fusion = Fusion({}, {"trending": 20})
+    return made.quotas
+
+
+def test_quotas_are_fixed_by_importance_or_learned(lopsided: World) -> None:
+    assert quotas(lopsided, quotas="fixed") == {"popularity": 7, "trending": 9}
+    assert quotas(lopsided, quotas="importance") == {"popularity": 30, "trending": 10}
+    assert quotas(lopsided, quotas="learned") == {"popularity": 0, "trending": 20}
+    with pytest.raises(SettingsError, match="quotas must be one of fixed, importance, learned"):
+        quotas(lopsided, quotas="some")
+
+
+def test_until_quotas_are_learned_they_are_as_set(lopsided: World) -> None:
+    made = Cascade(lopsided.release, SceneConfig(channels={"popularity": ChannelUse(quota=7)}))
+    assert made.quotas == {"popularity": 7}
+
+
+def test_the_reserve_takes_the_places_of_an_artist_beyond_the_scenes_count(lopsided: World) -> None:
+    made = cascade(lopsided, heard="always", pool=2, per_artist=1)  # s1, s2 and s5 are by alba, s3 and s4 by brio
+    pool, trace = made.pool(made.query("ana", NOW))
+    assert lopsided.ids(pool.songs) == ["s1", "s3"]
+    assert trace[1].dropped == [{"channel": "", "reason": "3 songs beyond 1 of one artist"}]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from recall.base import Candidates
-from recall.merge import merge
+from recall.fusion import Calibration, Fusion
+from recall.merge import merge, shared_out, within
 
 
 def found(*songs: int) -> Candidates:
@@ -38,3 +39,41 @@ def test_no_proposals_make_an_empty_pool(proposals: dict[str, Candidates]) -> No
 
 def test_equal_scores_keep_the_order_of_the_songs() -> None:
     assert merge({"a": found(9), "b": found(3)}, {"a": 1, "b": 1}, {}).songs.tolist() == [3, 9]
+
+
+def of_interests(interest: list[int], importance: list[float] | None = None) -> Candidates:
+    songs = np.arange(len(interest), dtype=np.int32)
+    given = None if importance is None else np.array(importance)
+    return Candidates(songs, np.linspace(1, 0.5, len(songs)), np.array(interest), given)
+
+
+@pytest.mark.parametrize(
+    ("interest", "importance", "quota", "expected"),
+    [
+        ([0, 0, 0, 0, 1, 1], None, 4, [0, 1, 4, 5]),  # alike
+        ([0, 0, 0, 0, 1, 1, 1, 1], [2, 1], 4, [0, 1, 4, 5]),  # one each, then 1.33 and 0.67: the larger remainder
+        ([0, 0, 0, 0, 1, 1, 1, 1], [9, 1], 4, [0, 1, 2, 4]),
+        ([0, 0, 0, 0, 1], [1, 1], 4, [0, 1, 2, 4]),  # what one leaves over goes to the other
+        ([0, 1, 2, 0, 1, 2], [1, 3, 2], 2, [1, 2]),  # fewer places than interests: the most important ones
+        ([0, 0, 1], None, 9, [0, 1, 2]),
+    ],
+)
+def test_a_quota_is_shared_out_among_interests(
+    interest: list[int], importance: list[float] | None, quota: int, expected: list[int]
+) -> None:
+    assert within(of_interests(interest, importance), quota).tolist() == expected
+
+
+def test_sharing_out_adds_up() -> None:
+    for places in range(12):
+        parts = shared_out(places, np.array([0.5, 0, 0.2, 0.3]))
+        assert (parts.sum(), parts[1]) == (places, 0)
+    assert shared_out(4, np.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_a_calibrated_channel_says_how_much_it_is_to_be_believed() -> None:
+    sure = Calibration("rank", np.array([-5.0, 0.0]), np.array([0.5, 0.5]))
+    fusion = Fusion({"a": sure}, {}, otherwise=0.1)
+    pool = merge({"a": found(1), "b": found(2, 1)}, {"a": 5, "b": 5}, {"b": 2.0}, fusion)
+    assert pool.songs.tolist() == [1, 2]
+    assert pool.fused == pytest.approx([0.5 + 2 * 0.1 * 60 / 61, 2 * 0.1], rel=2e-3)

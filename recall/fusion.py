@@ -1,0 +1,217 @@
+"""What a release has learned about its channels: what their scores are worth, and how many candidates to take of each.
+
+**Calibration.** A channel's scores are its own affair. On what listeners went on to love, the chance that a candidate
+is loved is fitted to them as a function that never falls (isotonic regression): of the score itself, of its share of
+the channel's best, or of its rank, whichever foretells best on listeners that it was not fitted to.
+
+**Quotas.** Each channel's quota is raised in steps, always where a further step finds the most loved songs that no
+channel has found yet, until the pool is full; a channel whose time the budget does not hold is left out.
+
+Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates; the
+iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from graph.arrays import Array, write_arrays
+from graph.release import Release
+from recall.base import Candidates
+
+KINDS: Final = ("score", "share", "rank")
+LEAST_HITS: Final = 30
+"""Loved candidates below which a channel has no calibration."""
+_KNOTS: Final = 64
+_STEP: Final = 10
+_RANK_OFFSET: Final = 60.0
+_TIE: Final = 1e-3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One listener's candidates of every channel, and the songs (R,) that the listener loved afterwards."""
+
+    found: Mapping[str, Candidates]
+    loved: Array
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The chance (K,) at each of K knots, rising, of what `kind` says; between them a straight line."""
+
+    kind: str
+    knots: Array
+    chance: Array
+
+    def __call__(self, scores: Array) -> Array:
+        """(C,) how likely each candidate is to be loved, from a channel's scores (C,), the best first."""
+        return np.asarray(np.interp(_value(self.kind, scores), self.knots, self.chance))
+
+    @classmethod
+    def fit(cls, lists: Sequence[tuple[Array, Array]]) -> Calibration | None:
+        """From (scores, whether each was loved) of each listener; None where too few were."""
+        if sum(int(hits.sum()) for _, hits in lists) < LEAST_HITS:
+            return None
+        halves = lists[::2], lists[1::2]
+
+        def loss(kind: str) -> float:
+            crossed = ((halves[0], halves[1]), (halves[1], halves[0]))
+            return sum(_log_loss(cls._of(kind, learned), tested) for learned, tested in crossed)
+
+        return cls._of(min(KINDS, key=loss), lists)
+
+    @classmethod
+    def _of(cls, kind: str, lists: Sequence[tuple[Array, Array]]) -> Calibration:
+        from scipy.optimize import isotonic_regression
+
+        values = np.concatenate([_value(kind, scores) for scores, _ in lists] or [np.zeros(1)])
+        hits = np.concatenate([hits for _, hits in lists] or [np.zeros(1)]).astype(np.float64)
+        # equal values are one point: they cannot be told apart
+        points, place = np.unique(values, return_inverse=True)
+        weights = np.bincount(place).astype(np.float64)
+        means = np.bincount(place, hits) / weights
+        rising = np.asarray(isotonic_regression(means, weights=weights).x)
+        kept = np.unique(np.linspace(0, len(points) - 1, min(_KNOTS, len(points))).round().astype(np.int64))
+        return cls(kind, points[kept], rising[kept])
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Calibrations and quotas by channel, and what the best candidate of a channel without calibration is worth."""
+
+    calibrations: Mapping[str, Calibration]
+    quotas: Mapping[str, int]
+    otherwise: float = 1 / _RANK_OFFSET
+
+    @classmethod
+    def fit(
+        cls, outcomes: Sequence[Outcome], pool: int, cost_ms: Mapping[str, float], budget_ms: float
+    ) -> Fusion | None:
+        """From listeners' outcomes; None where nobody loved anything that a channel found.
+
+        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`.
+        """
+        calibrations = {}
+        for name in cost_ms:
+            lists = [(o.found[name].scores, np.isin(o.found[name].songs, o.loved)) for o in outcomes if name in o.found]
+            if (fitted := Calibration.fit([one for one in lists if len(one[0])])) is not None:
+                calibrations[name] = fitted
+        quotas = learned_quotas(outcomes, pool, cost_ms, budget_ms)
+        if not quotas:
+            return None
+        best = [float(c.chance[-1]) for c in calibrations.values()]
+        return cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
+
+    def worth(self, name: str, found: Candidates) -> Array:
+        """(C,) what each candidate of a channel is worth, the reciprocal of its rank where there is no calibration.
+
+        Equal chances keep the channel's order.
+        """
+        by_rank = _RANK_OFFSET / (_RANK_OFFSET + np.arange(len(found)))
+        if name in self.calibrations:
+            return np.asarray(self.calibrations[name](found.scores) * (1 + _TIE * by_rank))
+        return np.asarray(self.otherwise * by_rank)
+
+    def save(self, path: Path) -> None:
+        """Write to `path`.bin and `path`.json."""
+        arrays: dict[str, Array] = {}
+        for name, one in self.calibrations.items():
+            arrays |= {f"{name}/knots": one.knots, f"{name}/chance": one.chance}
+        kinds = {name: one.kind for name, one in self.calibrations.items()}
+        write_arrays(path, arrays, {"kinds": kinds, "quotas": dict(self.quotas), "otherwise": self.otherwise})
+
+    @classmethod
+    def load(cls, release: Release, name: str) -> Fusion:
+        """The one stored under `name`.
+
+        Raises: CorruptRelease if there is none.
+        """
+        arrays, meta = release.arrays(name)
+        calibrations = {
+            channel: Calibration(kind, arrays[f"{channel}/knots"], arrays[f"{channel}/chance"])
+            for channel, kind in meta["kinds"].items()
+        }
+        return cls(calibrations, meta["quotas"], meta["otherwise"])
+
+
+def learned_quotas(
+    outcomes: Sequence[Outcome], pool: int, cost_ms: Mapping[str, float], budget_ms: float
+) -> dict[str, int]:
+    """Quotas by channel that find the most loved songs within a pool of so many songs and the budget."""
+    names = list(cost_ms)
+    wanted, weights = _ranks(outcomes, names, loved_only=True)
+    everything, _ = _ranks(outcomes[:200], names, loved_only=False)
+    listeners = max(1, len(outcomes[:200]))
+    quotas = np.zeros(len(names), dtype=np.int64)
+    spent, covered = 0.0, np.zeros(len(wanted), dtype=bool)
+    while True:
+        gains = np.zeros(len(names))
+        for c, name in enumerate(names):
+            if quotas[c] > 0 or spent + cost_ms[name] <= budget_ms:
+                gains[c] = weights[~covered & (wanted[:, c] < quotas[c] + _STEP)].sum()
+        best = int(gains.argmax())
+        if gains[best] <= 0:
+            # nothing is found by one more step; a larger one may still find something
+            open_ = [quotas[c] > 0 or spent + cost_ms[n] <= budget_ms for c, n in enumerate(names)]
+            if (best := _farther(wanted, covered, quotas, weights, open_)) < 0:
+                break
+        spent += 0.0 if quotas[best] else cost_ms[names[best]]
+        quotas[best] += _STEP
+        covered |= wanted[:, best] < quotas[best]
+        if (everything < quotas).any(axis=1).sum() / listeners >= pool:
+            break
+    return {name: int(q) for name, q in zip(names, quotas, strict=True) if q}
+
+
+def _farther(wanted: Array, covered: Array, quotas: Array, weights: Array, open_: Sequence[bool]) -> int:
+    """The channel with the most to find further down its list, -1 where no channel has anything."""
+    left = [weights[~covered & (wanted[:, c] < _NEVER)].sum() if open_[c] else 0.0 for c in range(len(quotas))]
+    best = int(np.argmax(left))
+    return best if left[best] > 0 else -1
+
+
+_NEVER: Final = np.iinfo(np.int32).max
+
+
+def _ranks(outcomes: Sequence[Outcome], names: Sequence[str], *, loved_only: bool) -> tuple[Array, Array]:
+    """(N, channels) the rank of each song that somebody loved (or that was found) in each channel, `_NEVER` where it
+    was not found; (N,) its share of what that listener loved."""
+    parts, weights = [], []
+    for outcome in outcomes:
+        found = [outcome.found[name].songs for name in names if name in outcome.found]
+        songs = outcome.loved if loved_only else np.unique(np.concatenate(found or [np.empty(0, dtype=np.int32)]))
+        ranks = np.full((len(songs), len(names)), _NEVER, dtype=np.int32)
+        for c, name in enumerate(names):
+            if name in outcome.found and len(songs):
+                mine = outcome.found[name].songs
+                order = np.argsort(songs, kind="stable")
+                place = np.minimum(np.searchsorted(songs[order], mine), len(songs) - 1)
+                known = songs[order][place] == mine
+                ranks[order[place[known]], c] = np.flatnonzero(known)
+        parts.append(ranks)
+        weights.append(np.full(len(songs), 1 / max(len(songs), 1)))
+    none = np.empty((0, len(names)), dtype=np.int32)
+    return np.concatenate(parts or [none]), np.concatenate(weights or [np.empty(0)])
+
+
+def _value(kind: str, scores: Array) -> Array:
+    if kind == "rank":
+        return np.asarray(-np.log2(1.0 + np.arange(len(scores))))
+    if kind == "share" and len(scores):
+        return np.asarray(scores / max(float(np.abs(scores).max()), 1e-12))
+    return np.asarray(scores, dtype=np.float64)
+
+
+def _log_loss(calibration: Calibration, lists: Sequence[tuple[Array, Array]]) -> float:
+    """Nats over all candidates."""
+    total = 0.0
+    for scores, hits in lists:
+        chance = np.clip(calibration(scores), 1e-6, 1 - 1e-6)
+        total -= float(np.log(np.where(hits, chance, 1 - chance)).sum())
+    return total

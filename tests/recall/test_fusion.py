@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graph.arrays import Array
+from graph.release import Release
+from recall.base import Candidates
+from recall.fusion import LEAST_HITS, Calibration, Fusion, Outcome, learned_quotas
+
+rng = np.random.default_rng(0)
+
+
+def lists(chance: Array, listeners: int = 400, by_score: bool = True) -> list[tuple[Array, Array]]:
+    """Ten candidates a listener; the i-th is loved with chance[i]. Scores tell the rank, or nothing but the order."""
+    found = []
+    for _ in range(listeners):
+        scores = np.linspace(1, 0.1, 10) if by_score else np.sort(rng.random(10))[::-1] * rng.lognormal(0, 3)
+        found.append((scores, rng.random(10) < chance))
+    return found
+
+
+def test_a_calibrated_score_is_the_chance_of_being_loved() -> None:
+    chance = np.linspace(0.6, 0.05, 10)
+    fitted = Calibration.fit(lists(chance, 4000))
+    assert fitted is not None
+    found = fitted(np.linspace(1, 0.1, 10))
+    assert found == pytest.approx(chance, abs=0.04)
+    assert (np.diff(found) <= 0).all()
+
+
+def test_where_scores_of_listeners_do_not_compare_the_rank_is_calibrated() -> None:
+    fitted = Calibration.fit(lists(np.array([0.9] + [0.05] * 9), by_score=False))
+    assert fitted is not None
+    assert fitted.kind == "rank"
+    assert fitted(np.array([1e9, 1.0, 0.5])) == pytest.approx([0.9, 0.05, 0.05], abs=0.05)
+
+
+def test_a_channel_that_seldom_found_anything_has_no_calibration() -> None:
+    few = [(np.array([1.0]), np.array([i < LEAST_HITS - 1])) for i in range(1000)]
+    assert Calibration.fit(few) is None
+    assert Calibration.fit([*few, (np.array([2.0]), np.array([True]))]) is not None
+
+
+def candidates(*songs: int) -> Candidates:
+    return Candidates(np.array(songs, dtype=np.int32), np.linspace(1, 0.1, len(songs)))
+
+
+def outcome(loved: list[int], **found: Candidates) -> Outcome:
+    return Outcome(found, np.array(loved))
+
+
+def test_quotas_go_where_they_find_what_no_other_channel_finds() -> None:
+    same, other = candidates(*range(40)), candidates(*range(100, 140))
+    outcomes = [outcome([0, 1, 2, 101], a=same, copy=same, b=other)] * 3
+    assert learned_quotas(outcomes, 20, {"a": 1.0, "copy": 1.0, "b": 1.0}, np.inf) == {"a": 10, "b": 10}
+
+
+def test_what_lies_far_down_a_list_is_reached() -> None:
+    outcomes = [outcome([35], a=candidates(*range(40)))]
+    assert learned_quotas(outcomes, 400, {"a": 1.0}, np.inf) == {"a": 40}
+
+
+def test_quotas_end_when_the_pool_is_full() -> None:
+    outcomes = [outcome([5, 15, 25, 35], a=candidates(*range(40)))]
+    assert learned_quotas(outcomes, 20, {"a": 1.0}, np.inf) == {"a": 20}
+
+
+def test_a_channel_that_the_budget_does_not_hold_gets_none() -> None:
+    outcomes = [outcome([0, 1, 100], a=candidates(*range(40)), b=candidates(*range(100, 140)))]
+    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 10.0) == {"a": 10}
+    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 13.0) == {"a": 10, "b": 10}
+
+
+def test_who_found_nothing_teaches_nothing() -> None:
+    assert Fusion.fit([outcome([9], a=candidates(1, 2))], 10, {"a": 1.0}, np.inf) is None
+    assert Fusion.fit([], 10, {"a": 1.0}, np.inf) is None
+
+
+def test_a_channel_without_calibration_is_worth_the_reciprocal_of_its_rank() -> None:
+    one = Calibration("score", np.array([0.0, 1.0]), np.array([0.0, 0.5]))
+    fusion = Fusion({"a": one}, {"a": 5}, otherwise=0.3)
+    assert fusion.worth("b", candidates(1, 2)) == pytest.approx([0.3, 0.3 * 60 / 61])
+    assert fusion.worth("a", candidates(1, 2)) == pytest.approx([0.5, 0.05], rel=2e-3)
+
+
+def test_equal_chances_keep_the_order_of_the_channel() -> None:
+    flat = Calibration("score", np.array([0.0]), np.array([0.2]))
+    worth = Fusion({"a": flat}, {"a": 5}).worth("a", candidates(3, 1, 2))
+    assert (np.diff(worth) < 0).all()
+    assert worth == pytest.approx([0.2] * 3, rel=2e-3)
+
+
+def test_it_is_read_as_it_was_written(tmp_path: Path, lopsided) -> None:
+    one = Calibration("share", np.array([0.0, 1.0]), np.array([0.1, 0.5]))
+    Fusion({"a": one}, {"a": 5, "b": 7}, 0.3).save(tmp_path / "ranking" / "radio" / "fusion")
+    lopsided.snapshot.write(tmp_path / "snapshot")
+    found = Fusion.load(Release.open(tmp_path), "ranking/radio/fusion")
+    assert (dict(found.quotas), found.otherwise, found.calibrations["a"].kind) == ({"a": 5, "b": 7}, 0.3, "share")
+    assert found.worth("a", candidates(1, 2)) == pytest.approx([0.5, 0.14], rel=2e-3)
