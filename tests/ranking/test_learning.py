@@ -150,7 +150,7 @@ def test_evaluation_measures_the_cascade_beside_popularity(folder: Path, config:
 
 def test_channels_are_prepared_once_for_all_scenes(config: LearningConfig) -> None:
     scenes = {"a": SceneConfig(), "b": SceneConfig(n=3)}
-    assert [name for name, *_ in Learner(scenes, config).prepared()] == ["item_knn", "song_to_song"]
+    assert [name for name, *_ in Learner(scenes, config).prepared()] == ["item_knn", "song2vec", "song_to_song"]
     other = default_channels() | {"item_knn": ChannelUse(options={"shrink": 1.0})}
     with pytest.raises(SettingsError, match="item_knn is prepared once, but two scenes give it different options"):
         Learner({"a": SceneConfig(), "b": SceneConfig(channels=other)}, config).prepared()

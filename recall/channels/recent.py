@@ -1,0 +1,97 @@
+"""Songs around each of the listener's latest loves, each for itself: one new song moves the next answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.arrays import Array
+from graph.configure import check_positive
+from graph.histories import STRENGTH_BY_CODE
+from graph.release import Release
+from graph.snapshot import Snapshot
+from recall.base import Candidates, Query
+from recall.index import VectorIndex
+from recall.listener import Listener
+from recall.neighbours import Neighbours
+from recall.vectors import near
+
+
+@dataclass(frozen=True)
+class RecentConfig:
+    """`loves`: how many of the latest liked songs are asked; `neighbours` of each are known; the importance of a love
+    falls by `fade` from one to the one before it."""
+
+    loves: int = 8
+    neighbours: int = 50
+    fade: float = 0.8
+
+    def __post_init__(self) -> None:
+        check_positive(self, "loves", "neighbours", "fade")
+
+
+class Recent:
+    """The nearest songs of each of the latest loves; every love is an interest of its own, with its own places.
+
+    score = fade^i x cosine to the i-th latest love, the best love of a song counting. A love that came after the
+    release is searched by its composed vector.
+    """
+
+    audience: ClassVar[str] = "listeners who liked at least 1 song"
+    vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,  # noqa: ARG003
+        vectors: Mapping[str, SongVectors],
+        config: RecentConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        Neighbours.of_vectors(vectors["song2vec"].unit, config.neighbours).save(folder / "neighbours")
+
+    def __init__(self, release: Release, config: RecentConfig = RecentConfig()) -> None:
+        self._config = config
+        self._index = VectorIndex(SongVectors.load(release, "song2vec").unit)
+        self._neighbours = Neighbours.load(release, "recall/recent/neighbours")
+
+    def serves(self, listener: Listener) -> bool:
+        return bool((STRENGTH_BY_CODE[listener.action] > 0).any())
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        config, loves = self._config, self._latest(query.listener)
+        found = [self._around(query, love, k) for love in loves]
+        songs = np.concatenate([songs for songs, _ in found] or [np.empty(0, dtype=np.int32)])
+        scores = np.concatenate([config.fade**i * weights for i, (_, weights) in enumerate(found)] or [np.empty(0)])
+        interest = np.repeat(np.arange(len(loves)), [len(songs) for songs, _ in found])
+        order = np.argsort(-scores, kind="stable")
+        order = order[query.permits(songs[order]) & (scores[order] > 0)]
+        _, first = np.unique(songs[order], return_index=True)
+        kept = order[np.sort(first)][:k]
+        importance = config.fade ** np.arange(len(loves))
+        return Candidates(songs[kept].astype(np.int32), scores[kept].astype(np.float64), interest[kept], importance)
+
+    def _latest(self, listener: Listener) -> list[int]:
+        """The latest liked songs, new ones included, the latest first."""
+        late = [(at, song) for song, action, at in listener.new_events if STRENGTH_BY_CODE[action] > 0]
+        # events on new songs came after the release, later than all that it knows
+        newest = list(dict.fromkeys(song for _, song in reversed(late)))
+        return [*newest, *listener.recent(self._config.loves).tolist()][: self._config.loves]
+
+    def _around(self, query: Query, love: int, k: int) -> tuple[Array, Array]:
+        new = query.live.songs
+        if love < new.first:
+            songs, weights = self._neighbours.songs[love], self._neighbours.weights[love]
+            return songs[songs >= 0], weights[songs >= 0].astype(np.float64)
+        if not (vector := new.unit[love - new.first]).any():
+            return np.empty(0, dtype=np.int32), np.empty(0)
+        found = near(self._index, vector, query, min(k, self._config.neighbours) + 1)
+        other = found.songs != love
+        return found.songs[other], found.scores[other]

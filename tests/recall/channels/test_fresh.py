@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from segue_test_worlds import DAY, NOW, World
+
+from graph.events import JournalEntry
+from recall.base import Query
+from recall.catalogue import Edits, NewSongs
+from recall.channels.fresh import Fresh, FreshConfig
+from recall.counters import Counters
+from recall.listener import UNHEARD, Listener
+from recall.live import Overlay
+
+NO_TASTE = FreshConfig(taste=0.0)
+
+
+def test_newer_and_better_songs_come_first(lopsided: World) -> None:
+    # s1 is 100 days old, s2 10 (its quality is unknown), s4 3 (0.25), s5 came out now (0.75); s3 nobody knows
+    answer = lopsided.answer(Fresh(lopsided.release, NO_TASTE), None)
+    assert answer == pytest.approx({"s5": 1.75, "s4": 1.25 * 2**-0.3, "s2": 1.5 / 2}, abs=1e-6)
+    assert list(answer) == ["s5", "s4", "s2"]
+
+
+def test_what_has_not_come_out_yet_stays_out(lopsided: World) -> None:
+    assert list(lopsided.answer(Fresh(lopsided.release, NO_TASTE), None, at=NOW - 5 * DAY)) == ["s2"]
+
+
+def test_what_lies_near_the_listeners_loves_comes_first(lopsided: World) -> None:
+    # Ana loves s1, at 0 degrees; s2 at 90, s4 at 60, s5 at 180
+    answer = lopsided.answer(Fresh(lopsided.release, FreshConfig(taste=1.0)), "ana")
+    assert answer == pytest.approx({"s4": (1.25 + 0.5) * 2**-0.3, "s2": 0.75, "s5": 0.75}, abs=1e-6)
+
+
+def test_a_song_of_the_journal_is_there_at_once(lopsided: World) -> None:
+    lines = [
+        ("upsert", "Song", "dated", {"properties": {"released_at": NOW - 10 * DAY, "quality": 1.0}}),
+        ("upsert", "Song", "bare", {"properties": {}}),
+        ("relations", "Song", "bare", {"artists": ["brio"]}),
+        ("upsert", "Song", "later", {"properties": {"released_at": NOW + DAY}}),
+    ]
+    edits = Edits(lopsided.snapshot, 0).after(JournalEntry(i, *line) for i, line in enumerate(lines, 1))
+    overlay = Overlay(Counters(lopsided.snapshot), edits, NewSongs(edits, lopsided.vectors))
+    ana = Listener.of(lopsided.snapshot, "ana")
+    found = Fresh(lopsided.release, FreshConfig(taste=1.0)).recall(Query(ana, NOW, UNHEARD, overlay=overlay), 10)
+    scores = dict(zip((overlay.song_id(int(s)) for s in found.songs), found.scores, strict=True))
+    # brio stands at 90 degrees, so `bare` at a right angle to what Ana loves; `dated` has no vector
+    assert (scores["bare"], scores["dated"]) == (pytest.approx(1.5), pytest.approx(1.0))
+    assert "later" not in scores
+    assert np.isfinite(found.scores).all()
