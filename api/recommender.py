@@ -59,7 +59,7 @@ class Served:
         for name in ("song2vec",):
             if release.has(f"vectors/{name}"):
                 vectors = SongVectors.load(release, name)
-                self.index[name] = vectors, VectorIndex(vectors.unit)
+                self.index[name] = vectors, VectorIndex.of(release, f"recall/{name}/index", vectors.unit)
         self._others: dict[str, Channel] = {}
 
     def channel(self, name: str, cascade: Cascade) -> Channel:
@@ -183,7 +183,7 @@ class Recommender:
         else:
             vector = vectors.query(snapshot, song, gamma)
         query = Query(Listener.of(snapshot, None), -1, np.union1d(live.edits.withheld, [song]), overlay=live)
-        found = near(index, vector, query, n)
+        found = near(index, vector, query, n, exact=gamma is not None)
         pairs = zip(found.songs.tolist(), found.scores, strict=True)
         return {
             "release": served.release.id,

@@ -27,14 +27,31 @@ from graph.configure import configure
 from graph.errors import SettingsError
 from graph.store import GraphConfig
 from ranking.learning import LearningConfig
-from ranking.scene import ChannelUse, SceneConfig, default_channels
+from ranking.scene import FUSED, ChannelUse, SceneConfig, default_channels
 from recall.base import channel_type
 
 # Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
 RESERVED: Final = ("SEGUE_CONFIG", "SEGUE_DATA", "SEGUE_REQUIRE_NEO4J", "SEGUE_REQUIRE_POSTGRESQL")
 _PLAIN: Final = ("SEED", "CLOCK")
 KEY_LENGTH: Final = 16  # the least an API key may have: an empty or guessable one would open the service
-DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {"radio": {}, "daily": {"n": 30, "heard": "after 14d"}}
+
+
+def _only(**quotas: int) -> dict[str, Any]:
+    """A scene of these channels alone, in the order of the merged pool: it has little to learn a ranker from."""
+    without = {name: {"quota": 0} for name in default_channels()}
+    channels = without | {name: {"quota": quota} for name, quota in quotas.items()}
+    return {"ranker": FUSED, "quotas": "fixed", "channels": channels}
+
+
+# What ships; a file's table lies over the one of its name.
+DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {
+    "radio": {},
+    "daily": {"n": 30, "heard": "after 14d", "channels": {"again": {"quota": 50}}},
+    "similar": {"n": 20, "heard": "always", **_only(song_to_song=200, item_knn=100, recent=100, attributes=50)},
+    "nearby": {"n": 20, "heard": "after 14d", "per_artist": 3, **_only(trending=300, popularity=50)},
+    "following": {"n": 20, "heard": "after 14d", **_only(social=300, fallback=20)},
+    "fresh": {"n": 20, "per_artist": 2, **_only(fresh=300)},
+}
 
 
 class _Section(BaseModel):
@@ -219,7 +236,11 @@ class Settings(BaseSettings):
         """
         given = {name: {**table} for name, table in DEFAULT_SCENES.items()}
         for name, scene in self.scenes.items():
-            given[name] = given.get(name, {}) | scene.model_dump(exclude_unset=True)
+            shipped, table = given.get(name, {}), scene.model_dump(exclude_unset=True)
+            channels = dict(shipped.get("channels", {}))
+            for channel, options in table.get("channels", {}).items():
+                channels[channel] = channels.get(channel, {}) | options
+            given[name] = shipped | table | {"channels": channels}
         return {name: SceneSettings(**table).config(name) for name, table in given.items()}
 
     def learning(self) -> LearningConfig:

@@ -185,15 +185,10 @@ class Cascade:
         started = time.perf_counter()
         weights = {name: use.weight for name, use in self.scene.channels.items()}
         merged = merge(proposals, self.quotas, weights, self.fusion)
-        kept = self._kept(query, merged.songs)
-        reserve = merged.of(kept)
-        pool = reserve.of(slice(self.scene.pool))
+        # what stands beyond the pool is the reserve: it fills the places of what is taken out
+        pool = merged.of(self._kept(query, merged.songs)).of(slice(self.scene.pool))
         ms = (time.perf_counter() - started) * 1000
-        out = len(merged) - len(kept)
-        dropped = (
-            [{"channel": "", "reason": f"{out} songs beyond {self.scene.per_artist} of one artist"}] if out else ()
-        )
-        return pool, [recalled, Stage("merge", recalled.left, len(pool), ms, dropped)]
+        return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""

@@ -30,10 +30,12 @@ def default_channels() -> dict[str, ChannelUse]:
     return {
         "song2vec": ChannelUse(),
         "song_to_song": ChannelUse(),
+        "recent": ChannelUse(),
         "item_knn": ChannelUse(),
         "attributes": ChannelUse(),
         "social": ChannelUse(),
         "trending": ChannelUse(quota=50),
+        "fresh": ChannelUse(quota=50, weight=0.5),
         "popularity": ChannelUse(quota=50, weight=0.5),
         "fallback": ChannelUse(quota=100, weight=0.1),
     }

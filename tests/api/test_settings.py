@@ -5,6 +5,7 @@ import pytest
 
 from api.settings import RESERVED, Settings, load
 from graph.errors import SettingsError
+from ranking.scene import ChannelUse, default_channels
 
 
 @pytest.fixture(autouse=True)
@@ -147,13 +148,18 @@ def test_a_mistake_in_a_variable_is_named(name: str, monkeypatch: pytest.MonkeyP
 # ---- scenes
 
 
-def test_two_scenes_ship_and_keep_what_a_file_does_not_say() -> None:
-    scenes = written("[scenes.daily]\nn = 5\n[scenes.mine]\nn = 3").scene_configs()
-    assert {name: (s.n, s.heard) for name, s in scenes.items()} == {
-        "radio": (10, "never"),
-        "daily": (5, "after 14d"),
-        "mine": (3, "never"),
-    }
+def test_scenes_ship_and_keep_what_a_file_does_not_say() -> None:
+    text = "[scenes.daily]\nn = 5\n[scenes.mine]\nn = 3\n[scenes.fresh.channels.fresh]\ndays = 7"
+    scenes = written(text).scene_configs()
+    assert scenes.keys() == {"radio", "daily", "similar", "nearby", "following", "fresh", "mine"}
+    assert [(scenes[name].n, scenes[name].heard) for name in ("radio", "daily", "mine")] == [
+        (10, "never"),
+        (5, "after 14d"),
+        (3, "never"),
+    ]
+    assert set(scenes["daily"].channels) == {*default_channels(), "again"}
+    (only,) = scenes["fresh"].channels.items()
+    assert only == ("fresh", ChannelUse(quota=300, weight=0.5, options={"days": 7}))
 
 
 def test_channel_options_lie_over_the_defaults_and_quota_0_takes_one_out() -> None:
