@@ -16,7 +16,7 @@ import numpy as np
 from embeddings.incremental import LastTraining, UpdateConfig, aligned, update
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors import SongVectors
-from graph.arrays import write_arrays
+from graph.arrays import Array, write_arrays
 from graph.errors import SettingsError
 from graph.paths import SIMILAR_KEPT
 from graph.release import Release
@@ -166,11 +166,7 @@ class Learner:
         Songs heard before are left out of lists and truth: they would be easy to guess. With `channels` every channel
         of the scene is measured alone too (recall@50 among the metrics).
         """
-        release = Release.open(folder)
-        cuts = self.cuts(release.snapshot)
-        known = release.seeing(cuts.known(release.snapshot))
-        wanted = loved(release.snapshot.histories, cuts.fold == MEASURE)
-        truth = sampled(wanted, self.config.listeners, self._rng("evaluate"))
+        known, truth, at = self.measured(Release.open(folder))
         cascade = Cascade(known, replace(unhurried(self.scenes[DEFAULT_SCENE]), heard="never"), DEFAULT_SCENE)
         alone = dict(cascade.channels) if channels else {}
         alone.setdefault("popularity", Popularity(known))
@@ -181,12 +177,20 @@ class Learner:
         return measure(
             known.snapshot,
             truth,
-            cuts.measure_at,
+            at,
             {"cascade": lambda query: cascade.slate(query, 50).songs, **rankings},
             cascade.ask,
             ks=(10, 50) if channels else (10,),
             tick=lambda done, total: self._progress("evaluate", done, total),
         )
+
+    def measured(self, release: Release) -> tuple[Release, list[tuple[int, Array]], int]:
+        """The release as it was when its measurement began, (listener, loved songs) of what came after, and the time
+        (epoch milliseconds) of the cut."""
+        cuts = self.cuts(release.snapshot)
+        wanted = loved(release.snapshot.histories, cuts.fold == MEASURE)
+        truth = sampled(wanted, self.config.listeners, self._rng("evaluate"))
+        return release.seeing(cuts.known(release.snapshot)), truth, cuts.measure_at
 
     def _rng(self, step: str, part: int = 0) -> np.random.Generator:
         """Each step draws from a generator of its own, so that skipping one changes nothing in the others."""

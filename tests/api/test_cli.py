@@ -71,6 +71,18 @@ def test_recall_gives_k_of_each_channel_unmerged(segue, listener):
     assert [row["rank"] for row in one] == [1, 2, 3]
 
 
+def test_recall_report_says_what_each_channel_finds(segue):
+    answer = segue("recall-report", "-k", "20", "--listeners", "50", "--json").json
+    assert answer.keys() == {"release", "scene", "listeners", "k", "pool", "channels"}
+    assert (answer["scene"], answer["k"]) == ("radio", 20)
+    assert 0 < answer["pool"] <= 1
+    found = {one["channel"]: one for one in answer["channels"]}
+    assert {"popularity", "item_knn", "recent"} <= found.keys()
+    fields = {"channel", "audience", "listeners", "recall", "only", "overlap", "ms", "quota", "without"}
+    assert all(one.keys() == fields and 0 <= one["only"] <= answer["pool"] for one in found.values())
+    assert found["attributes"]["recall"] > found["fallback"]["recall"]
+
+
 def test_similar(segue, song):
     answer = segue("similar", song, "-n", "4", "--json").json
     assert list(answer) == ["release", "song_id", "by", "gamma", "items"]
@@ -190,6 +202,10 @@ def test_evaluate(segue, tmp_path):
     assert answer["users"] == 3
     assert answer["seconds"].keys() == {"fit", "score"}
     assert answer["metrics"].keys() >= METRICS
+
+
+def test_recall_report_of_an_unknown_scene(segue):
+    assert "unknown scene 'nowhere' (known: radio, daily" in segue("recall-report", "--scene", "nowhere", status=2).err
 
 
 def test_bench_names_every_benchmark(segue):
