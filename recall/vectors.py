@@ -9,9 +9,12 @@ from recall.base import Candidates, Query
 from recall.index import VectorIndex
 
 
-def near(index: VectorIndex, vector: Array, query: Query, k: int) -> Candidates:
-    """The `k` songs nearest to `vector` (D,) that may come back, by cosine; new songs by their composed vectors."""
-    found = index.search(vector, k, query.allowed)
+def near(index: VectorIndex, vector: Array, query: Query, k: int, *, exact: bool = False) -> Candidates:
+    """The `k` songs nearest to `vector` (D,) that may come back, by cosine; new songs by their composed vectors.
+
+    `exact` looks at every song, whatever the kind of the index.
+    """
+    found = index.search(vector, k, exclude=query.exclude, exact=exact)
     new = query.live.songs
     if not len(new) or not vector.any():
         return found
