@@ -17,6 +17,7 @@ from api.jobs.queue import Jobs
 from api.problems import NotReady
 from api.recommender import Recommender
 from api.settings import Settings
+from graph.catalogue import Catalogue
 from graph.errors import CorruptRelease, ReleaseNotFound
 from graph.events import EventLog
 from graph.release import Releases
@@ -42,6 +43,7 @@ class Service:
         self._recommender: Recommender | None = None
         self._not_ready = _NO_RELEASE
         self._store: GraphStore | None = None
+        self._catalogue: Catalogue | None = None
         self._store_lock = threading.Lock()
         self._stop = threading.Event()
         self._load()
@@ -64,7 +66,7 @@ class Service:
         return self._recommender
 
     def store(self) -> GraphStore:
-        """The graph store, opened at the first query from outside: serving itself never asks it.
+        """The graph store, opened at the first query or edit from outside: serving itself never asks it.
 
         Raises: StoreUnavailable.
         """
@@ -72,6 +74,17 @@ class Service:
             if self._store is None:
                 self._store = GraphStore.open(self.settings.graph_config())
             return self._store
+
+    def catalogue(self) -> Catalogue:
+        """Single edits of the graph.
+
+        Raises: StoreUnavailable.
+        """
+        store = self.store()
+        with self._store_lock:
+            if self._catalogue is None:
+                self._catalogue = Catalogue(store, self.log)
+            return self._catalogue
 
     def follow(self) -> None:
         """Take up a newly activated release now."""

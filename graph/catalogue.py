@@ -210,15 +210,15 @@ class Catalogue:
 
     def upsert_node(self, label: str, id: str, properties: Mapping[str, Any]) -> int:  # noqa: A002
         """Make the node, or set the given properties of the one there; None leaves a property as it is."""
-        _check_id(id)
-        declared = {p.name: p for p in schema.label(label).properties if not p.derived}
-        for name, value in properties.items():
-            if name not in declared:
-                raise InvalidInput(f"{label} has no property {str(name)[:80]!r} (expected {', '.join(declared)})")
-            problem = problem_of_property(declared[name], value)
-            if problem is not None:
-                raise InvalidInput(problem)
+        self._check_properties(label, id, properties)
         return self._edit("upsert", label, id, {"properties": dict(properties)})
+
+    def upsert_song(self, id: str, properties: Mapping[str, Any], relations: Mapping[str, Any]) -> int:  # noqa: A002
+        """`upsert_node` and `set_song_relations` (by their names) in one: where one is wrong, neither is written."""
+        self._check_properties("Song", id, properties)
+        payload = self._relations(id, relations)
+        offset = self._edit("upsert", "Song", id, {"properties": dict(properties)})
+        return self._edit("relations", "Song", id, payload) if payload else offset
 
     def delete_node(self, label: str, id: str) -> int:  # noqa: A002
         """Delete the node and its relationships; one that is not there is no error."""
@@ -247,13 +247,46 @@ class Catalogue:
         artists: Sequence[str] | None = None,
         albums: Sequence[str] | None = None,
         genres: Sequence[str] | None = None,
-        tags: Mapping[str, float] | None = None,
+        tags: Mapping[str, float | None] | None = None,
         cover_of: Sequence[str] | None = None,
     ) -> int:
         """Make the song's relations of each given kind exactly these (`tags`: id -> weight); None leaves a kind."""
+        given = {"artists": artists, "albums": albums, "genres": genres, "tags": tags, "cover_of": cover_of}
+        return self._edit("relations", "Song", song, self._relations(song, given))
+
+    def node(self, label: str, id: str) -> dict[str, Any] | None:  # noqa: A002
+        """The node as the graph holds it: `id` and its properties, a song's relations too; None where there is none."""
+        _check_id(id)
+        declared = {p.name for p in schema.label(label).properties if not p.derived}
+        rows = self._store.read(queries.node(label), {"id": id})
+        if not rows:
+            return None
+        found = {"id": id, **{name: value for name, value in rows[0]["properties"].items() if name in declared}}
+        if label == "Song":
+            for kind, relationship in _SONG_RELATIONS.items():
+                ends = sorted(self._store.read(queries.neighbours(relationship), {"id": id}), key=lambda row: row["id"])
+                weights = {row["id"]: row["properties"].get("weight") for row in ends}
+                found[kind] = weights if kind == "tags" else list(weights)
+        return found
+
+    # ---- inside
+
+    @staticmethod
+    def _check_properties(label: str, id: str, properties: Mapping[str, Any]) -> None:  # noqa: A002
+        _check_id(id)
+        declared = {p.name: p for p in schema.label(label).properties if not p.derived}
+        for name, value in properties.items():
+            if name not in declared:
+                raise InvalidInput(f"{label} has no property {str(name)[:80]!r} (expected {', '.join(declared)})")
+            problem = problem_of_property(declared[name], value)
+            if problem is not None:
+                raise InvalidInput(problem)
+
+    @staticmethod
+    def _relations(song: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What a journal line says of the given kinds of a song's relations; None leaves a kind out."""
         _check_id(song)
         weight = _SONG_RELATIONS["tags"].properties[0]
-        given = {"artists": artists, "albums": albums, "genres": genres, "tags": tags, "cover_of": cover_of}
         payload: dict[str, Any] = {}
         for kind, ends in given.items():
             if ends is None:
@@ -267,9 +300,7 @@ class Catalogue:
                 if problem is not None:
                     raise InvalidInput(f"tags: {problem}")
             payload[kind] = dict(ends) if isinstance(ends, Mapping) else list(dict.fromkeys(ends))
-        return self._edit("relations", "Song", song, payload)
-
-    # ---- inside
+        return payload
 
     @staticmethod
     def _check_follow(user: str, other: str, label: str) -> None:
