@@ -94,9 +94,8 @@ class Features:
         late = songs >= new.first
         found = np.zeros(len(songs))
         found[~late] = relation.shares[songs[~late]] @ affinity
-        for i in np.flatnonzero(late):
-            entities = new.entities[relation.name][songs[i] - new.first]
-            found[i] = affinity[entities].mean() if len(entities) else 0.0
+        if late.any():
+            found[late] = new.shares(relation)[songs[late] - new.first] @ affinity
         return found
 
     def _cosine(self, query: Query, songs: Array) -> Array:

@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from scipy import sparse
 
 from embeddings.vectors import SongVectors
 from graph.arrays import Array
 from graph.events import JournalEntry
+from graph.relations import Relation
 from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 
 NONE: Final = np.empty(0, dtype=np.int32)
@@ -175,9 +177,21 @@ class NewSongs:
         released = [next((s.properties[n] for n in when if n in s.properties), UNKNOWN_INTEGER) for s in songs]
         self.released = np.array(released, dtype=np.int64)
         self.quality = np.array([s.properties.get("quality", np.nan) for s in songs], dtype=np.float64)
+        self._shares: dict[str, sparse.csr_array] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def shares(self, relation: Relation) -> sparse.csr_array:
+        """(M, targets) sparse: each song's entities of a relation, evenly."""
+        if relation.key not in self._shares:
+            entities = self.entities.get(relation.name, [NONE] * len(self))
+            sizes = np.array([len(one) for one in entities], dtype=np.int64)
+            indptr = np.concatenate([[0], np.cumsum(sizes)])
+            indices = np.concatenate([NONE, *entities])
+            data = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
+            self._shares[relation.key] = sparse.csr_array((data, indices, indptr), shape=(len(self), relation.targets))
+        return self._shares[relation.key]
 
     def title(self, i: int) -> str:
         """What people call it: its title, else its id."""

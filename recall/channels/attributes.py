@@ -1,55 +1,242 @@
-"""Songs by the artists, genres, tags and languages that a listener prefers."""
+"""Songs by the artists, genres, tags and languages that a listener prefers, and by those that are like them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Final
 
 import numpy as np
+from scipy import sparse
 
+from embeddings.vectors import SongVectors
+from graph.arrays import Array, write_arrays
+from graph.configure import check_positive
+from graph.relations import Relation
 from graph.release import Release
+from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
+from recall.counters import Decay
 from recall.listener import Listener
+from recall.neighbours import Neighbours
 from recall.preferences import listeners
+from recall.profile import Profile, offered_shares
+
+DAY_MS: Final = 86_400_000
+ACCOMPANIMENT: Final = "COVER_OF"
 
 
 def _default_weights() -> dict[str, float]:
-    return {"PERFORMED_BY": 3.0, "HAS_GENRE": 1.0, "HAS_TAG": 1.0, "ON_ALBUM": 0.5, "LANGUAGE": 0.3}
+    return {"PERFORMED_BY": 3.0, "HAS_GENRE": 1.0, "HAS_TAG": 1.0, "ON_ALBUM": 0.5, "LANGUAGE": 0.3, ACCOMPANIMENT: 0.5}
+
+
+def _default_half_lives() -> dict[str, float]:
+    return {"PERFORMED_BY": 21.0, "HAS_GENRE": 21.0, "HAS_TAG": 21.0}
 
 
 @dataclass(frozen=True)
 class AttributesConfig:
-    """`weights` by relation name; `popularity` is the exponent of the song's number of listeners."""
+    """`weights` by relation name (`COVER_OF`: songs to the same accompaniment); `half_life_days` of a preference, 21
+    where none is said.
+
+    `correction` and `prior` normalise by what was offered (see `recall/profile.py`). Of each dimension the `strongest`
+    attributes are looked at, with `songs` of each: those with the most listeners, times 1 + `freshness` for one that
+    came out at the release's newest event, halved every `fresh_days`. `popularity` is the exponent of the number of
+    listeners. Each strong attribute lends `widen` x its cosine of its preference to the `similar` nearest others.
+    """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
-    popularity: float = 0.5
+    popularity: float = 0.35
+    half_life_days: Mapping[str, float] = field(default_factory=_default_half_lives)
+    correction: float = 0.1
+    prior: float = 10.0
+    strongest: int = 20
+    songs: int = 300
+    freshness: float = 1.0
+    fresh_days: float = 14.0
+    widen: float = 0.15
+    similar: int = 5
+
+    def __post_init__(self) -> None:
+        check_positive(self, "prior", "strongest", "songs", "fresh_days", "similar")
+        for name, days in self.half_life_days.items():
+            if not days > 0:
+                raise ValueError(f"half_life_days of {name} must be above 0 (got {days})")
+
+
+@dataclass(frozen=True)
+class _Dimension:
+    """One relation: its best songs by entity (entities, M), -1 where there are fewer, and its nearest entities."""
+
+    relation: Relation
+    weight: float
+    decay: Decay
+    common: Array
+    best: Array
+    near: Neighbours | None
 
 
 class Attributes:
-    """Songs that share what the listener likes, the better known first.
+    """score = sum over dimensions of weight x sum over the song's entities of share x preference, x (1 + listeners) ^
+    popularity x freshness.
 
-    score = sum over relations r of weight_r x affinity to the song's r-entities, x (1 + listeners) ^ popularity.
-    Source: the Quanmin K-Song recall talk, attribute-based recall.
+    What is preferred is computed from all of the listener's events up to now. Widening: an artist (tag, genre, …) whose
+    vector lies near that of a strongly preferred one is preferred a little too.
+    Source: the Quanmin K-Song recall talk, attribute-based recall and attribute vectorisation.
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],
+        config: AttributesConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        learned, quality = vectors["song2vec"], _quality(snapshot, config)
+        for relation in _relations(snapshot, config):
+            arrays = {"best": _best_songs(relation, quality, config.songs)}
+            known = learned.entities.get(relation.name)
+            if relation.name == ACCOMPANIMENT:
+                known = np.where(np.isin(np.arange(snapshot.songs), relation.indices)[:, None], learned.unit, 0)
+            if known is not None and len(known) > 1:
+                unit = known / np.maximum(np.linalg.norm(known, axis=1), 1e-12)[:, None]
+                near = Neighbours.of_vectors(unit.astype(np.float32), config.similar)
+                arrays |= {"songs": near.songs, "weights": near.weights}
+            write_arrays(folder / _file(relation), arrays)
 
     def __init__(self, release: Release, config: AttributesConfig = AttributesConfig()) -> None:
         snapshot = release.snapshot
-        known = {r.name: r for r in snapshot.song_relations()}
-        chosen = [(known[name], weight) for name, weight in config.weights.items() if name in known]
-        # shares: a song with twenty tags is not liked twenty times as much
-        self._relations = [(relation, weight, relation.shares) for relation, weight in chosen]
-        self._prior = (1.0 + listeners(snapshot)) ** config.popularity
+        self._config, self._quality = config, _quality(snapshot, config)
+        shown = np.bincount(snapshot.exposures.song, minlength=snapshot.songs)
+        shown = shown if shown.any() else np.bincount(snapshot.histories.song, minlength=snapshot.songs)
+        self._dimensions = []
+        for relation in _relations(snapshot, config):
+            arrays, _ = release.arrays(f"recall/attributes/{_file(relation)}")
+            days = config.half_life_days.get(relation.name, 21.0)
+            near = Neighbours(arrays["songs"], arrays["weights"]) if "songs" in arrays else None
+            decay, common = Decay.of(snapshot, days * DAY_MS), offered_shares(relation, shown)
+            weight = config.weights[relation.name]
+            self._dimensions.append(_Dimension(relation, weight, decay, common, arrays["best"], near))
 
     def serves(self, listener: Listener) -> bool:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        if not len(query.listener) or not self._relations:
+        if not len(query.listener) or not self._dimensions:
             return Candidates.none()
-        scores = np.zeros(len(self._prior))
-        for relation, weight, matrix in self._relations:
-            scores += weight * (matrix @ query.listener.affinity(relation, query.at))
-        return Candidates.of_scores(scores * self._prior, query, k)
+        wanted = [self._preferences(query, dimension) for dimension in self._dimensions]
+        found = [
+            d.best[entities[values > 0]].ravel() for d, (entities, values) in zip(self._dimensions, wanted, strict=True)
+        ]
+        songs = np.unique(np.concatenate(found))
+        known, new = songs[songs >= 0], query.live.songs
+        songs = np.concatenate([known, new.first + np.arange(len(new))])
+        scores = np.zeros(len(songs))
+        for dimension, (entities, values) in zip(self._dimensions, wanted, strict=True):
+            scores[: len(known)] += dimension.weight * _score(dimension.relation.shares[known], entities, values)
+            if len(new):
+                scores[len(known) :] += dimension.weight * _score(new.shares(dimension.relation), entities, values)
+        scores[: len(known)] *= self._quality[known]
+        scores[len(known) :] *= 1 + self._config.freshness  # nobody has heard them, and they have just come
+        kept = (scores > 0) & query.permits(songs)
+        songs, scores = songs[kept], scores[kept]
+        first = query.listener.snapshot.histories.first_seen
+        order = np.argsort(new.take(first, np.iinfo(np.int64).max, songs), kind="stable")
+        return Candidates.best(songs[order], scores[order], k)
+
+    def _preferences(self, query: Query, dimension: _Dimension) -> tuple[Array, Array]:
+        """Entities (N,), rising, and how much each is preferred (N,), the widened ones among them."""
+        config, relation = self._config, dimension.relation
+        profile = Profile.of(relation, dimension.decay, query.listener)
+        values = profile.preferences(query.at, dimension.common, config.prior, config.correction)
+        strong = np.argsort(-values, kind="stable")[: config.strongest]
+        strong = strong[values[strong] > 0]
+        entities = profile.entities
+        # what is weakly liked is not looked up, but what is disliked counts against a song
+        keep = np.sort(np.concatenate([strong, np.flatnonzero(values < 0)]))
+        entities, values = entities[keep], values[keep]
+        if dimension.near is None or not config.widen or not len(strong):
+            return entities, values
+        return self._widened(dimension.near, entities, values)
+
+    def _widened(self, near: Neighbours, entities: Array, values: Array) -> tuple[Array, Array]:
+        lending = entities[values > 0]
+        others = near.songs[lending]
+        lent = self._config.widen * near.weights[lending] * values[values > 0][:, None]
+        others, lent = others[others >= 0], lent[others >= 0]
+        together = np.concatenate([entities, others])
+        worth = np.concatenate([values, lent])
+        found, place = np.unique(together, return_inverse=True)
+        sums = np.bincount(place, worth, len(found))
+        disliked = np.isin(found, entities[values < 0])
+        # nearness to something loved does not turn a dislike
+        sums[disliked] = np.minimum(sums[disliked], 0)
+        return found, sums
+
+
+def _file(relation: Relation) -> str:
+    """A file name of the relation's key, which may hold any character."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", relation.key)
+
+
+def _score(shares: sparse.csr_array, entities: Array, values: Array) -> Array:
+    """(S,) the preferences of each song's entities, by their shares (S, targets) of the song."""
+    songs = shares.shape[0]
+    if not len(entities):
+        return np.zeros(songs)
+    place = np.minimum(np.searchsorted(entities, shares.indices), len(entities) - 1)
+    worth = np.where(entities[place] == shares.indices, values[place], 0.0) * shares.data
+    return np.bincount(np.repeat(np.arange(songs), np.diff(shares.indptr)), worth, songs)
+
+
+def _relations(snapshot: Snapshot, config: AttributesConfig) -> list[Relation]:
+    """Those of the config's dimensions that the snapshot has."""
+    known = {r.name: r for r in snapshot.song_relations()}
+    if len(snapshot.relation(ACCOMPANIMENT)):
+        known[ACCOMPANIMENT] = accompaniments(snapshot)
+    return [known[name] for name, weight in config.weights.items() if name in known and weight]
+
+
+def accompaniments(snapshot: Snapshot) -> Relation:
+    """Songs to the original that they are covers of, and originals to themselves: what karaoke songs share."""
+    covers = snapshot.relation(ACCOMPANIMENT)
+    graph = sparse.csr_array((np.ones(len(covers)), (covers.edge_sources, covers.indices)), shape=(snapshot.songs,) * 2)
+    _, group = sparse.csgraph.connected_components(graph, directed=False)
+    inside = np.unique(np.concatenate([covers.edge_sources, covers.indices]))
+    # a group goes by its first song: an original of originals is not always known
+    _, first, place = np.unique(group[inside], return_index=True, return_inverse=True)
+    return Relation.of_edges(covers.key, inside, inside[first][place], {}, snapshot.songs, snapshot.songs)
+
+
+def _quality(snapshot: Snapshot, config: AttributesConfig) -> Array:
+    """(songs,) what a song is worth beside its attributes: how many know it, and how new it is."""
+    known = (1.0 + listeners(snapshot)) ** config.popularity
+    if not config.freshness:
+        return np.asarray(known)
+    released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
+    out = np.where(released == UNKNOWN_INTEGER, uploaded, released)
+    age = np.maximum(snapshot.as_of - out, 0) / DAY_MS
+    fresh = np.where(out == UNKNOWN_INTEGER, 0.0, np.exp2(-age / config.fresh_days))
+    return np.asarray(known * (1 + config.freshness * fresh))
+
+
+def _best_songs(relation: Relation, quality: Array, most: int) -> Array:
+    """(targets, M) the songs of each entity with the highest quality, the best first, -1 where there are fewer."""
+    order = np.lexsort(
+        (-quality[relation.reverse_indices], np.repeat(np.arange(relation.targets), np.diff(relation.reverse_indptr)))
+    )
+    songs, sizes = relation.reverse_indices[order], np.diff(relation.reverse_indptr)
+    turn = np.arange(len(songs)) - np.repeat(relation.reverse_indptr[:-1], sizes)
+    width = int(min(most, sizes.max(initial=1)))
+    best = np.full((relation.targets, width), -1, dtype=np.int32)
+    kept = turn < width
+    best[np.repeat(np.arange(relation.targets), sizes)[kept], turn[kept]] = songs[kept]
+    return best

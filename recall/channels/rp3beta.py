@@ -1,0 +1,74 @@
+"""Songs where a walk of three steps over listeners ends, the popular ones less often: RP3beta."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.configure import check_positive
+from graph.release import Release
+from graph.snapshot import Snapshot
+from recall import linear
+from recall.base import Candidates, Query
+from recall.linear_walks import walked
+from recall.listener import Listener
+from recall.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class RP3betaConfig:
+    """`alpha`: the power of each step's probability; `beta`: that of the number of listeners it is divided by;
+    `gamma` of each relation of the side graph, 0 where none is named; `neighbours` of each song are kept; `loves` is
+    how many of the listener's songs are asked.
+
+    Raises: ValueError for a number out of range.
+    """
+
+    alpha: float = 1.0
+    beta: float = 0.3
+    gamma: Mapping[str, float] = field(default_factory=lambda: {"HAS_TAG": 0.0, "FOLLOWS": 0.0})
+    neighbours: int = 300
+    loves: int = 200
+
+    def __post_init__(self) -> None:
+        check_positive(self, "neighbours", "loves")
+        linear.check_between(self, 0, 5, "alpha", "beta")
+        linear.check_gamma(self.gamma)
+
+
+class RP3beta:
+    """How likely a walk listener, song, listener, song ends at a song, over the song's number of listeners^beta.
+
+    Source: Paudel et al. 2016, Updatable, accurate, diverse, and scalable recommendations for interactive
+    applications, doi 10.1145/2955101.
+    """
+
+    audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        config: RP3betaConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        walked(snapshot, config.alpha, config.beta, config.gamma, config.neighbours).save(folder / "neighbours")
+
+    def __init__(self, release: Release, config: RP3betaConfig = RP3betaConfig()) -> None:
+        self._config = config
+        self._neighbours = Neighbours.load(release, "recall/rp3beta/neighbours")
+
+    def serves(self, listener: Listener) -> bool:
+        return len(listener.heard) >= 5
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        songs, weights = linear.taste(query.listener, query.at, self._config.loves)
+        return linear.answer(self._neighbours, query, songs, weights, k)
