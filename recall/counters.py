@@ -58,6 +58,8 @@ class Counters:
         self._kept: dict[str, dict[Hashable, Tally]] = {"events": {}, "exposures": {}}
         self._since: dict[str, list[Any]] = {"events": [], "exposures": []}
         self._lock = threading.Lock()
+        self.version = 0
+        """How often something was folded in: what was computed from tallies holds until it changes."""
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Counters:
@@ -79,6 +81,7 @@ class Counters:
                 if batch is None or not len(batch.song):
                     continue
                 self._since[kind].append(batch)
+                self.version += 1
                 for tally in self._kept[kind].values():
                     tally.add(batch)
 

@@ -76,20 +76,3 @@ def decayed(snapshot: Snapshot, half_life_ms: float) -> Array:
         return np.bincount(snapshot.histories.song, weights=weights, minlength=snapshot.songs)
 
     return once(snapshot, f"decayed:{half_life_ms}", compute)
-
-
-def decayed_by_place(snapshot: Snapshot, half_life_ms: float) -> sparse.csr_array:
-    """Sparse (places, songs): as `decayed`, by where the listeners live."""
-
-    def compute() -> sparse.csr_array:
-        lives = snapshot.relation("LIVES_IN")
-        home = np.full(snapshot.users, -1, dtype=np.int64)
-        home[lives.edge_sources] = lives.indices
-        histories = snapshot.histories
-        place = home[histories.user]
-        kept = (place >= 0) & (histories.at != UNKNOWN_TIME)
-        weights = np.maximum(event_weights(snapshot, half_life_ms)[kept], 0)
-        shape = (lives.targets, histories.songs)
-        return sparse.csr_array((weights, (place[kept], histories.song[kept])), shape=shape)
-
-    return once(snapshot, f"place:{half_life_ms}", compute)

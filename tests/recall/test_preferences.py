@@ -24,12 +24,6 @@ def test_decayed_leaves_out_what_has_no_time_and_never_counts_below_zero(lopside
     assert preferences.decayed(lopsided.snapshot, 7 * DAY) == pytest.approx([0.5, 1, 0, 1.75, 0])
 
 
-def test_decayed_by_place_counts_where_the_listeners_live(lopsided: World) -> None:
-    assert preferences.decayed_by_place(lopsided.snapshot, 7 * DAY).toarray() == pytest.approx(
-        np.array([[0.5, 0, 0, 1.5, 0]])
-    )
-
-
 def test_a_view_has_preferences_of_its_own(lopsided: World) -> None:
     snapshot = lopsided.snapshot
     view = snapshot.view(snapshot.histories.at < NOW)

@@ -266,7 +266,12 @@ def planted_snapshot() -> Snapshot:
     released = [NOW - (2 * i + 1) * DAY for i in range(len(everything))]
     table = nodes(everything, language=["en" if x == "a" else "ro" for x in scene], released_at=released)
     places = nodes(["place-a", "place-b"], latitude=[p[0] for p in PLACES], longitude=[p[1] for p in PLACES])
-    return Snapshot.of_frames({"Song": table, "Place": places}, edges(relations), events(log))
+    # what was shown: the songs of the other scene, again and again
+    fields = {"user_id": pl.String, "song_id": pl.String, "at": pl.Int64, "channel": pl.String, "score": pl.Float64}
+    rows = [("bob01", song, NOW - i * DAY, None, None) for i in range(9) for song in songs["b"][: 9 - i]]
+    shown = pl.DataFrame(rows, schema=fields, orient="row").with_columns(request_id=pl.lit("r"), position=pl.lit(0))
+    exposures = shown.with_row_index("offset", offset=1)
+    return Snapshot.of_frames({"Song": table, "Place": places}, edges(relations), events(log), exposures)
 
 
 @pytest.fixture(scope="session")
