@@ -4,8 +4,10 @@
 is loved is fitted to them as a function that never falls (isotonic regression): of the score itself, of its share of
 the channel's best, or of its rank, whichever foretells best on listeners that it was not fitted to.
 
-**Quotas.** Each channel's quota is raised in steps, always where a further step finds the most loved songs that no
-channel has found yet, until the pool is full; a channel whose time the budget does not hold is left out.
+**Quotas.** Every channel has a least quota, since those who taught may lack those whom it is there for (a listener
+without a history, say). From there each channel's quota is raised in steps, always where a further step finds the most
+loved songs that no channel has found yet, until the pool is full; a channel whose time the budget does not hold is left
+out.
 
 Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates; the
 iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978.
@@ -27,6 +29,7 @@ from recall.base import Candidates
 KINDS: Final = ("score", "share", "rank")
 LEAST_HITS: Final = 30
 """Loved candidates below which a channel has no calibration."""
+LEAST_QUOTA: Final = 20
 _KNOTS: Final = 64
 _STEP: Final = 10
 _RANK_OFFSET: Final = 60.0
@@ -141,15 +144,26 @@ class Fusion:
 
 
 def learned_quotas(
-    outcomes: Sequence[Outcome], pool: int, cost_ms: Mapping[str, float], budget_ms: float
+    outcomes: Sequence[Outcome],
+    pool: int,
+    cost_ms: Mapping[str, float],
+    budget_ms: float,
+    *,
+    least: int = LEAST_QUOTA,
 ) -> dict[str, int]:
-    """Quotas by channel that find the most loved songs within a pool of so many songs and the budget."""
+    """Quotas by channel, at least `least`, that find the most loved songs within a pool of so many songs and the
+    budget; none where nothing is found."""
     names = list(cost_ms)
     wanted, weights = _ranks(outcomes, names, loved_only=True)
     everything, _ = _ranks(outcomes[:200], names, loved_only=False)
     listeners = max(1, len(outcomes[:200]))
-    quotas = np.zeros(len(names), dtype=np.int64)
-    spent, covered = 0.0, np.zeros(len(wanted), dtype=bool)
+    if not (wanted < _NEVER).any():
+        return {}
+    quotas, spent = np.zeros(len(names), dtype=np.int64), 0.0
+    for c, name in enumerate(names) if least else ():
+        if spent + cost_ms[name] <= budget_ms:
+            quotas[c], spent = least, spent + cost_ms[name]
+    covered = (wanted < quotas).any(axis=1)
     while True:
         gains = np.zeros(len(names))
         for c, name in enumerate(names):

@@ -15,7 +15,8 @@ EXPOSURE = {
     "request_id", "user_id", "song_id", "position", "at", "scene", "channel", "score", "propensity", "policy"
 }  # fmt: skip
 CHANNELS = {
-    "song2vec", "song_to_song", "item_knn", "attributes", "social", "trending", "popularity", "fallback"
+    "song2vec", "song_to_song", "recent", "item_knn", "attributes", "social", "trending", "fresh", "popularity",
+    "fallback"
 }  # fmt: skip
 
 

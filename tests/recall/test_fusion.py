@@ -53,23 +53,29 @@ def outcome(loved: list[int], **found: Candidates) -> Outcome:
 def test_quotas_go_where_they_find_what_no_other_channel_finds() -> None:
     same, other = candidates(*range(40)), candidates(*range(100, 140))
     outcomes = [outcome([0, 1, 2, 101], a=same, copy=same, b=other)] * 3
-    assert learned_quotas(outcomes, 20, {"a": 1.0, "copy": 1.0, "b": 1.0}, np.inf) == {"a": 10, "b": 10}
+    assert learned_quotas(outcomes, 20, {"a": 1.0, "copy": 1.0, "b": 1.0}, np.inf, least=0) == {"a": 10, "b": 10}
 
 
 def test_what_lies_far_down_a_list_is_reached() -> None:
     outcomes = [outcome([35], a=candidates(*range(40)))]
-    assert learned_quotas(outcomes, 400, {"a": 1.0}, np.inf) == {"a": 40}
+    assert learned_quotas(outcomes, 400, {"a": 1.0}, np.inf, least=0) == {"a": 40}
 
 
 def test_quotas_end_when_the_pool_is_full() -> None:
     outcomes = [outcome([5, 15, 25, 35], a=candidates(*range(40)))]
-    assert learned_quotas(outcomes, 20, {"a": 1.0}, np.inf) == {"a": 20}
+    assert learned_quotas(outcomes, 20, {"a": 1.0}, np.inf, least=0) == {"a": 20}
 
 
 def test_a_channel_that_the_budget_does_not_hold_gets_none() -> None:
     outcomes = [outcome([0, 1, 100], a=candidates(*range(40)), b=candidates(*range(100, 140)))]
-    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 10.0) == {"a": 10}
-    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 13.0) == {"a": 10, "b": 10}
+    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 10.0, least=0) == {"a": 10}
+    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 13.0, least=0) == {"a": 10, "b": 10}
+
+
+def test_every_channel_keeps_a_least_quota() -> None:
+    outcomes = [outcome([25], a=candidates(*range(40)), b=candidates())]  # b is there for others
+    assert learned_quotas(outcomes, 400, {"a": 1.0, "b": 1.0}, np.inf, least=5) == {"a": 35, "b": 5}
+    assert learned_quotas(outcomes, 400, {"a": 8.0, "b": 5.0}, 10.0, least=5) == {"a": 35}
 
 
 def test_who_found_nothing_teaches_nothing() -> None:
