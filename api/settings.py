@@ -48,7 +48,7 @@ DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {
     "radio": {},
     "daily": {"n": 30, "heard": "after 14d", "channels": {"again": {"quota": 50}}},
     "similar": {"n": 20, "heard": "always", **_only(song_to_song=200, item_knn=100, recent=100, attributes=50)},
-    "nearby": {"n": 20, "heard": "after 14d", "per_artist": 3, **_only(trending=300, popularity=50)},
+    "nearby": {"n": 20, "heard": "after 14d", "per_artist": 3, **_only(lbs=300, trending=50)},
     "following": {"n": 20, "heard": "after 14d", **_only(social=300, fallback=20)},
     "fresh": {"n": 20, "per_artist": 2, **_only(fresh=300)},
 }

@@ -163,7 +163,7 @@ def learned_quotas(
     for c, name in enumerate(names) if least else ():
         if spent + cost_ms[name] <= budget_ms:
             quotas[c], spent = least, spent + cost_ms[name]
-    covered = (wanted < quotas).any(axis=1)
+    covered: Array = np.asarray((wanted < quotas).any(axis=1))
     while True:
         gains = np.zeros(len(names))
         for c, name in enumerate(names):

@@ -1,50 +1,255 @@
-"""What the people a listener follows have loved lately."""
+"""What people loved whom a listener follows, whom those are close to, and who have the listener's taste; new works."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Final
 
 import numpy as np
 
+from embeddings.vectors import SongVectors
+from graph.arrays import Array
+from graph.configure import check_positive
+from graph.histories import UNKNOWN_TIME, strengths
 from graph.release import Release
+from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
-from recall.listener import Listener
-from recall.preferences import loves
+from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
+from recall.listener import HALF_LIFE_MS, Listener, decay
+from recall.ppr import Circles, nearest
+from recall.preferences import listeners
+from recall.since import doings, spread
+
+DAY_MS: Final = 86_400_000
+FOLLOWEES: Final = 300
+"""People a listener follows who are asked, those who listened last."""
+TOLERANCE: Final = 1e-4
+"""Of the mass of PageRank: some 0.3 milliseconds for each listener, however large the graph."""
+LATEST: Final = 300
+"""Events of the release that are read of each of them."""
+WORKS: Final = 200
+"""Songs of a followed artist or creator that are looked at, the newest ones."""
+CROWD: Final = 300
+"""Listeners of a song who are looked at for those of the same taste, spread evenly over all of them."""
 
 
 @dataclass(frozen=True)
 class SocialConfig:
-    """`trust` is what a followee without a common song weighs beside one of the same taste."""
+    """What each kind of person weighs beside a followee with the listener's own taste, who weighs 1.
 
-    trust: float = 0.2
+    `trust` is for a followee without a common song. Of the `around` people nearest to the followees on the follow graph
+    (walks stop with the chance `restart`) the first weighs `circle` times as much as a followee, the others by their
+    mass; `kept` of them are stored for everybody. `alike` is for the `peers` with the most in common with the
+    listener's most loved `loves` songs. A new work of whom the listener follows weighs `works`, half of it after
+    `fresh_days`, and an old one, by how well known it is, up to `catalogue` of it. A song with L listeners counts
+    L^-`fame` times.
+    """
+
+    trust: float = 0.05
+    circle: float = 0.3
+    restart: float = 0.15
+    around: int = 50
+    kept: int = 50
+    alike: float = 0.5
+    peers: int = 50
+    loves: int = 30
+    works: float = 0.7
+    fresh_days: float = 14.0
+    catalogue: float = 0.6
+    fame: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "fresh_days", "kept")
+        if not 0 < self.restart < 1:
+            raise ValueError(f"restart must be between 0 and 1 (got {self.restart})")
+        for name in ("trust", "circle", "around", "alike", "peers", "loves", "works", "catalogue", "fame"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0 (got {getattr(self, name)})")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What each cause adds to a song: songs, worth, kind and who (N,); who is a position, -1 where nobody is named."""
+
+    songs: Array
+    worth: Array
+    kind: Array
+    who: Array
 
 
 class Social:
-    """Songs that followees have loved lately; those whose taste is the listener's weigh more.
+    """Songs that the people around a listener have loved lately, and new works of those whom the listener follows.
 
-    score = sum over followees f of (trust + cosine of tastes) x f's decayed preference for the song.
+    score = sum over people p of weight of p x p's decayed preference for the song, the highest of p's being 1. A
+    followee weighs trust + the cosine of tastes, one of their circle that x the share of the mass of personalised
+    PageRank x circle, one of the same taste the cosine x alike. Follows and events are those of this moment.
+    Source: Andersen et al. 2006 (PageRank, see `recall.ppr`); Herlocker et al. 1999 (people of the same taste).
     """
 
     audience: ClassVar[str] = "listeners with at least 3 followees"
 
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        config: SocialConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        everybody = np.arange(snapshot.users, dtype=np.int32)
+        circles = nearest(
+            snapshot.relation("FOLLOWS"), everybody, config.kept, restart=config.restart, tolerance=TOLERANCE
+        )
+        circles.save(folder / "circles")
+
     def __init__(self, release: Release, config: SocialConfig = SocialConfig()) -> None:
-        self._config = config
-        self._follows = release.snapshot.relation("FOLLOWS")
-        self._loves = loves(release.snapshot)
-        self._norms = np.sqrt(np.maximum(self._loves.power(2).sum(axis=1), 1e-12))
+        self._config, self._snapshot = config, release.snapshot
+        self._circles = Circles.load(release, "recall/social/circles")
+        self._released = _released(release.snapshot)
+        self._listeners = listeners(release.snapshot)
+        self._famous = float(np.log1p(self._listeners.max(initial=1)))
 
     def serves(self, listener: Listener) -> bool:
-        return listener.user >= 0 and len(self._follows.of(listener.user)) >= 3
+        return listener.user >= 0 and len(self._snapshot.relation("FOLLOWS").of(listener.user)) >= 3
 
     def recall(self, query: Query, k: int) -> Candidates:
-        listener = query.listener
-        followees = self._follows.of(listener.user) if listener.user >= 0 else np.empty(0, dtype=np.int32)
-        if not len(followees):
-            return Candidates.none()
-        theirs = self._loves[followees]
-        songs, weights = listener.preferences(query.at)
-        mine = np.zeros(self._loves.shape[1])
-        mine[songs] = np.maximum(weights, 0)
-        taste = (theirs @ mine) / (self._norms[followees] * max(float(np.linalg.norm(mine)), 1e-12))
-        return Candidates.of_scores((self._config.trust + taste) @ theirs, query, k)
+        shares = self._shares(query)
+        songs, place = np.unique(shares.songs, return_inverse=True)
+        scores = np.bincount(place, shares.worth, len(songs))
+        if self._config.fame:
+            known = np.append(self._listeners, 0)[np.minimum(songs, len(self._listeners))]
+            scores = scores * np.maximum(known, 1.0) ** -self._config.fame
+        kept = (scores > 0) & query.permits(songs)
+        return Candidates.best(songs[kept], scores[kept], k)
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """What weighs most for each of these songs, None where nothing does."""
+        shares = self._shares(query)
+        causes: list[Cause | None] = []
+        for song in songs.tolist():
+            mine = np.flatnonzero(shares.songs == song)
+            if not len(mine):
+                causes.append(None)
+                continue
+            best = mine[np.argmax(shares.worth[mine])]
+            kind, who = int(shares.kind[best]), int(shares.who[best])
+            causes.append(Cause(kind, "Artist" if kind == ARTIST else "User", who) if who >= 0 else Cause(kind))
+        return causes
+
+    def _shares(self, query: Query) -> Shares:
+        listener, edits = query.listener, query.live.edits
+        followees = edits.follows(listener.user_id, listener.user, "User")
+        artists = edits.follows(listener.user_id, listener.user, "Artist")
+        parts = [self._loves(query, followees), *self._works(query, artists, followees)]
+        return Shares(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _loves(self, query: Query, followees: Array) -> tuple[Array, ...]:
+        """What people have loved, by what they weigh."""
+        people, weight, kind, via = self._people(query, self._latest(followees))
+        done = doings(query, people, LATEST)
+        decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
+        size = query.live.size
+        pairs, place = np.unique(done.who * np.int64(size) + done.song, return_inverse=True)
+        love = np.maximum(np.bincount(place, decayed, len(pairs)), 0.0)
+        who, songs = pairs // size, pairs % size
+        highest, norm = np.zeros(len(people)), np.sqrt(np.bincount(who, love**2, len(people)))
+        np.maximum.at(highest, who, love)
+        mine, likes = query.listener.preferences(query.at)
+        likes = np.maximum(likes, 0.0)
+        common = np.append(likes, 0.0)[_places(mine, songs)]
+        taste = np.bincount(who, love * common, len(people)) / np.maximum(norm * np.linalg.norm(likes), 1e-12)
+        weight = weight * (np.where(kind == ALIKE, 0.0, self._config.trust) + taste)
+        worth = weight[who] * love / np.maximum(highest[who], 1e-12)
+        kept = worth > 0
+        return songs[kept], worth[kept], kind[who][kept], via[who][kept]
+
+    def _people(self, query: Query, followees: Array) -> tuple[Array, Array, Array, Array]:
+        """Whom to ask, each once: people, their weights, the kind of each, and the followee to name (all (P,))."""
+        config, user = self._config, query.listener.user
+        near, mass, via = self._circles.around(followees, user)
+        near, mass, via = near[: config.around], mass[: config.around], via[: config.around]
+        peers = self._peers(query)
+        peers = peers[~np.isin(peers, followees) & ~np.isin(peers, near)] if config.alike else peers[:0]
+        groups = (
+            (followees, np.ones(len(followees)), FOLLOWEE, followees),
+            (near, config.circle * mass / max(float(mass.max(initial=0.0)), 1e-12), CIRCLE, via),
+            (peers, np.full(len(peers), config.alike), ALIKE, np.full(len(peers), -1)),
+        )
+        kinds = np.concatenate([np.full(len(people), kind) for people, _, kind, _ in groups])
+        people, weight, named = (np.concatenate([group[i] for group in groups]) for i in (0, 1, 3))
+        return people.astype(np.int64), weight, kinds, named
+
+    def _peers(self, query: Query) -> Array:
+        """Listeners of what the listener loves, those first who share the most and the rarest of it."""
+        config, listened = self._config, self._snapshot.relation("LISTENED")
+        songs, weights = query.listener.loves(query.at, config.loves)
+        songs, weights = songs[songs < listened.targets], weights[songs < listened.targets]
+        first, last = listened.reverse_indptr[songs], listened.reverse_indptr[songs + 1]
+        sizes = np.minimum(last - first, CROWD)
+        song, at = np.repeat(np.arange(len(songs)), sizes), np.arange(int(sizes.sum()))
+        at = first[song] + (at - (np.cumsum(sizes) - sizes)[song]) * (last - first)[song] // np.maximum(sizes, 1)[song]
+        people, place = np.unique(listened.reverse_indices[at], return_inverse=True)
+        shared = np.bincount(place, (weights / np.log(2.0 + last - first))[song], len(people))
+        shared[people == query.listener.user] = 0
+        best = np.argsort(-shared, kind="stable")[: config.peers]
+        return np.asarray(people[best][shared[best] > 0])
+
+    def _latest(self, followees: Array) -> Array:
+        """Those of the followees who listened last, all if they are few."""
+        if len(followees) <= FOLLOWEES:
+            return followees
+        histories = self._snapshot.histories
+        last = histories.indptr[followees + 1]
+        when = np.where(last > histories.indptr[followees], histories.at[np.maximum(last - 1, 0)], UNKNOWN_TIME)
+        return np.sort(followees[np.argsort(-when, kind="stable")[:FOLLOWEES]])
+
+    def _works(self, query: Query, artists: Array, creators: Array) -> Iterator[tuple[Array, ...]]:
+        """Works of followed artists and creators that are out, by how new and how well known they are."""
+        config, new = self._config, query.live.songs
+        performed, uploaded = (self._snapshot.relation(name) for name in ("PERFORMED_BY", "UPLOADED"))
+        by_artist, at = spread(performed.reverse_indptr, artists)
+        late, which = np.nonzero(new.artist[:, None] == artists[None, :])
+        by_creator, edge = spread(uploaded.indptr, creators)
+        groups = (
+            (
+                ARTIST,
+                np.concatenate([performed.reverse_indices[at], new.first + late]),
+                np.concatenate([artists[by_artist], artists[which]]),
+                np.concatenate([self._released[performed.reverse_indices[at]], new.released[late]]),
+            ),
+            (CREATOR, uploaded.indices[edge], creators[by_creator], self._uploaded(edge)),
+        )
+        for kind, songs, who, released in groups:
+            newest = np.lexsort((songs, -released.astype(np.float64), who))
+            turn = np.arange(len(songs)) - np.searchsorted(who[newest], who[newest])
+            chosen = newest[(turn < WORKS) & (released[newest] <= query.at)]
+            fresh = np.exp2(
+                -np.minimum((query.at - released[chosen].astype(np.float64)) / DAY_MS / config.fresh_days, 1e3)
+            )
+            known = np.append(self._listeners, 0)[np.minimum(songs[chosen], len(self._listeners))]
+            worth = config.works * np.maximum(fresh, config.catalogue * np.log1p(known) / self._famous)
+            yield songs[chosen].astype(np.int64), worth, np.full(len(chosen), kind), who[chosen]
+
+    def _uploaded(self, edges: Array) -> Array:
+        """(n,) when each upload was made, when its song came out where that is not known."""
+        uploaded = self._snapshot.relation("UPLOADED")
+        at = uploaded.properties["at"][edges] if "at" in uploaded.properties else np.full(len(edges), UNKNOWN_INTEGER)
+        return np.where(at == UNKNOWN_INTEGER, self._released[uploaded.indices[edges]], at)
+
+
+def _released(snapshot: Snapshot) -> Array:
+    """(songs,) when each song came out, else when it was uploaded, `UNKNOWN_INTEGER` where neither is known."""
+    released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
+    return np.where(released == UNKNOWN_INTEGER, uploaded, released)
+
+
+def _places(known: Array, songs: Array) -> Array:
+    """(n,) where each song stands in `known`, rising, its length where it does not."""
+    place = np.minimum(np.searchsorted(known, songs), max(len(known) - 1, 0))
+    if not len(known):
+        return np.zeros(len(songs), dtype=np.int64)
+    return np.where(known[place] == songs, place, len(known))

@@ -1,0 +1,236 @@
+"""What is near and whom one knows, on check-ins: LBS, social and both, against popularity and item-kNN.
+
+Gowalla (the split of CAPRI): places are songs, a check-in is an event at the place's coordinates with its count and
+without a time, friends follow each other. Channels learn from `train` and are measured on `tune`: recall@10, the places
+a listener has been to left out, means over listeners. Settings (the cell, the distance, the weights of the fusion) were
+chosen on the last tenth of each listener's pairs of `train` as the file has them (places that follow each other there
+are nearer than drawn ones: its order tells of time, and `tune` is what came later), never on `tune`: those of the
+channels once, the weights for each seed on 1,000 listeners that it draws. A fused score is the weighted sum of the
+channels' scores, each over the listener's best. +- of a fusion is the standard deviation over the seeds; of a channel,
+which nothing random enters, the standard error over listeners.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from graph.arrays import Array
+from graph.batch import Batch
+from graph.errors import InvalidInput
+from graph.importers.base import open_importer
+from graph.release import Release
+from ranking.evaluation import Data, prepare
+from ranking.metrics import recall_at
+from recall.base import Candidates, Channel, Query, channel_type
+from recall.listener import Listener
+
+K: Final = 10
+DEPTH: Final = 300
+SEEDS: Final = (0, 1, 2)
+HELD: Final = 0.1
+LISTENERS: Final = 1000  # who choose weights; all of them are measured
+WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-lbs.svg"
+SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "popularity": {},
+    "item_knn": {},
+    "lbs": {"resolution": 9, "half_km": 0.6, "enough": 150, "centres": 80},
+    "social": {"trust": 0.05, "circle": 0.1, "alike": 1.0, "loves": 100},
+}
+OWN: Final = ("lbs", "social")
+EVERY: Final = ("lbs", "social", "item_knn", "popularity")
+
+
+def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
+    """Rows as `segue bench` prints them, and the plot.
+
+    Raises: InvalidInput if the data or matplotlib are missing.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    with tempfile.TemporaryDirectory() as folder:
+        batch = gowalla(Path(folder) / "tables")
+        chosen: dict[tuple[str, ...], list[dict[str, float]]] = {OWN: [], EVERY: []}
+        held = Lists.of(held_out(batch), Path(folder) / "held")
+        for seed in seeds:
+            part = held.drawn(LISTENERS, seed)
+            for names, weights in chosen.items():
+                weights.append(part.weights(names))
+        lists = Lists.of(cut(batch, batch.events), Path(folder) / "whole")
+    found: dict[str, list[Array]] = {name: [lists.alone(name)] for name in SETTINGS}
+    for label, names in (("lbs + social", OWN), ("all four", EVERY)):
+        found[label] = [lists.fused(weights) for weights in chosen[names]]
+    _plot(found)
+    return [
+        _row(ours, peer, found)
+        for ours, peers in (
+            ("lbs", ("popularity",)),
+            ("social", ("popularity",)),
+            ("lbs + social", ("popularity", "lbs", "social", "item_knn")),
+            ("all four", ("item_knn", "lbs + social")),
+        )
+        for peer in peers
+    ]
+
+
+def gowalla(folder: Path) -> Batch:
+    """The data set, written to `folder` in the form of `tables` and read again; its events with a column `split`.
+
+    Raises: InvalidInput if it is missing.
+    """
+    source = Path(os.environ.get("SEGUE_DATA", "../shared/data")) / "gowalla-capri"
+    if not source.exists():
+        raise InvalidInput(f"{source}: expected a data set (set SEGUE_DATA)")
+    folder.mkdir(parents=True)
+
+    def read(name: str, columns: Sequence[str]) -> pl.DataFrame:
+        return pl.read_csv(source / name, separator="\t", has_header=False, new_columns=list(columns))
+
+    places = read("poiCoos.txt", ("song", "latitude", "longitude"))
+    parts = {part: read(f"{part}.txt", ("user", "song", "count")) for part in ("train", "tune")}
+    friends = read("socialRelations.txt", ("a", "b"))
+    visits = pl.concat(list(parts.values())).join(places, on="song", how="left", maintain_order="left")
+    user, song = pl.format("u{}", "user").alias("user_id"), pl.format("p{}", "song").alias("song_id")
+    columns = (user, song, pl.lit("play").alias("action"), "count", "latitude", "longitude")
+    visits.select(columns).write_parquet(folder / "events.parquet")
+    both = pl.concat([friends, friends.select(a="b", b="a")]).unique(maintain_order=True)
+    follows = both.select(user_id=pl.format("u{}", "a"), followed_id=pl.format("u{}", "b"))
+    follows.write_parquet(folder / "follows.parquet")
+    batch = open_importer("tables", folder, {}).read(lambda *_: None)
+    sizes = [len(parts["train"]), len(parts["tune"])]
+    batch.events = batch.events.with_columns(split=pl.Series(np.repeat(["train", "test"], sizes).tolist()))
+    return batch
+
+
+def held_out(batch: Batch) -> Data:
+    """The last tenth of each listener's pairs in `train`, as they stand in the file, in place of the test."""
+    train = batch.events.filter(pl.col("split") == "train")
+    place = (pl.int_range(pl.len()).over("user_id") + 0.5) / pl.len().over("user_id")
+    late = pl.when(place > 1 - HELD).then(pl.lit("test")).otherwise(pl.lit("train"))
+    return cut(batch, train.with_columns(split=late))
+
+
+def cut(batch: Batch, events: pl.DataFrame) -> Data:
+    """The batch with these events as its split has it."""
+    return prepare(
+        Batch("gowalla", nodes=dict(batch.nodes), relationships=dict(batch.relationships), events=events), "given", 0
+    )
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What each channel answers to each of N listeners, and what was held out of each."""
+
+    found: Mapping[str, Sequence[Candidates]]
+    truth: Sequence[Array]
+
+    @classmethod
+    def of(
+        cls,
+        data: Data,
+        folder: Path,
+        most: int | None = None,
+        settings: Mapping[str, Mapping[str, Any]] = SETTINGS,
+    ) -> Lists:
+        """Channels with their settings, learned from the training part; for at most so many listeners."""
+        snapshot, channels = data.train, dict(made(data, folder, settings))
+        chosen = data.truth
+        if most is not None and most < len(chosen):
+            chosen = [chosen[i] for i in np.sort(np.random.default_rng(0).choice(len(chosen), most, replace=False))]
+        found: dict[str, list[Candidates]] = {name: [] for name in channels}
+        for user, _ in chosen:
+            listener = Listener.of(snapshot, snapshot.ids["User"][user])
+            query = Query(listener, max(snapshot.as_of, 0), listener.heard.astype(np.int32))
+            for name, channel in channels.items():
+                found[name].append(channel.recall(query, DEPTH))
+        return cls(found, [songs for _, songs in chosen])
+
+    def drawn(self, most: int, seed: int) -> Lists:
+        """Those of so many listeners."""
+        rows = np.random.default_rng(seed).choice(len(self.truth), min(most, len(self.truth)), replace=False).tolist()
+        found = {name: [lists[i] for i in rows] for name, lists in self.found.items()}
+        return Lists(found, [self.truth[i] for i in rows])
+
+    def alone(self, name: str) -> Array:
+        """(N,) recall@10 of one channel."""
+        return self.fused({name: 1.0})
+
+    def fused(self, weights: Mapping[str, float]) -> Array:
+        """(N,) recall@10 by the weighted sum of the channels' scores."""
+        hits = []
+        for i, truth in enumerate(self.truth):
+            parts = [(self.found[name][i], weight) for name, weight in weights.items() if weight]
+            songs = np.concatenate([found.songs for found, _ in parts])
+            scores = [weight * found.scores / max(found.scores.max(initial=0.0), 1e-12) for found, weight in parts]
+            known, place = np.unique(songs, return_inverse=True)
+            best = Candidates.best(known, np.bincount(place, np.concatenate(scores), len(known)), K)
+            hits.append(recall_at(np.isin(best.songs, truth), len(truth), K))
+        return np.array(hits)
+
+    def weights(self, names: Sequence[str]) -> dict[str, float]:
+        """Those of `WEIGHTS` with the best recall@10; the first channel weighs 1."""
+        tried = ([1.0, *rest] for rest in itertools.product(WEIGHTS, repeat=len(names) - 1))
+        every = [dict(zip(names, weights, strict=True)) for weights in tried]
+        return max(every, key=lambda weights: float(self.fused(weights).mean()))
+
+
+def made(data: Data, folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Channel]]:
+    """Channels over the training part, prepared in `folder`."""
+    data.train.write(folder / "snapshot")
+    for name, options in settings.items():
+        kind = channel_type(name)
+        if hasattr(kind.channel, "prepare"):
+            mine = folder / "recall" / name
+            mine.mkdir(parents=True)
+            kind.channel.prepare(data.train, {}, kind.configure(options), mine, rng=np.random.default_rng(0))
+    release = Release.open(folder)
+    for name, options in settings.items():
+        yield name, channel_type(name).build(release, options)
+
+
+def _row(ours: str, peer: str, found: Mapping[str, Sequence[Array]]) -> dict[str, Any]:
+    (mine, spread), (theirs, other) = (_summary(found[name]) for name in (ours, peer))
+    return {
+        "what": f"gowalla-capri: {ours}",
+        "ours": round(mine, 4),
+        "peer": round(theirs, 4),
+        "peer_name": peer,
+        "ratio": round(mine / max(theirs, 1e-9), 2),
+        "unit": f"recall@{K}",
+        "ours_quality": f"+- {spread:.4f}",
+        "peer_quality": f"+- {other:.4f}",
+    }
+
+
+def _summary(found: Sequence[Array]) -> tuple[float, float]:
+    means = [float(one.mean()) for one in found]
+    spread = np.std(means) if len(found) > 1 else found[0].std() / np.sqrt(len(found[0]))
+    return float(np.mean(means)), float(spread)
+
+
+def _plot(found: Mapping[str, Sequence[Array]]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "segue"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3), layout="constrained")
+    values = [_summary(one) for one in found.values()]
+    axes.barh(list(found), [mean for mean, _ in values], xerr=[spread for _, spread in values])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"recall@{K} on tune")
+    axes.set_title("gowalla-capri")
+    figure.savefig(PLOT, metadata={"Date": None})
+    pyplot.close(figure)

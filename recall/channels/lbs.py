@@ -1,0 +1,252 @@
+"""What is loved near by more than elsewhere: songs of the cells around a listener, and their creators'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from embeddings.vectors import SongVectors
+from graph.arrays import Array, write_arrays
+from graph.configure import check_positive
+from graph.release import Release
+from graph.snapshot import CELL_RESOLUTION, Snapshot
+from recall.base import Candidates, Query
+from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, Cause
+from recall.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
+from recall.listener import HALF_LIFE_MS, Listener, decay
+from recall.places import CellSums, Lasting
+from recall.since import doings, spread
+
+DAY_MS: Final = 86_400_000
+WIDER: Final = 3
+"""Resolutions from the cells that are looked at first to those of the second try: 343 of them in one."""
+WORKS: Final = 200
+"""Songs of one creator that are looked at, the most loved ones."""
+OWN: Final = 1000
+"""Latest events of a listener that say where the listener is."""
+
+
+@dataclass(frozen=True)
+class LbsConfig:
+    """Cells have the H3 `resolution` (7: about 5 square kilometres), and nothing is kept finer.
+
+    Rings are added, at most `rings`, until `enough` songs are found; what is `half_km` away weighs half, and what is
+    `half_life_days` old. `shrink` is how much love, in full plays, a song must have near by to be taken at its word.
+    The songs of the `creators` most loved near by count `by_creator` as much as those loved themselves. A listener
+    whose home nobody knows is asked for at most `centres` cells of the listener's own events.
+    """
+
+    resolution: int = 7
+    rings: int = 20
+    enough: int = 200
+    half_km: float = 5.0
+    half_life_days: float = 60.0
+    shrink: float = 5.0
+    creators: int = 20
+    by_creator: float = 0.2
+    centres: int = 8
+
+    def __post_init__(self) -> None:
+        check_positive(self, "enough", "half_km", "half_life_days", "shrink", "centres")
+        if not 0 <= self.resolution <= CELL_RESOLUTION:
+            raise ValueError(f"resolution must be 0 to {CELL_RESOLUTION} (got {self.resolution})")
+        for name in ("rings", "creators", "by_creator"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0 (got {getattr(self, name)})")
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """Songs (n,), rising, how much each is loved near by (n,), and all the love there is near by."""
+
+    songs: Array
+    loves: Array
+    total: float
+
+
+class Lbs:
+    """Songs that are loved in the cells around a listener more than everywhere, the nearer and the later the more.
+
+    With n the love for a song near by, T that for all songs there and q the song's share of all love everywhere,
+
+        score = n x ln((n + shrink) / (T q + shrink))
+
+    which is what the song tells of the place (its part of the divergence between here and everywhere), shrunk where
+    there is little to go by. Creators score by the sum over their songs, shared out among those by their fame.
+    Source: shrinkage after Koren 2008 and the G statistic of Dunning 1993, Accurate methods for the statistics of
+    surprise and coincidence.
+    """
+
+    audience: ClassVar[str] = "listeners whose home is known"
+
+    @classmethod
+    def prepare(
+        cls,
+        snapshot: Snapshot,
+        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        config: LbsConfig,
+        folder: Path,
+        *,
+        rng: np.random.Generator,  # noqa: ARG003
+    ) -> None:
+        home, given = homes(snapshot, config.resolution)
+        write_arrays(folder / "homes", {"home": home, "given": given}, {"resolution": config.resolution})
+
+    def __init__(self, release: Release, config: LbsConfig = LbsConfig()) -> None:
+        self._config, self._snapshot = config, release.snapshot
+        arrays, meta = release.arrays("recall/lbs/homes")
+        # a release that was made at another resolution serves at the wider of the two
+        self._resolution = min(config.resolution, int(meta["resolution"]))
+        self._home, self._given = around(arrays["home"], self._resolution), arrays["given"]
+        performed, uploaded = (release.snapshot.relation(name) for name in ("PERFORMED_BY", "UPLOADED"))
+        artists = (performed.indptr, performed.indices), (performed.reverse_indptr, performed.reverse_indices)
+        people = (uploaded.reverse_indptr, uploaded.reverse_indices), (uploaded.indptr, uploaded.indices)
+        # each (creators of a song, songs of a creator), as CSR
+        self._makers = {"Artist": artists, "User": people}
+
+    def serves(self, listener: Listener) -> bool:
+        return listener.user >= 0 and bool(self._home[listener.user] != UNKNOWN_CELL)
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        songs, scores = _added([(songs, scores) for _, songs, scores in self._parts(query)])
+        kept = (scores > 0) & query.permits(songs)
+        return Candidates.best(songs[kept], scores[kept], k)
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """What weighs most for each of these songs, None where nothing does."""
+        best: dict[int, tuple[float, Cause]] = {}
+        wanted = set(songs.tolist())
+        for cause, found, scores in self._parts(query):
+            for song, score in zip(found.tolist(), scores.tolist(), strict=True):
+                if song in wanted and score > best.get(song, (0.0, cause))[0]:
+                    best[song] = score, cause
+        return [best[song][1] if song in best else None for song in songs.tolist()]
+
+    def _parts(self, query: Query) -> Iterator[tuple[Cause, Array, Array]]:
+        """What speaks for songs (n,), by how much (n,)."""
+        near = self.nearby(query)
+        if near is None:
+            yield Cause(NEARBY), np.empty(0, dtype=np.int64), np.empty(0)
+            return
+        sums = self._sums(query, self._resolution)
+        yield Cause(NEARBY), near.songs, _told(near.loves, near.total * sums.share(near.songs), self._config.shrink)
+        for label in self._makers:
+            for position, works, scores in self._by_creators(query, near, sums, label):
+                artist = label == "Artist"
+                # people are named to those only who follow them
+                yield Cause(NEAR_ARTIST, label, position) if artist else Cause(NEAR_CREATOR), works, scores
+
+    def nearby(self, query: Query) -> Nearby | None:
+        """What is loved around the listener, as much as in the nearest cells where anything is; None where nobody knows
+        where that is, or nothing is loved there."""
+        centres = self._centres(query)
+        songs, loves, total, nearest = np.empty(0, dtype=np.int64), np.empty(0), 0.0, 0.0
+        fine = songs
+        for resolution, step, fade in self._rings() if centres else ():
+            sums, parts = self._sums(query, resolution), [(songs, loves)]
+            wide = resolution < self._resolution
+            for middle, (_, weight) in zip(self._wider(centres, resolution), centres, strict=True):
+                for cell in ring(middle, step):
+                    found, there = sums.of(cell, query.at)
+                    if wide:  # the fine cells lie in the wide ones: their songs have been counted
+                        new = ~np.isin(found, fine)
+                        found, there = found[new], there[new]
+                    if len(found):
+                        nearest = nearest or fade
+                        parts.append((found, there * (weight * fade / nearest)))
+                        here = float(there.sum()) if wide else sums.total(cell, query.at)
+                        total += here * (weight * fade / nearest)
+            if len(parts) > 1:
+                songs, loves = _added(parts)
+                fine = fine if wide else songs
+                if int(query.permits(songs).sum()) >= self._config.enough:
+                    break
+        return Nearby(songs, loves, total) if len(songs) else None
+
+    def _wider(self, centres: list[tuple[int, float]], resolution: int) -> list[int]:
+        found: list[int] = around(np.array([cell for cell, _ in centres]), resolution).tolist()
+        return found
+
+    def _rings(self) -> Iterator[tuple[int, int, float]]:
+        """Ring after ring, first of fine cells and then of wide ones around those: resolution, steps from the middle,
+        and what is so far away weighs."""
+        beyond = 1.0
+        for resolution in (self._resolution, self._resolution - WIDER):
+            if resolution >= 0:
+                spacing = spacing_km(resolution)
+                halvings = spacing / max(self._config.half_km, spacing)  # the next ring counts, wide as it may be
+                for step in range(self._config.rings + 1):
+                    yield resolution, step, beyond * 2.0 ** (-step * halvings)
+                beyond *= 2.0 ** (-self._config.rings * halvings)
+
+    def _centres(self, query: Query) -> list[tuple[int, float]]:
+        """The cells that a listener is asked for, with their weights, which add up to 1."""
+        listener, resolution = query.listener, self._resolution
+        if query.latitude is not None and query.longitude is not None:
+            return [(cell_at(query.latitude, query.longitude, resolution), 1.0)]
+        if listener.user < 0:
+            return []
+        if self._given[listener.user]:
+            return [(int(self._home[listener.user]), 1.0)]
+        own = doings(query, np.array([listener.user]), OWN)
+        cells = around(own.cell, resolution)
+        weights = decay(own.at, query.at, HALF_LIFE_MS) * (cells != UNKNOWN_CELL)
+        known, total = _added([(cells, weights)])
+        best = np.argsort(-total, kind="stable")[: self._config.centres]
+        best = best[total[best] > 0]
+        return list(zip(known[best].tolist(), (total[best] / total[best].sum()).tolist(), strict=True))
+
+    def _by_creators(
+        self, query: Query, near: Nearby, sums: CellSums, label: str
+    ) -> Iterator[tuple[int, Array, Array]]:
+        """The artists or uploaders (`label`) whose songs are loved near by, the most loved first: position, songs (n,),
+        scores (n,)."""
+        config, ((made_by, creators), (has_made, works)) = self._config, self._makers[label]
+        known = near.songs < len(made_by) - 1
+        which, at = spread(made_by, near.songs[known])
+        found, loves = _added([(creators[at], near.loves[known][which])])
+        for creator in np.argsort(-loves, kind="stable")[: config.creators].tolist():
+            position = int(found[creator])
+            songs = works[has_made[position] : has_made[position + 1]].astype(np.int64)
+            if label == "Artist":
+                new = query.live.songs
+                songs = np.concatenate([songs, new.first + np.flatnonzero(new.artist == position)])
+            share = sums.share(songs)
+            score = _told(loves[creator], near.total * share.sum(), config.shrink)
+            if len(songs) > WORKS:
+                best = np.sort(np.argpartition(-share, WORKS)[:WORKS])
+                songs, share = songs[best], share[best]
+            # a song that nobody has heard is worth a little too, or nobody would ever hear it
+            fame = share + 0.01 * float(share.max()) + 1e-12
+            yield position, songs, config.by_creator * max(float(score), 0.0) * fame / fame.sum()
+
+    def _sums(self, query: Query, resolution: int) -> CellSums:
+        """The live sums by cell of a resolution, shared by all who count with the same half-life."""
+        half_life, snapshot = self._config.half_life_days * DAY_MS, self._snapshot
+
+        def make() -> CellSums:
+            home = around(self._home, resolution)
+
+            def cell(events: Any) -> Array:
+                there = around(events.cell, resolution)
+                user = np.asarray(events.user)
+                at_home = np.append(home, UNKNOWN_CELL)[np.where(user >= 0, user, len(home))]
+                return np.where(there == UNKNOWN_CELL, at_home, there)
+
+            return CellSums(snapshot.songs, Lasting.of(snapshot, half_life), cell)
+
+        return query.live.counters.events(("cells", resolution, half_life), make)
+
+
+def _told(loves: Array, expected: Array, shrink: float) -> Array:
+    return np.asarray(loves * np.log((loves + shrink) / (expected + shrink)))
+
+
+def _added(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Keys (n,), rising, each once, and the sums (n,) of what is given for each."""
+    keys, place = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    return keys, np.bincount(place, np.concatenate([part[1] for part in parts]), len(keys))
