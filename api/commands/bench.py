@@ -90,7 +90,7 @@ def _machine() -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     stores = {"neo4j", "arcadedb-embedded"}
     learning = {"numpy", "scipy", "numba", "gensim", "torch", "torch-geometric", "networkx", "polars"}
-    peers = {"ensmallen", "implicit", "pecanpy", "scikit-learn", "torch-sparse"}
+    peers = {"ensmallen", "hnswlib", "implicit", "pecanpy", "scikit-learn", "scikit-network", "torch-sparse", "usearch"}
     wanted = stores | learning | peers
     found = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"] in wanted}
     return {"python": platform.python_version(), **dict(sorted(found.items()))}
