@@ -20,6 +20,7 @@ from graph.paths import Paths
 from graph.release import Release, Releases
 from ranking.cascade import Cascade, Slate
 from recall.base import Channel, Query, channel_type
+from recall.causes import PATHS, Because
 from recall.index import VectorIndex
 from recall.listener import Listener
 from recall.live import Live, Overlay
@@ -29,6 +30,7 @@ _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"
 REASONS: Final = 3  # of each song of a slate
 WHY: Final = 10  # of a song that somebody asks about
+TOLD: Final = 0.5  # how strong a reason is that has no path
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -268,8 +270,23 @@ class Recommender:
             "reasons": [],
         }
         if explain:
-            item["reasons"] = self._why(served, query.live, query.listener.user, song, REASONS)
+            found = self._why(served, query.live, query.listener.user, song, REASONS)
+            item["reasons"] = [*self._told(served, query, slate, i), *found][:REASONS]
         return item
+
+    def _told(self, served: Served, query: Query, slate: Slate, i: int) -> list[dict[str, Any]]:
+        """What a channel itself says of a song that it found first of all: people around, or listeners near by."""
+        song = int(slate.songs[i])
+        ranks = slate.pool.ranks[int(slate.rows[i])]
+        name = slate.pool.channels[int(np.argmin(np.where(ranks < 0, np.iinfo(np.int32).max, ranks)))]
+        channel = served.cascades[query.scene].channels.get(name)
+        if not isinstance(channel, Because) or song >= query.live.songs.first:
+            return []
+        (cause,) = channel.because(query, np.array([song]))
+        if cause is None or cause.kind in PATHS:
+            return []
+        text = cause.text(served.release.snapshot)
+        return [served.paths.told(song, text, TOLD).as_json()]
 
     def _expose(self, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
         """Log the slate. Each slot's propensity is 1: the order is deterministic for a listener and a moment."""

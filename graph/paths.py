@@ -113,6 +113,10 @@ class Paths:
         found.sort(key=lambda reason: (-reason.score, reason.text))
         return found[:most]
 
+    def told(self, song: int, text: str, score: float) -> Reason:
+        """A reason that has no path of its own: the song alone, and why in words."""
+        return _reason(self._snapshot, "popular", text, score, [("Song", song)], [])
+
     def _popular(self, song: int) -> list[Reason]:
         listened = self._snapshot.relation("LISTENED")
         people = len(listened.into(song))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
+from graph.arrays import Array
 from graph.snapshot import Snapshot
+from recall.base import Query
 
 # What a cause is called in code, and how it is said; {name} is that of the node, where it has one.
 FOLLOWEE, CIRCLE, ALIKE, ARTIST, CREATOR, NEARBY, NEAR_ARTIST, NEAR_CREATOR = range(8)
@@ -19,6 +21,8 @@ _SAID: Final = {
     NEAR_ARTIST: "by {name}, whom listeners near you love",
     NEAR_CREATOR: "by somebody whom listeners near you love",
 }
+PATHS: Final = frozenset({FOLLOWEE, ARTIST})
+"""What `graph.paths` shows as a path already."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,12 @@ class Cause:
         """As it is said to the listener."""
         name = "" if self.label is None else snapshot.name(self.label, self.position)
         return _SAID[self.kind].format(name=name)
+
+
+@runtime_checkable
+class Because(Protocol):
+    """A channel that can say what caused it to propose a song."""
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """What weighs most for each of these songs, None where nothing does."""
+        ...

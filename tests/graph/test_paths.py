@@ -210,3 +210,10 @@ def test_a_song_that_came_after_the_release_has_paths_over_what_it_is_known_by(l
         {"id0": "cy", "id1": "brio", "id2": "new"},
     )
     assert paths.why_new(-1, ("new", "New"), entities) == []
+
+
+def test_a_reason_in_words_shows_the_song_alone(lopsided: World) -> None:
+    reason = Paths(lopsided.release).told(lopsided.song("s2"), "loved near you", 0.5)
+    assert (reason.kind, reason.text, reason.score) == ("popular", "loved near you", 0.5)
+    assert [step["id"] for step in reason.path] == ["s2"]
+    assert reason.parameters == {"id0": "s2"}
