@@ -80,8 +80,8 @@ class Split:
         return cls(snapshot.view(keep), *(np.array(pairs)[chosen] for pairs in held))
 
 
-def run(seeds: tuple[int, ...] = SEEDS) -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them, and the plot.
+def run(seeds: tuple[int, ...] = SEEDS, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows as `segue bench` prints them, of the data sets `names` (all), and the plot if it is all of them.
 
     Raises: InvalidInput if a data set or matplotlib is missing.
     """
@@ -92,6 +92,8 @@ def run(seeds: tuple[int, ...] = SEEDS) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     sweeps = {}
     for name, snapshot in data_sets().items():
+        if names and name not in names:
+            continue
         split = Split.of(snapshot)
         sweep = {f: _mean([measured(split, _song2vec(split.train, f)(seed)) for seed in seeds]) for f in FACTORS}
         choice = max(FACTORS[1:], key=lambda f: sweep[f][0]["valid"])
@@ -103,7 +105,8 @@ def run(seeds: tuple[int, ...] = SEEDS) -> list[dict[str, Any]]:
         }
         for peer, (theirs, spread) in others.items():
             rows += [_row(name, choice, measure, sweep[choice], peer, theirs, spread) for measure in MEASURES]
-    _plot(sweeps)
+    if not names:
+        _plot(sweeps)
     return rows
 
 
