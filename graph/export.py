@@ -21,13 +21,19 @@ Progress = Callable[[str, int, int], None]
 def export(
     store: GraphStore, log: EventLog, *, upto: int, wall_clock: int, progress: Progress | None = None
 ) -> Snapshot:
-    """The whole graph, every event up to offset `upto` and all exposures, as a snapshot; what is derived is made anew.
+    """The whole graph and every event up to offset `upto`, as a snapshot; what is derived is made anew.
+
+    Of what was shown it holds what was shown before the newest event: serving logs exposures all the time, and data
+    without a new event must make the same release again.
 
     `wall_clock` (epoch milliseconds) caps `as_of`.
     Raises: StoreUnavailable.
     """
     nodes, edges = graph_frames(store, progress)
-    return Snapshot.of_frames(nodes, edges, log.frame(0, upto), log.exposures(), wall_clock=wall_clock)
+    events = log.frame(0, upto)
+    newest = events["at"].max()
+    before = pl.col("at") < min(newest if isinstance(newest, int) else 0, wall_clock)
+    return Snapshot.of_frames(nodes, edges, events, log.exposures().filter(before), wall_clock=wall_clock)
 
 
 def graph_frames(store: GraphStore, progress: Progress | None = None) -> tuple[Nodes, Edges]:

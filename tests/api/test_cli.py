@@ -289,7 +289,7 @@ def test_settings_show_everything_and_hide_secrets(run_cli, tmp_path):
     sections = {"state", "graph", "events", "releases", "privacy", "scenes", "embed", "refresh", "api", "seed", "clock"}
     assert ran.json.keys() == sections
     assert ran.json["events"]["url"] == "postgresql+psycopg://me:***@localhost/segue"
-    assert ran.json["scenes"].keys() == {"radio", "daily"}
+    assert ran.json["scenes"].keys() == {"radio", "daily", "similar", "nearby", "following", "fresh"}
     assert "geheim" not in run_cli("--config", str(file), "settings").out
 
 
