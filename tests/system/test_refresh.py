@@ -159,8 +159,9 @@ def test_the_service_answers_from_the_old_release_while_refreshes_are_killed(cha
     with house.serve() as server:
 
         def ask():
-            answer = server.post("/v1/recommend", {"user_id": listener})
-            return answer.status_code, answer.json().get("release"), len(answer.json().get("items", ()))
+            # recall logs no exposures, which would be data that the undisturbed house does not have
+            answer = server.get(f"/v1/recall/popularity?user_id={listener}&k=10")
+            return answer.status_code, answer.json().get("release"), len(answer.json().get("candidates", ()))
 
         with poll(ask) as during:
             for step in ("snapshot", "embed", "recall", "rank", "evaluate", "publish, sealed"):
