@@ -45,6 +45,14 @@ def test_events_count_up_to_the_offset_and_time_up_to_the_clock(embedded_store: 
     assert export(embedded_store, log, upto=10, wall_clock=NOW - DAY).as_of == NOW - DAY
 
 
+def test_it_holds_what_was_shown_before_the_newest_event(embedded_store: GraphStore, log: EventLog) -> None:
+    fill(embedded_store)
+    shown = {"request_id": "r", "user_id": "ana", "song_id": "s1", "position": 0}
+    log.append_exposures([{**shown, "at": at} for at in (NOW - 1, NOW, NOW + DAY, None)])
+    assert export(embedded_store, log, upto=10, wall_clock=NOW + DAY).exposures.at.tolist() == [NOW - 1]
+    assert len(export(embedded_store, log, upto=0, wall_clock=NOW).exposures) == 0  # no event, nothing before it
+
+
 def test_what_is_derived_in_the_graph_is_made_anew(embedded_store: GraphStore, log: EventLog) -> None:
     fill(embedded_store)
     embedded_store.upsert_relationships(relationship("LISTENED", "User", "Song"), [{"source": "ana", "target": "s5"}])
