@@ -26,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from api.commands.evaluate import read_data
+from benchmarks._plots import needed, plotted
 from embeddings.edges import Edges
 from embeddings.eges import EGES, EGESConfig
 from embeddings.sequences import SequenceConfig, Sequences
@@ -46,7 +47,6 @@ EGES_TRAININGS: Final = ((1, 0.01), (3, 0.01), (3, 0.003))
 LISTENERS: Final = 5000
 COMMON: Final = 0.2
 LATEST, HITS, NEAREST, RARE = 10, 50, 10, 5
-PLOT: Final = Path(__file__).parents[1] / "docs" / "gamma.svg"
 MEASURES: Final = ("hit-rate@50", "hit-rate@50, rare", "bad-case rate", "bad-case rate, rare")
 Vectors = Callable[[int], Array]
 
@@ -85,10 +85,7 @@ def run(seeds: tuple[int, ...] = SEEDS, names: Sequence[str] = ()) -> list[dict[
 
     Raises: InvalidInput if a data set or matplotlib is missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     rows: list[dict[str, Any]] = []
     sweeps = {}
     for name, snapshot in data_sets().items():
@@ -257,21 +254,13 @@ def _row(
 
 
 def _plot(sweeps: Mapping[str, Mapping[float, tuple[Mapping[str, float], Mapping[str, float]]]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len(MEASURES), figsize=(15, 3.4), layout="constrained")
-    for panel, measure in zip(panels, MEASURES, strict=True):
-        for name, sweep in sweeps.items():
-            values, spreads = ([sweep[f][i][measure] for f in FACTORS] for i in (0, 1))
-            panel.errorbar(range(len(FACTORS)), values, spreads, marker="o", label=name)
-        panel.set_xticks(range(len(FACTORS)), [f"{f:g}" for f in FACTORS])
-        panel.set_title(measure)
-        panel.set_xlabel("all gammas x")
-        panel.set_ylim(bottom=0)
-    panels[0].legend()
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    with plotted("gamma", len(MEASURES), size=(15, 3.4)) as panels:
+        for panel, measure in zip(panels, MEASURES, strict=True):
+            for name, sweep in sweeps.items():
+                values, spreads = ([sweep[f][i][measure] for f in FACTORS] for i in (0, 1))
+                panel.errorbar(range(len(FACTORS)), values, spreads, marker="o", label=name)
+            panel.set_xticks(range(len(FACTORS)), [f"{f:g}" for f in FACTORS])
+            panel.set_title(measure)
+            panel.set_xlabel("all gammas x")
+            panel.set_ylim(bottom=0)
+        panels[0].legend()

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from benchmarks._plots import bars, needed
 from graph.arrays import Array
 from graph.batch import Batch
 from graph.errors import InvalidInput
@@ -39,7 +40,6 @@ SEEDS: Final = (0, 1, 2)
 HELD: Final = 0.1
 LISTENERS: Final = 1000  # who choose weights; all of them are measured
 WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-lbs.svg"
 SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "popularity": {},
     "item_knn": {},
@@ -55,10 +55,7 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 
     Raises: InvalidInput if the data or matplotlib are missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     with tempfile.TemporaryDirectory() as folder:
         batch = gowalla(Path(folder) / "tables")
         chosen: dict[tuple[str, ...], list[dict[str, float]]] = {OWN: [], EVERY: []}
@@ -220,17 +217,4 @@ def _summary(found: Sequence[Array]) -> tuple[float, float]:
 
 
 def _plot(found: Mapping[str, Sequence[Array]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 3), layout="constrained")
-    values = [_summary(one) for one in found.values()]
-    axes.barh(list(found), [mean for mean, _ in values], xerr=[spread for _, spread in values])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"recall@{K} on tune")
-    axes.set_title("gowalla-capri")
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    bars("recall-lbs", {f"gowalla-capri: recall@{K} on tune": {what: _summary(one) for what, one in found.items()}})

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks._peers import peer
+from benchmarks._plots import needed, plotted
 from graph.arrays import Array
 from graph.errors import InvalidInput
 from graph.relations import Relation
@@ -31,7 +33,6 @@ RESTART: Final = 0.15
 RUNNERS: Final = ("ours", "networkx", "scikit-network")
 TOLERANCES: Final = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 TOLERANCE: Final = 1e-7
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-ppr.svg"
 
 
 def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
@@ -39,16 +40,12 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 
     Raises: InvalidInput if the data or a peer are missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-        import sknetwork  # noqa: F401
-    except ImportError as error:
-        message = "needs matplotlib and scikit-network: pip install segue-recommender[bench]"
-        raise InvalidInput(message) from error
+    needed()
+    peer("sknetwork")
     rows, curves = [], {}
     for name, follows in graphs().items():
         found = [_measured(follows, seed) for seed in seeds]
-        rows += [_row(name, peer, found) for peer in RUNNERS[1:]]
+        rows += [_row(name, other, found) for other in RUNNERS[1:]]
         curves[name] = _curve(follows, seeds[0])
     _plot(curves)
     return rows
@@ -202,20 +199,12 @@ def _curve(follows: Relation, seed: int) -> list[tuple[float, float]]:
 
 
 def _plot(curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 3.4), layout="constrained")
-    for name, curve in curves.items():
-        axes.plot([ms for ms, _ in curve], [right for _, right in curve], marker="o", label=name)
-    axes.axhline(0.99, linestyle=":", color="grey")
-    axes.set_xscale("log")
-    axes.set_xlabel("milliseconds a person")
-    axes.set_ylabel(f"of the nearest {TOP} right")
-    axes.set_title(f"push, tolerance {TOLERANCES[0]:g} to {TOLERANCES[-1]:g}")
-    axes.legend()
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    with plotted("recall-ppr", size=(6, 3.4)) as (axes,):
+        for name, curve in curves.items():
+            axes.plot([ms for ms, _ in curve], [right for _, right in curve], marker="o", label=name)
+        axes.axhline(0.99, linestyle=":", color="grey")
+        axes.set_xscale("log")
+        axes.set_xlabel("milliseconds a person")
+        axes.set_ylabel(f"of the nearest {TOP} right")
+        axes.set_title(f"push, tolerance {TOLERANCES[0]:g} to {TOLERANCES[-1]:g}")
+        axes.legend()

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from api.commands.evaluate import read_data
+from benchmarks._plots import bars, needed
 from benchmarks.channels import WORLD, world_snapshot
 from graph.arrays import Array
 from graph.errors import InvalidInput
@@ -37,7 +38,6 @@ SEEDS: Final = (10, 11, 12)
 SHARE: Final = 1 / 3
 FEW: Final = 10
 FEWEST: Final = 34
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-social.svg"
 PEERS: Final = ("popularity", "item_knn")
 WORLD_SOCIAL: Final[Mapping[str, Any]] = {}
 LASTFM_SOCIAL: Final[Mapping[str, Any]] = {"circle": 1.0, "fame": 0.15, "kept": 100, "alike": 0.7}
@@ -49,10 +49,7 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 
     Raises: InvalidInput if the data or matplotlib are missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     summaries: dict[str, Mapping[str, tuple[float, float]]] = {}
     for left in (FEW - 1, 0):
         worlds = [in_a_world(seed, left, WORLD_SOCIAL) for seed in seeds]
@@ -173,16 +170,4 @@ def _row(what: str, peer: str, found: Mapping[str, tuple[float, float]]) -> dict
 
 
 def _plot(summaries: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len(summaries), figsize=(11, 3), layout="constrained")
-    for panel, (what, found) in zip(panels, summaries.items(), strict=True):
-        panel.bar(list(found), [mean for mean, _ in found.values()], yerr=[spread for _, spread in found.values()])
-        panel.set_title(what, fontsize="medium")
-    panels[0].set_ylabel(f"recall@{K}")
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    bars("recall-social", {f"{what}: recall@{K}": found for what, found in summaries.items()})
