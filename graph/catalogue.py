@@ -81,7 +81,7 @@ def import_batch(
             return 0
         _remember(log, key, fingerprint, "started", {})
         batch.name_events(key)
-        written = _write_graph(store, batch, progress)
+        written = _write_graph(store, log, batch, progress)
         written += _write_events(log, batch, progress)
         written += log.append_exposures_frame(batch.exposures, key=f"exposures:{key}")
         if batch.audio_segments is not None:
@@ -118,8 +118,10 @@ def _still_there(store: GraphStore, entry: Mapping[str, Any]) -> bool:
     return all(labels.get(label.name, 0) >= entry["counts"].get(label.name, 0) for label in schema.LABELS)
 
 
-def _write_graph(store: GraphStore, batch: Batch, progress: Progress) -> int:
+def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progress) -> int:
     nodes = dict(batch.nodes)
+    if "latitude" in nodes.get("User", pl.DataFrame()).columns:
+        nodes["User"] = log.coarsened(nodes["User"])
     for label, ids in batch.bare_nodes().items():
         batch.warn(f"{ids.height} {label} nodes are named by relations only; made without properties")
         nodes[label] = pl.concat([nodes[label], ids], how="diagonal") if label in nodes else ids
@@ -211,7 +213,7 @@ class Catalogue:
     def upsert_node(self, label: str, id: str, properties: Mapping[str, Any]) -> int:  # noqa: A002
         """Make the node, or set the given properties of the one there; None leaves a property as it is."""
         self._check_properties(label, id, properties)
-        return self._edit("upsert", label, id, {"properties": dict(properties)})
+        return self._edit("upsert", label, id, {"properties": self._kept(label, properties)})
 
     def upsert_song(self, id: str, properties: Mapping[str, Any], relations: Mapping[str, Any]) -> int:  # noqa: A002
         """`upsert_node` and `set_song_relations` (by their names) in one: where one is wrong, neither is written."""
@@ -270,6 +272,15 @@ class Catalogue:
         return found
 
     # ---- inside
+
+    def _kept(self, label: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """What is written of the properties: of where somebody lives, the centre of its cell."""
+        kept = dict(properties)
+        if label == "User" and (kept.get("latitude") is None) != (kept.get("longitude") is None):
+            raise InvalidInput("User latitude, longitude: expected both or none")
+        if label == "User" and kept.get("latitude") is not None:
+            kept["latitude"], kept["longitude"] = self._log.coarsen(kept["latitude"], kept["longitude"])
+        return kept
 
     @staticmethod
     def _check_properties(label: str, id: str, properties: Mapping[str, Any]) -> None:  # noqa: A002

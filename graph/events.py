@@ -228,7 +228,7 @@ class EventLog:
                 raise ValueError(f"every event needs {name} ({frame[name].null_count()} have none)")
         accepted = 0
         for chunk in frame.iter_slices(CHUNK_ROWS):
-            rows = {row[0]: row for row in self._coarsened(chunk).rows()}
+            rows = {row[0]: row for row in self.coarsened(chunk).rows()}
             with self._transaction("events") as cursor:
                 accepted += self._write_events(cursor, rows)
         return accepted, frame.height - accepted
@@ -514,14 +514,13 @@ class EventLog:
             cursor.execute("COMMIT")
         return pl.concat(parts, rechunk=True)
 
-    def _coarsened(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with every point moved to its cell's centre; equal points are looked up once."""
-        points = frame.select("latitude", "longitude").drop_nulls().unique()
-        if points.is_empty():
-            return frame
+    def coarsened(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with every point (`latitude`, `longitude`) moved to its cell's centre, half a point left out."""
+        points = frame.select("latitude", "longitude").drop_nulls().unique()  # equal ones are looked up once
         centres = [self.coarsen(*point) for point in points.rows()]
         table = points.with_columns(
-            pl.Series("latitude_", [c[0] for c in centres]), pl.Series("longitude_", [c[1] for c in centres])
+            pl.Series(f"{name}_", [c[i] for c in centres], dtype=pl.Float64)
+            for i, name in enumerate(("latitude", "longitude"))
         )
         return (
             frame.join(table, on=["latitude", "longitude"], how="left", maintain_order="left")

@@ -63,7 +63,7 @@ SONG = {
         ("albums/r-1", {"title": "First"}),
         ("genres/r-1", {"name": "dub"}),
         ("tags/r-1", {"name": "slow"}),
-        ("users/r-1", {"name": "Ünï", "birth_year": 1990, "latitude": 48.2, "longitude": 16.4}),
+        ("users/r-1", {"name": "Ünï", "birth_year": 1990}),
         ("places/r-1", {"name": "Wien", "latitude": 48.2, "longitude": 16.4}),
         ("playlists/r-1", {"name": "Mix"}),
     ],
@@ -84,6 +84,12 @@ def test_a_node_is_made_read_changed_and_deleted(edited, put, path: str, body: d
         assert "'r-1'" in answer.json()["detail"]
 
 
+def test_where_a_listener_lives_is_told_no_finer_than_its_cell(put) -> None:
+    told = put("users/r-3", {"latitude": 48.2082, "longitude": 16.3738}).json()
+    assert (told["latitude"], told["longitude"]) != (48.2082, 16.3738)
+    assert (told["latitude"], told["longitude"]) == pytest.approx((48.2082, 16.3738), abs=0.05)
+
+
 def test_relations_are_replaced_kind_by_kind(put, edited) -> None:
     put("songs/r-2", {"artists": ["a", "b"], "genres": ["g"], "tags": {"t": 1.0}})
     after = edited[1].client.patch("/v1/songs/r-2", json={"artists": ["c"], "tags": {}}).json()
@@ -100,7 +106,8 @@ def test_relations_are_replaced_kind_by_kind(put, edited) -> None:
         ("songs/x", {"tags": {"t": -1}}, "tags"),
         ("songs/x", {"listeners": 5}, "listeners"),  # derived: nobody may set it
         ("songs/x", {"cover_of": ["x"]}, "cover of itself"),
-        ("users/x", {"latitude": 91}, "latitude"),
+        ("users/x", {"latitude": 91, "longitude": 0}, "latitude"),
+        ("users/x", {"latitude": 48.2}, "expected both or none"),
         ("artists/x", {"artists": ["a"]}, "artists"),
         ("artists/x", {"name": "a\u0000b"}, "name"),
     ],

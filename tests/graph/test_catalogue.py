@@ -82,6 +82,24 @@ def test_a_source_that_grew_adds_only_what_is_new(state: Any, sqlite_log: EventL
     assert list(sources(sqlite_log)) == ["tables:one"]
 
 
+def test_where_listeners_live_is_kept_as_the_centre_of_a_cell_only(
+    state: Any, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    made = batch("s1")
+    points = {"latitude": [52.5200, 52.5201, None], "longitude": [13.4050, 13.4051, None]}
+    made.add_nodes("User", pl.DataFrame({"id": ["u1", "u2", "u3"], **points}), file="users.csv")
+    made.add_nodes("Place", pl.DataFrame({"id": ["p"], "latitude": 52.52, "longitude": 13.405}), file="places.csv")
+    state(made)
+    Catalogue(embedded_store, sqlite_log).upsert_node("User", "u4", {"latitude": 52.5200, "longitude": 13.4050})
+    centre = sqlite_log.coarsen(52.52, 13.405)
+    for user in ("u1", "u2", "u4"):
+        found = properties(embedded_store, "User", user)
+        assert (found["latitude"], found["longitude"]) == centre != (52.52, 13.405)
+    assert "latitude" not in properties(embedded_store, "User", "u3")
+    assert properties(embedded_store, "Place", "p")["latitude"] == 52.52  # of a place everybody may know it
+    assert [line.payload["properties"]["latitude"] for line in sqlite_log.journal() if line.id == "u4"] == [centre[0]]
+
+
 def test_another_source_needs_merge(state: Any, sqlite_log: EventLog) -> None:
     state(batch("s1"))
     with pytest.raises(SourceMismatch, match="holds tables:one already; importing tables:two into it needs --merge"):
@@ -201,6 +219,7 @@ def test_an_edit_that_a_crash_kept_from_the_graph_is_made_at_the_next_open(
         (lambda c: c.upsert_node("Song", "s", {"colour": 1}), "Song has no property 'colour'"),
         (lambda c: c.upsert_node("Song", "s", {"quality": 2}), "quality: expected 0 to 1"),
         (lambda c: c.upsert_node("Song", "s", {"title": 5}), "title: expected text, got int"),
+        (lambda c: c.upsert_node("User", "u", {"latitude": 52.5}), "latitude, longitude: expected both or none"),
         (lambda c: c.follow("u", "u"), "cannot follow itself"),
         (lambda c: c.follow("u", "s", "Song"), "cannot follow a 'Song'"),
         (lambda c: c.follow("u", "v", since=-1), "since: expected 0 to"),
