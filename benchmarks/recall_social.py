@@ -162,7 +162,7 @@ def _row(what: str, peer: str, found: Mapping[str, tuple[float, float]]) -> dict
         "ours": round(ours, 4),
         "peer": round(theirs, 4),
         "peer_name": peer,
-        "ratio": round(ours / max(theirs, 1e-9), 2),
+        "ratio": round(ours / theirs, 2) if theirs else None,
         "unit": f"recall@{K}",
         "ours_quality": f"+- {spread:.4f}",
         "peer_quality": f"+- {other:.4f}",
