@@ -80,18 +80,21 @@ class EGES:
 class AttributeAggregation(nn.Module):
     """H of the module's docstring: N nodes, S kinds of side information, vectors of D numbers.
 
-    The vectors of what describes nodes are rows of the same table of N nodes, one table for each kind.
+    One table holds a vector for whatever describes a node by one kind; what does so by two kinds has two.
     """
 
     def __init__(self, side: Mapping[str, Relation], nodes: int, walked: Array, dim: int, generator: torch.Generator):
         super().__init__()
-        kinds = 1 + len(side)
+        self.named = [np.unique(relation.indices) for relation in side.values()]  # by each kind, rising
+        self.firsts = np.cumsum([0, *map(len, self.named)])[:-1]
+        # row s N + v: what describes v by kind s, its shares summing to 1
+        parts = [r.shares.astype(np.float32)[:, used] for r, used in zip(side.values(), self.named, strict=True)]
+        self.shares = sparse.csr_array(sparse.block_diag(parts, format="csr")) if parts else None
         self.own = nn.Embedding(nodes, dim, sparse=True)
-        self.described = nn.ModuleList(nn.EmbeddingBag(nodes, dim, mode="sum", sparse=True) for _ in side)
-        self.attention = nn.Embedding(nodes, kinds, sparse=True)
-        self.shares = [sparse.csr_array(relation.shares.astype(np.float32)) for relation in side.values()]
+        self.described = nn.EmbeddingBag(max(1, sum(map(len, self.named))), dim, mode="sum", sparse=True)
+        self.attention = nn.Embedding(nodes, 1 + len(side), sparse=True)
         with torch.no_grad():
-            for table in (self.own, *self.described):
+            for table in (self.own, self.described):
                 table.weight.uniform_(-0.5 / dim, 0.5 / dim, generator=generator)
             self.attention.weight.zero_()
         has = np.stack([walked, *(np.diff(relation.indptr) > 0 for relation in side.values())], axis=1)
@@ -100,14 +103,16 @@ class AttributeAggregation(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """(B,) nodes that have at least one kind -> (B, D)."""
-        parts = [self.own(nodes)]
-        for table, shares in zip(self.described, self.shares, strict=True):
-            rows = shares[nodes.numpy()]
-            indices, offsets = torch.from_numpy(rows.indices.astype(np.int64)), torch.from_numpy(rows.indptr[:-1])
-            parts.append(table(indices, offsets.long(), per_sample_weights=torch.from_numpy(rows.data)))
+        parts = self.own(nodes)[None]
+        if self.shares is not None:
+            kinds = np.arange(len(self.named))[:, None] * len(self.has)
+            rows = self.shares[(kinds + nodes.numpy()).ravel()]
+            indices, offsets = (torch.from_numpy(a.astype(np.int64)) for a in (rows.indices, rows.indptr[:-1]))
+            sums = self.described(indices, offsets, per_sample_weights=torch.from_numpy(rows.data))
+            parts = torch.cat([parts, sums.view(len(kinds), len(nodes), -1)])
         scores = self.attention(nodes).masked_fill(~self.has[nodes], -torch.inf)
         weights = torch.softmax(scores, dim=1)  # (B, 1 + S)
-        return (weights[:, :, None] * torch.stack(parts, dim=1)).sum(dim=1)
+        return torch.einsum("bs,sbd->bd", weights, parts)
 
 
 def skipgram_loss(centre: Tensor, context: Tensor, negatives: Tensor) -> Tensor:
@@ -150,7 +155,7 @@ def _train(
             done += int((block >= 0).sum())
             if progress is not None:
                 progress("eges", done, total)
-    return _vectors(model, side)
+    return _vectors(model)
 
 
 def _batches(block: Array, window: int, size: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
@@ -173,7 +178,7 @@ def _batches(block: Array, window: int, size: int, rng: np.random.Generator) -> 
         yield np.concatenate(centres)[order].astype(np.int64), np.concatenate(others)[order].astype(np.int64)
 
 
-def _vectors(model: AttributeAggregation, side: Mapping[str, Relation]) -> tuple[Array, Array]:
+def _vectors(model: AttributeAggregation) -> tuple[Array, Array]:
     """H of every node that has a kind of vector; else the mean of the node's vectors as a description."""
     with torch.no_grad():
         described = model.has.any(dim=1)
@@ -182,11 +187,10 @@ def _vectors(model: AttributeAggregation, side: Mapping[str, Relation]) -> tuple
         for part in torch.split(nodes, 65_536):
             matrix[part.numpy()] = model(part).numpy()
         describes = np.zeros(len(matrix))
-        for table, relation in zip(model.described, side.values(), strict=True):
-            mine = np.unique(relation.indices)
-            mine = mine[~described.numpy()[mine]]
-            matrix[mine] += table(torch.from_numpy(mine).long()[:, None]).numpy()
-            describes[mine] += 1
+        for first, named in zip(model.firsts, model.named, strict=True):
+            alone = ~described.numpy()[named]
+            matrix[named[alone]] += model.described.weight.numpy()[first : first + len(named)][alone]
+            describes[named[alone]] += 1
         matrix /= np.maximum(describes, 1)[:, None].astype(np.float32)
     if not np.isfinite(matrix).all():
         raise FitError("eges ended with weights that are not finite: lower the learning rate")

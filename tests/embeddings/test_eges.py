@@ -62,10 +62,13 @@ def test_the_attention_weighs_what_a_node_has(friends: Edges) -> None:
     side = friends.side(None)
     model = AttributeAggregation(side, len(friends.ids), np.ones(19, dtype=bool), 2, torch.Generator().manual_seed(0))
     r0, r1, rock, calm = (friends.ids.index(name) for name in ("r0", "r1", "rock", "calm"))
+    of_rock, of_calm = (
+        model.firsts[kind] + model.named[kind].tolist().index(node) for kind, node in enumerate((rock, calm))
+    )
     with torch.no_grad():
         model.own.weight[[r0, r1]] = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-        model.described[0].weight[rock] = torch.tensor([0.0, 4.0])
-        model.described[1].weight[calm] = torch.tensor([3.0, 3.0])
+        model.described.weight[of_rock] = torch.tensor([0.0, 4.0])
+        model.described.weight[of_calm] = torch.tensor([3.0, 3.0])
         model.attention.weight[r1, 0] = math.log(3)
     found = model(torch.tensor([r0, r1])).detach().numpy()
     # r0 has all three alike; r1 has its own with 3/4 and the genre with 1/4
