@@ -2,12 +2,11 @@
 
 Gowalla (the split of CAPRI): places are songs, a check-in is an event at the place's coordinates with its count and
 without a time, friends follow each other. Channels learn from `train` and are measured on `tune`: recall@10, the places
-a listener has been to left out, means over listeners. Settings (the cell, the distance, the weights of the fusion) were
-chosen on the last tenth of each listener's pairs of `train` as the file has them (places that follow each other there
-are nearer than drawn ones: its order tells of time, and `tune` is what came later), never on `tune`: those of the
-channels once, the weights for each seed on 1,000 listeners that it draws. A fused score is the weighted sum of the
-channels' scores, each over the listener's best. +- of a fusion is the standard deviation over the seeds; of a channel,
-which nothing random enters, the standard error over listeners.
+a listener has been to left out, means over listeners. The channels' settings (the cell, the distance) were chosen on
+the last tenth of each listener's pairs of `train` as the file has them, which `run(part="held")` measures. A fused score
+is the weighted sum of the channels' scores, each over the listener's best; the weights come from where others went: half
+of the listeners, drawn by the seed, choose those of the other half, and the other way round. +- of a fusion is
+the standard deviation over the seeds; of a channel, which nothing random enters, the standard error over listeners; of a difference, that of the paired one.
 """
 
 from __future__ import annotations
@@ -38,36 +37,29 @@ K: Final = 10
 DEPTH: Final = 300
 SEEDS: Final = (0, 1, 2)
 HELD: Final = 0.1
-LISTENERS: Final = 1000  # who choose weights; all of them are measured
-WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "popularity": {},
     "item_knn": {},
     "lbs": {"resolution": 9, "half_km": 0.6, "enough": 150, "centres": 80},
     "social": {"trust": 0.05, "circle": 0.1, "alike": 1.0, "loves": 100},
 }
-OWN: Final = ("lbs", "social")
-EVERY: Final = ("lbs", "social", "item_knn", "popularity")
+FUSIONS: Final = {"lbs + social": ("lbs", "social"), "lbs + social + item_knn": ("lbs", "social", "item_knn")}
 
 
-def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them, and the plot.
+def run(seeds: Sequence[int] = SEEDS, part: str = "tune") -> list[dict[str, Any]]:
+    """Rows as `segue bench` prints them, and the plot; `part` is tune or, for choosing settings, held.
 
     Raises: InvalidInput if the data or matplotlib are missing.
     """
     needed()
     with tempfile.TemporaryDirectory() as folder:
         batch = gowalla(Path(folder) / "tables")
-        chosen: dict[tuple[str, ...], list[dict[str, float]]] = {OWN: [], EVERY: []}
-        held = Lists.of(held_out(batch), Path(folder) / "held")
-        for seed in seeds:
-            part = held.drawn(LISTENERS, seed)
-            for names, weights in chosen.items():
-                weights.append(part.weights(names))
-        lists = Lists.of(cut(batch, batch.events), Path(folder) / "whole")
+        data = cut(batch, batch.events) if part == "tune" else held_out(batch)
+        lists = Lists.of(data, Path(folder) / "release")
     found: dict[str, list[Array]] = {name: [lists.alone(name)] for name in SETTINGS}
-    for label, names in (("lbs + social", OWN), ("all four", EVERY)):
-        found[label] = [lists.fused(weights) for weights in chosen[names]]
+    for label, names in FUSIONS.items():
+        found[label] = [lists.crossed(names, seed) for seed in seeds]
     _plot(found)
     return [
         _row(ours, peer, found)
@@ -75,7 +67,7 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
             ("lbs", ("popularity",)),
             ("social", ("popularity",)),
             ("lbs + social", ("popularity", "lbs", "social", "item_knn")),
-            ("all four", ("item_knn", "lbs + social")),
+            ("lbs + social + item_knn", ("item_knn", "lbs + social")),
         )
         for peer in peers
     ]
@@ -137,27 +129,25 @@ class Lists:
         cls,
         data: Data,
         folder: Path,
-        most: int | None = None,
         settings: Mapping[str, Mapping[str, Any]] = SETTINGS,
     ) -> Lists:
-        """Channels with their settings, learned from the training part; for at most so many listeners."""
+        """Channels with their settings, learned from the training part."""
         snapshot, channels = data.train, dict(made(data, folder, settings))
-        chosen = data.truth
-        if most is not None and most < len(chosen):
-            chosen = [chosen[i] for i in np.sort(np.random.default_rng(0).choice(len(chosen), most, replace=False))]
         found: dict[str, list[Candidates]] = {name: [] for name in channels}
-        for user, _ in chosen:
+        for user, _ in data.truth:
             listener = Listener.of(snapshot, snapshot.ids["User"][user])
             query = Query(listener, max(snapshot.as_of, 0), listener.heard.astype(np.int32))
             for name, channel in channels.items():
                 found[name].append(channel.recall(query, DEPTH))
-        return cls(found, [songs for _, songs in chosen])
+        return cls(found, [songs for _, songs in data.truth])
 
-    def drawn(self, most: int, seed: int) -> Lists:
-        """Those of so many listeners."""
-        rows = np.random.default_rng(seed).choice(len(self.truth), min(most, len(self.truth)), replace=False).tolist()
-        found = {name: [lists[i] for i in rows] for name, lists in self.found.items()}
-        return Lists(found, [self.truth[i] for i in rows])
+    def crossed(self, names: Sequence[str], seed: int) -> Array:
+        """(N,) recall@10 of a fusion: each half of the listeners with the weights that are best for the other."""
+        tried = ([1.0, *rest] for rest in itertools.product(WEIGHTS, repeat=len(names) - 1))
+        hits = np.array([self.fused(dict(zip(names, weights, strict=True))) for weights in tried])
+        half = np.random.default_rng(seed).permutation(hits.shape[1]) % 2 == 0
+        best = [hits[hits[:, ~mine].mean(axis=1).argmax()] for mine in (half, ~half)]
+        return np.where(half, *best)
 
     def alone(self, name: str) -> Array:
         """(N,) recall@10 of one channel."""
@@ -174,12 +164,6 @@ class Lists:
             best = Candidates.best(known, np.bincount(place, np.concatenate(scores), len(known)), K)
             hits.append(recall_at(np.isin(best.songs, truth), len(truth), K))
         return np.array(hits)
-
-    def weights(self, names: Sequence[str]) -> dict[str, float]:
-        """Those of `WEIGHTS` with the best recall@10; the first channel weighs 1."""
-        tried = ([1.0, *rest] for rest in itertools.product(WEIGHTS, repeat=len(names) - 1))
-        every = [dict(zip(names, weights, strict=True)) for weights in tried]
-        return max(every, key=lambda weights: float(self.fused(weights).mean()))
 
 
 def made(data: Data, folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Channel]]:
@@ -198,6 +182,8 @@ def made(data: Data, folder: Path, settings: Mapping[str, Mapping[str, Any]]) ->
 
 def _row(ours: str, peer: str, found: Mapping[str, Sequence[Array]]) -> dict[str, Any]:
     (mine, spread), (theirs, other) = (_summary(found[name]) for name in (ours, peer))
+    gained = np.mean(found[ours], axis=0) - np.mean(found[peer], axis=0)  # of each listener
+    error = gained.std() / np.sqrt(len(gained))
     return {
         "what": f"gowalla-capri: {ours}",
         "ours": round(mine, 4),
@@ -205,7 +191,7 @@ def _row(ours: str, peer: str, found: Mapping[str, Sequence[Array]]) -> dict[str
         "peer_name": peer,
         "ratio": round(mine / max(theirs, 1e-9), 2),
         "unit": f"recall@{K}",
-        "ours_quality": f"+- {spread:.4f}",
+        "ours_quality": f"+- {spread:.4f}, difference {gained.mean():+.4f} +- {error:.4f}",
         "peer_quality": f"+- {other:.4f}",
     }
 
@@ -217,4 +203,4 @@ def _summary(found: Sequence[Array]) -> tuple[float, float]:
 
 
 def _plot(found: Mapping[str, Sequence[Array]]) -> None:
-    bars("recall-lbs", {f"gowalla-capri: recall@{K} on tune": {what: _summary(one) for what, one in found.items()}})
+    bars("recall-lbs", {f"gowalla-capri: recall@{K}": {what: _summary(one) for what, one in found.items()}})
