@@ -1,12 +1,13 @@
 """What is near and whom one knows, on check-ins: LBS, social and both, against popularity and item-kNN.
 
 Gowalla (the split of CAPRI): places are songs, a check-in is an event at the place's coordinates with its count and
-without a time, friends follow each other. Channels learn from `train` and are measured on `tune`: recall@10, the places
-a listener has been to left out, means over listeners. The channels' settings (the cell, the distance) were chosen on
-the last tenth of each listener's pairs of `train` as the file has them, which `run(part="held")` measures. A fused score
-is the weighted sum of the channels' scores, each over the listener's best; the weights come from where others went: half
-of the listeners, drawn by the seed, choose those of the other half, and the other way round. +- of a fusion is
-the standard deviation over the seeds; of a channel, which nothing random enters, the standard error over listeners; of a difference, that of the paired one.
+without a time, friends follow each other. Channels learn from `train` and are measured on `tune`: recall@10, the
+places a listener has been to left out, means over listeners. The channels' settings (the cell, the distance) were
+chosen on the last tenth of each listener's pairs of `train` as the file has them, which `run(part="held")` measures. A
+fused score is the weighted sum of the channels' scores, each over the listener's best; the weights come from where
+others went: half of the listeners, drawn by the seed, choose those of the other half, and the other way round. +- of a
+fusion is the standard deviation over the seeds; of a channel, which nothing random enters, the standard error over
+listeners; of a difference, that of the paired one.
 """
 
 from __future__ import annotations
