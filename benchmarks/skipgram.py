@@ -3,8 +3,10 @@
 p = q = 0.25, 10 walks of 80 nodes, dimension 128, window 10, 5 negatives, 1 epoch, 2 threads. Only training is timed,
 and writing gensim's file is not; ours and gensim take turns, seed by seed. From a file, each of gensim's W threads
 lowers the learning rate as if it read the whole, so that it ends at 1 - 1/W of where it began. So there are two rows:
-both at our rate, with gensim's end set so that both fall alike; and gensim as it stands, at its own rate. Quality:
-macro-F1 on half of the nodes as in `node2vec`, one split for each seed.
+both at our rate, with gensim's end set so that both fall alike; and gensim as it stands, at its own rate. Ours is the
+best of .035, .05 and .07 on seeds 11 to 13 and splits 100 to 102. Quality: macro-F1 on half of the nodes as in
+`node2vec`, the mean over five splits, +- its standard deviation over the seeds; for a difference, the standard error of
+the paired one.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks._peers import THREADS
-from benchmarks.node2vec import WALKS, blogcatalog, f1_scores, labels_of
+from benchmarks.node2vec import SPLITS, WALKS, blogcatalog, f1_scores, labels_of
 from embeddings.edges import Edges
 from embeddings.node2vec import collected
 from embeddings.skipgram import SkipGramConfig, WalkCorpus, numbered, train, untrained
 from embeddings.walks import Walks
 
-RATE = 0.05
+RATE = 0.035
 PEERS = {"gensim, falling as ours": (RATE, RATE - THREADS * (RATE - 1e-4)), "gensim as it stands": (0.025, 1e-4)}
 
 
@@ -41,7 +43,7 @@ def run(seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> list[dict[str, Any]]:
     def scored(seed: int, start: float, end: float, file: Path | None) -> tuple[float, float]:
         seconds, matrix = _trained(corpus, seed, start, end, file)
         kept = collected(corpus, corpus.walks.graph, edges.ids, matrix, corpus.counts > 0, 0.0)
-        return seconds, f1_scores(kept, labels, seed)[0]
+        return seconds, float(np.mean([f1_scores(kept, labels, split)[0] for split in range(SPLITS)]))
 
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ("ours", *PEERS)}
     with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +68,8 @@ def _trained(corpus: WalkCorpus, seed: int, start: float, end: float, file: Path
 
 def _row(words: int, ours: Any, name: str, theirs: Any) -> dict[str, Any]:
     (seconds, scores), (their_seconds, their_scores) = ours, theirs
+    gained = scores - their_scores
+    error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else 0.0
     return {
         "what": f"{words:,} words",
         "ours": round(float(seconds.min()), 2),
@@ -73,6 +77,6 @@ def _row(words: int, ours: Any, name: str, theirs: Any) -> dict[str, Any]:
         "peer_name": name,
         "ratio": round(float(their_seconds.min() / seconds.min()), 1),
         "unit": "s",
-        "ours_quality": f"macro-F1 {scores.mean():.4f} +- {scores.std():.4f}",
+        "ours_quality": f"macro-F1 {scores.mean():.4f} +- {scores.std():.4f}, {gained.mean():+.4f} +- {error:.4f}",
         "peer_quality": f"macro-F1 {their_scores.mean():.4f} +- {their_scores.std():.4f}",
     }

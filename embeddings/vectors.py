@@ -46,6 +46,19 @@ class SongVectors:
         unit = raw / np.maximum(norm, 1e-12)[:, None]
         return cls(unit.astype(np.float32), norm, trained, dict(entities), dict(gamma))
 
+    @classmethod
+    def of_songs(cls, snapshot: Snapshot, songs: Array) -> SongVectors:
+        """From song vectors (N, D), 0 for none, of a model that has none for entities, such as a graph network: an
+        entity is the mean of its songs, each at length 1 and by the relation's weight."""
+        norm = np.linalg.norm(songs, axis=1).astype(np.float32)
+        unit = (songs / np.maximum(norm, 1e-12)[:, None]).astype(np.float32)
+        entities = {}
+        for relation in snapshot.song_relations():
+            held = relation.matrix().T @ unit
+            known = relation.matrix().T @ (norm > 0).astype(np.float32)
+            entities[relation.name] = np.asarray(held / np.maximum(known, 1e-12)[:, None], dtype=np.float32)
+        return cls(unit, norm, norm > 0, entities, dict.fromkeys(entities, 1.0))
+
     def query(self, snapshot: Snapshot, song: int, gamma: Mapping[str, float] | None = None) -> Array:
         """Unit vector (D,) to search the neighbours of `song` with.
 

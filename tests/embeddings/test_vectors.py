@@ -31,6 +31,20 @@ def test_a_song_that_was_not_trained_is_composed_from_its_entities() -> None:
     assert not vectors(PERFORMED_BY=0.0).unit[4].any()
 
 
+def test_an_entity_of_a_model_of_songs_alone_is_the_mean_of_its_songs_that_have_a_vector() -> None:
+    snapshot = lopsided_snapshot()
+    made = SongVectors.of_songs(snapshot, RAW * TRAINED[:, None])
+    assert made.trained.tolist() == [True, True, True, False, False]
+    for name in ("PERFORMED_BY", "HAS_TAG"):
+        relation = snapshot.relation(name, "Song")
+        for entity in range(relation.targets):
+            edges = [(s, w) for s, e, w in zip(relation.edge_sources, relation.indices, relation.weights(), strict=True)
+                     if e == entity and made.trained[s]]  # fmt: skip
+            weights = sum(w for _, w in edges)
+            mean = sum((w * made.unit[s] for s, w in edges), np.zeros(2)) / max(weights, 1e-12)
+            assert made.entities[name][entity] == pytest.approx(mean, abs=1e-6)
+
+
 def test_without_gamma_the_question_is_the_vector_as_trained(lopsided: World) -> None:
     assert vectors().query(lopsided.snapshot, 0).tolist() == pytest.approx([0.6, 0.8])
 
