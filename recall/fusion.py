@@ -4,19 +4,25 @@
 is loved is fitted to them as a function that never falls (isotonic regression): of the score itself, of its share of
 the channel's best, or of its rank, whichever foretells best on listeners that it was not fitted to.
 
+**Weights.** How much each channel counts beside the others is learned from the same listeners, as the order that best
+puts what was loved first: a candidate is worth its channel's weight times its height, the logarithm of how many
+standard deviations of its list it stands above the list's last. They are used where, on listeners that they were not
+fitted to, they order better than the sum of the calibrated chances.
+
 **Quotas.** Every channel has a least quota, since those who taught may lack those whom it is there for (a listener
 without a history, say). From there each channel's quota is raised in steps, always where a further step finds the most
 loved songs that no channel has found yet, until the pool is full; a channel whose time the budget does not hold is left
 out.
 
 Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates; the
-iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978.
+iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978; weights as a linear stack of models
+with non-negative weights, Breiman 1996, Stacked regressions, by a listwise loss (`recall.listwise`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +31,7 @@ import numpy as np
 from graph.arrays import Array, write_arrays
 from graph.release import Release
 from recall.base import Candidates
+from recall.listwise import listwise
 
 KINDS: Final = ("score", "share", "rank")
 LEAST_HITS: Final = 30
@@ -34,6 +41,7 @@ _KNOTS: Final = 64
 _STEP: Final = 10
 _RANK_OFFSET: Final = 60.0
 _TIE: Final = 1e-3
+_L2: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -86,19 +94,29 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Calibrations and quotas by channel, and what the best candidate of a channel without calibration is worth."""
+    """Calibrations, quotas and weights by channel, and what the best candidate of a channel without calibration is
+    worth. Without `weights` a candidate is worth its calibrated chance."""
 
     calibrations: Mapping[str, Calibration]
     quotas: Mapping[str, int]
     otherwise: float = 1 / _RANK_OFFSET
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def fit(
-        cls, outcomes: Sequence[Outcome], pool: int, cost_ms: Mapping[str, float], budget_ms: float
+        cls,
+        outcomes: Sequence[Outcome],
+        pool: int,
+        cost_ms: Mapping[str, float],
+        budget_ms: float,
+        *,
+        signed: bool = False,
     ) -> Fusion | None:
         """From listeners' outcomes; None where nobody loved anything that a channel found.
 
-        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`.
+        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`. If `signed` a
+        channel may also count against what it proposes: more precise where every listener is answered by all channels,
+        upside down for somebody whom that channel alone answers.
         """
         calibrations = {}
         for name in cost_ms:
@@ -109,17 +127,40 @@ class Fusion:
         if not quotas:
             return None
         best = [float(c.chance[-1]) for c in calibrations.values()]
-        return cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
+        plain = cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
+        cut = [_within(outcome, quotas) for outcome in outcomes]
+        halves = cut[::2], cut[1::2]
+        gain = sum(
+            replace(plain, weights=learned_weights(learned, signed=signed)).gain(tested) - plain.gain(tested)
+            for learned, tested in (halves, halves[::-1])
+        )
+        return replace(plain, weights=learned_weights(cut, signed=signed)) if gain > 0 else plain
 
     def worth(self, name: str, found: Candidates) -> Array:
-        """(C,) what each candidate of a channel is worth, the reciprocal of its rank where there is no calibration.
+        """(C,) what each candidate of a channel is worth, the best first; equal ones keep the channel's order.
 
-        Equal chances keep the channel's order.
+        By the channel's weight where there are weights (the median one where it has none), else by its calibrated
+        chance, and the reciprocal of its rank where there is no calibration.
         """
         by_rank = _RANK_OFFSET / (_RANK_OFFSET + np.arange(len(found)))
+        if self.weights:
+            weight = self.weights.get(name, float(np.median(list(self.weights.values()))))
+            return np.asarray(weight * heights(found.scores) + _TIE * by_rank)
         if name in self.calibrations:
             return np.asarray(self.calibrations[name](found.scores) * (1 + _TIE * by_rank))
         return np.asarray(self.otherwise * by_rank)
+
+    def gain(self, outcomes: Sequence[Outcome]) -> float:
+        """Sum over outcomes of the discounted gain of all that was loved, in the order of what candidates are worth in
+        sum, over that of the ideal order."""
+        total = 0.0
+        for outcome in outcomes:
+            songs, worths = _table(outcome, list(outcome.found), self.worth)
+            order = np.argsort(-worths.sum(axis=1), kind="stable")
+            discounts = 1 / np.log2(np.arange(2, 2 + max(len(songs), len(outcome.loved))))
+            hits = np.flatnonzero(np.isin(songs[order], outcome.loved))
+            total += float(discounts[hits].sum() / max(discounts[: len(outcome.loved)].sum(), 1e-12))
+        return total
 
     def save(self, path: Path) -> None:
         """Write to `path`.bin and `path`.json."""
@@ -127,7 +168,8 @@ class Fusion:
         for name, one in self.calibrations.items():
             arrays |= {f"{name}/knots": one.knots, f"{name}/chance": one.chance}
         kinds = {name: one.kind for name, one in self.calibrations.items()}
-        write_arrays(path, arrays, {"kinds": kinds, "quotas": dict(self.quotas), "otherwise": self.otherwise})
+        told = {"quotas": dict(self.quotas), "otherwise": self.otherwise, "weights": dict(self.weights)}
+        write_arrays(path, arrays, {**told, "kinds": kinds})
 
     @classmethod
     def load(cls, release: Release, name: str) -> Fusion:
@@ -140,7 +182,65 @@ class Fusion:
             channel: Calibration(kind, arrays[f"{channel}/knots"], arrays[f"{channel}/chance"])
             for channel, kind in meta["kinds"].items()
         }
-        return cls(calibrations, meta["quotas"], meta["otherwise"])
+        return cls(calibrations, meta["quotas"], meta["otherwise"], meta.get("weights", {}))
+
+
+def heights(scores: Array) -> Array:
+    """(C,) ln(1 + how far each of falling scores stands above the last, in standard deviations of all); 0 where all are
+    alike.
+
+    A list says nothing of a song that it does not hold, so its last one is worth nothing either.
+    """
+    spread = float(scores.std()) if len(scores) else 0.0
+    return np.log1p((scores - scores[-1]) / spread) if spread > 0 else np.zeros(len(scores))
+
+
+def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: float = _L2) -> dict[str, float]:
+    """The weight of each channel's heights whose sums best put what was loved first: a convex problem, solved for the
+    listwise loss plus l2 x |weights|^2; none below 0 unless `signed`. Nothing where nobody loved anything found."""
+    from scipy.optimize import minimize
+
+    names = sorted({name for outcome in outcomes for name in outcome.found})
+    parts, labels = [], []
+    for outcome in outcomes:
+        songs, table = _table(outcome, names, lambda _, found: heights(found.scores))
+        hits = np.isin(songs, outcome.loved)
+        if hits.any():
+            parts.append(table)
+            labels.append(hits)
+    if not parts:
+        return {}
+    rows, loved = np.concatenate(parts), np.concatenate(labels).astype(np.float64)
+    groups = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+
+    def objective(weights: Array) -> tuple[float, Array]:
+        loss, gradient = listwise(rows @ weights, loved, groups)
+        return loss + l2 * float(weights @ weights), rows.T @ gradient + 2 * l2 * weights
+
+    bounds = [(None if signed else 0.0, None)] * len(names)
+    found = minimize(objective, np.full(len(names), 0.1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return {name: float(weight) for name, weight in zip(names, found, strict=True)}
+
+
+def _table(outcome: Outcome, names: Sequence[str], worth: Callable[[str, Candidates], Array]) -> tuple[Array, Array]:
+    """All songs found (P,), each once, and what each channel says of each (P, channels), 0 where it names it not."""
+    lists = [outcome.found[name].songs for name in names if name in outcome.found]
+    songs = np.unique(np.concatenate(lists)) if lists else np.empty(0, dtype=np.int32)
+    table = np.zeros((len(songs), len(names)))
+    for c, name in enumerate(names):
+        if (found := outcome.found.get(name)) is not None and len(found):
+            table[np.searchsorted(songs, found.songs), c] = worth(name, found)
+    return songs, table
+
+
+def _within(outcome: Outcome, quotas: Mapping[str, int]) -> Outcome:
+    """The outcome as it would have been had every channel been asked for its quota."""
+    cut = {
+        name: Candidates(found.songs[: quotas[name]], found.scores[: quotas[name]])
+        for name, found in outcome.found.items()
+        if name in quotas
+    }
+    return Outcome(cut, outcome.loved)
 
 
 def learned_quotas(
