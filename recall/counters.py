@@ -124,7 +124,7 @@ class SongSums:
 
     def __init__(self, songs: int, decay: Decay, weigh: Callable[[Any], Array]) -> None:
         self._decay, self._weigh = decay, weigh
-        self._sums = np.zeros(songs + _ROOM)
+        self._sums, self._all = np.zeros(songs + _ROOM), 0.0
 
     def add(self, events: Any) -> None:
         song = events.song
@@ -133,6 +133,7 @@ class SongSums:
         if (most := int(song.max()) + 1) > len(self._sums):
             self._sums = np.concatenate([self._sums, np.zeros(most + _ROOM - len(self._sums))])
         weights = self._weigh(events) * self._decay.weights(events.at)
+        self._all += float(weights.sum())
         if len(song) < len(self._sums) // 8:
             np.add.at(self._sums, song, weights)
         else:
@@ -147,6 +148,10 @@ class SongSums:
         """(n,) the same for some songs."""
         inside = songs < len(self._sums)
         return np.where(inside, self._sums[np.where(inside, songs, 0)], 0.0) * self._decay.since(now)
+
+    def total(self, now: int) -> float:
+        """The sum over all songs."""
+        return self._all * self._decay.since(now)
 
 
 class GroupSums:
@@ -188,6 +193,14 @@ class GroupSums:
             return np.empty(0, dtype=np.int64), np.empty(0)
         songs, sums = parts[0] if len(parts) == 1 else _joined(parts)
         return songs, sums * self._decay.since(now)
+
+    def some(self, group: int, now: int, songs: Array) -> Array:
+        """(n,) the group's sums of some songs at `now`."""
+        found = np.zeros(len(songs))
+        for known, sums in self._parts.get(group, ()):
+            place = np.minimum(np.searchsorted(known, songs), len(known) - 1)
+            found += np.where(known[place] == songs, sums[place], 0.0)
+        return found * self._decay.since(now)
 
 
 _PARTS: Final = 8

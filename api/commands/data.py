@@ -26,10 +26,11 @@ def import_(
     days: Annotated[int | None, typer.Option(help="world: days.")] = None,
     seed: Annotated[int | None, typer.Option(help="world: seed.")] = None,
     events: Annotated[int | None, typer.Option(help="world: events to aim at.")] = None,
+    bursts: Annotated[int | None, typer.Option(help="world: songs that are suddenly sought.")] = None,
     json_: console.Json = False,
 ) -> None:
     """Read a data source into the graph and the event log."""
-    given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events}
+    given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts}
     options = {name: value for name, value in given.items() if value is not None}
     report = import_source(format, path, dry_run=dry_run, strict=strict, merge=merge, options=options)
     if json_:

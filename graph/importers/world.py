@@ -16,7 +16,8 @@ from graph.importers.tables import Tables
 
 
 class World:
-    """The world at `path`; `events`: how many to aim at (default: what so many listeners do in so many days)."""
+    """The world at `path`; `events`: how many to aim at (default: what so many listeners do in so many days); `bursts`:
+    how many songs are suddenly sought (default: none)."""
 
     format = "world"
 
@@ -29,10 +30,11 @@ class World:
         days: int | None = None,
         seed: int | None = None,
         events: int | None = None,
+        bursts: int | None = None,
     ) -> None:
         self._path = path
         self.source_name = path.resolve().as_posix()
-        given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events}
+        given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts}
         self._options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         for name, value in self._options.items():
             if isinstance(value, bool) or not isinstance(value, int):

@@ -64,6 +64,15 @@ def fits(b: Behaviour, p: Minds, s: Songs, u: int, k: int, song: int) -> tuple[f
 
 
 @compiled
+def fits_in(b: Behaviour, p: Minds, s: Songs, users: Any, interests: Any, song: int) -> Any:
+    """(sessions,) fit_c of a song in each session."""
+    found = np.empty(len(users))
+    for i in range(len(users)):
+        found[i] = fits(b, p, s, users[i], interests[i], song)[1]
+    return found
+
+
+@compiled
 def lovers(b: Behaviour, p: Minds, m: Memory, u: int, song: int, at: int) -> int:
     """How many followees loved the song during the last `memory_days`."""
     n, oldest = 0, at - b.memory_days * DAY_MS
@@ -339,13 +348,19 @@ def show(
 @compiled
 def session(
     rng: Any, b: Behaviour, s: Songs, p: Minds, m: Memory, t: Today, log: Log, u: int, k: int, at: int, offered: Any,
-    offered_chance: Any,
+    offered_chance: Any, sought: Any,
 ) -> None:  # fmt: skip
-    """A session of listener u on interest k that begins at `at`; `offered` (pages x slots,) as in `show`."""
+    """A session of listener u on interest k that begins at `at`; `offered` (pages x slots,) as in `show`, `sought`
+    the songs that it begins with."""
     # the inverse of the geometric distribution's cumulative one
     budget = 1 + int(np.log(1.0 - rng.random()) / np.log(1.0 - 1.0 / b.session_mean))
     budget = min(budget, b.session_cap)
     done, n, pages = np.full(budget + 1, -1, np.int64), CODE.zero, CODE.zero
+    for song in sought:
+        if n < budget and not is_blocked(m, u, song):
+            at = playback(rng, b, s, p, m, log, u, k, song, at + 1000, SEARCHED, CODE.none, CODE.none)
+            done[n] = song
+            n += 1
     for _ in range(budget * 2):
         if n >= budget:
             break
@@ -380,8 +395,10 @@ def session(
 @compiled
 def run_sessions(
     rng: Any, b: Behaviour, s: Songs, p: Minds, m: Memory, t: Today, log: Log, users: Any, interests: Any, starts: Any,
-    offered: Any, offered_chance: Any,
+    offered: Any, offered_chance: Any, sought_ptr: Any, sought: Any,
 ) -> None:  # fmt: skip
-    """Sessions in the order given; `offered` is (sessions, pages x slots), or (sessions, 0) for the logged policy."""
+    """Sessions in the order given; `offered` is (sessions, pages x slots), or (sessions, 0) for the logged policy;
+    `sought_ptr` (sessions + 1,) and `sought` are the songs that each begins with, as CSR."""
     for i in range(len(users)):
-        session(rng, b, s, p, m, t, log, users[i], interests[i], starts[i], offered[i], offered_chance[i])
+        first = sought[sought_ptr[i] : sought_ptr[i + 1]]
+        session(rng, b, s, p, m, t, log, users[i], interests[i], starts[i], offered[i], offered_chance[i], first)

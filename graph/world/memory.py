@@ -47,7 +47,10 @@ class Songs(NamedTuple):
 
 
 class Today(NamedTuple):
-    """Attraction of songs in the morning; `cum` runs over `genre_songs`, `place_cum` over `place_songs`."""
+    """Attraction of songs in the morning; `cum` runs over `genre_songs`, `place_cum` over `place_songs`.
+
+    `available` holds a song as often as `copies` (songs,) says.
+    """
 
     weight: Array
     cum: Array
@@ -55,6 +58,7 @@ class Today(NamedTuple):
     fresh: Array
     is_fresh: Array
     available: Array
+    copies: Array
 
 
 class Memory(NamedTuple):

@@ -63,6 +63,16 @@ probability given the slots above, pi(s) / (1 - sum of pi over the songs above a
       download = 0.2 love, follow of the artist = 0.15 love
     after skip: block = sigma(`block_bias` - `block_fit` fit)
 
+**Bursts** (`bursts` of them, none by default). A song of middling heat is suddenly sought: from a random moment in the
+middle of the world's days on its rate is m(t) times what it was, m = 1 + (f - 1) 2^(-age / half-life), f from 4 to 16,
+the half-life from 2 to 8 days, even on a logarithmic scale. A session seeks it first with the chance
+
+    usual (m(t) - 1) keen / mean keen          keen = min(1, exp(`search_focus` (fit_c - fit_0)))
+
+with usual the playbacks of the song in a session before (by its share of all heat), fit_0 the upper quartile of fit_c
+over the day's sessions, whose mean is taken too. As many other songs are merely shown more: the logged policy explores
+them so often that they are shown m(t) times as often, m as of the morning; nobody likes them more for it.
+
 **Satisfaction** of a slate (truth) = mean of fit(u, s, t) over its slots, weighted by examine(p).
 """
 
@@ -168,6 +178,7 @@ class WorldConfig:
     new_songs: float = 0.3  # share that appears while the world runs
     new_users: float = 0.25
     segments: int = 12  # audio segments a song, at most
+    bursts: int = 0  # songs that are suddenly sought; as many others are shown more
     behaviour: Behaviour = field(default_factory=Behaviour)
 
     def __post_init__(self) -> None:
@@ -178,6 +189,10 @@ class WorldConfig:
             raise ValueError(f"genres must be from 2 to 18 (got {self.genres})")
         if self.events is not None and self.events < 1:
             raise ValueError(f"events must be at least 1 (got {self.events})")
+        if not 0 <= self.bursts <= self.songs // 20:
+            raise ValueError(f"bursts must be from 0 to songs / 20 = {self.songs // 20} (got {self.bursts})")
+        if self.bursts and self.days < 6:
+            raise ValueError(f"bursts need at least 6 days (got {self.days})")
         for name in ("new_songs", "new_users"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1 (got {getattr(self, name)})")
@@ -189,7 +204,10 @@ class WorldConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `behaviour` is an object of its own."""
-        return {**asdict(self), "behaviour": self.behaviour._asdict()}
+        values = {**asdict(self), "behaviour": self.behaviour._asdict()}
+        if not self.bursts:  # such a world is what it was before there were any
+            del values["bursts"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WorldConfig:

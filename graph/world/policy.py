@@ -15,18 +15,28 @@ CHANNELS: Final = ("popular", "genre", "fresh", "explore", "external")
 NAME: Final = "popularity-explore"
 
 
-def make_today(songs: Songs, prior: npt.NDArray[Any], heat: npt.NDArray[Any], fresh_days: float, now: int) -> Today:
-    """Attraction w = prior + heat of what is available at `now` (epoch milliseconds)."""
+def make_today(
+    songs: Songs,
+    prior: npt.NDArray[Any],
+    heat: npt.NDArray[Any],
+    fresh_days: float,
+    now: int,
+    copies: npt.NDArray[Any] | None = None,
+) -> Today:
+    """Attraction w = prior + heat of what is available at `now` (epoch milliseconds); `copies` (songs,): how many times
+    each lies among what is explored (None: once)."""
     there = songs.uploaded <= now
     weight = np.where(there, prior + heat, 0.0)
     is_fresh = there & (songs.uploaded > now - fresh_days * 86_400_000)
+    copies = np.ones(len(weight)) if copies is None else copies
     return Today(
         weight,
         np.cumsum(weight[songs.genre_songs]),
         np.cumsum(weight[songs.place_songs]),
         np.flatnonzero(is_fresh),
         is_fresh,
-        np.flatnonzero(there),
+        np.repeat(np.arange(len(weight)), np.where(there, copies, 0).astype(np.int64)),
+        copies,
     )
 
 
@@ -67,7 +77,7 @@ def probability(b: Behaviour, t: Today, s: Songs, declared: Any, song: int) -> f
             known += 1
             if s.genre[song] == g:
                 share += t.weight[song] / genre_mass(t, s, g)
-    popular, p = b.show_popular, b.show_explore / len(t.available)
+    popular, p = b.show_popular, b.show_explore / len(t.available) * t.copies[song]
     if known:
         p += b.show_genre * share / known
     else:

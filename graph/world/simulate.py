@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from graph.world.behaviour import ACTIONS, FOLLOW, SCENES, run_sessions
+from graph.world.behaviour import ACTIONS, FOLLOW, SCENES, fits_in, run_sessions
+from graph.world.bursts import Bursts, taken_up
 from graph.world.catalogue import MOOD_PEAKS, Catalogue, make_catalogue
 from graph.world.memory import Log, Memory, Songs, make_log, make_memory, make_minds, make_songs, with_room
 from graph.world.model import DAY_MS, HOUR_MS, MAX_INTERESTS, WorldConfig
@@ -52,6 +53,7 @@ class Simulation:
     people: People
     songs: Songs
     memory: Memory
+    bursts: Bursts
     rng: np.random.Generator
     day: int = 0
     events: int = 0
@@ -65,7 +67,7 @@ class Simulation:
         catalogue = make_catalogue(config, rng)
         people = make_people(config, catalogue, rng)
         memory = make_memory(config.songs, config.users)
-        return cls(config, catalogue, people, make_songs(catalogue), memory, rng)
+        return cls(config, catalogue, people, make_songs(catalogue), memory, Bursts.planned(config), rng)
 
     @property
     def now(self) -> int:
@@ -75,8 +77,13 @@ class Simulation:
     def advance(self, offer: Offer | None = None) -> Rows:
         """Simulate one day; `offer` gives the slates (None: the logged policy)."""
         b = self.config.behaviour
-        today = make_today(self.songs, self.catalogue.song_prior, self.memory.heat, b.fresh_days, self.now)
+        of_day = np.random.default_rng([self.config.seed, 7, self.day])
+        heat, prior = self.memory.heat, self.catalogue.song_prior
+        self.bursts.choose(b, self.songs.uploaded, heat, self.now, of_day)
+        copies = self.bursts.copies(b, prior + heat, self.now)
+        today = make_today(self.songs, prior, heat, b.fresh_days, self.now, copies)
         sessions = self._draw_sessions()
+        pointer, sought = taken_up(of_day, self._burst_chances(sessions), len(sessions.user))
         width = b.pages * b.slots
         log = make_log(len(sessions.user) * b.session_cap * 5 + 1, len(sessions.user) * width + 1)
         self.memory = with_room(self.memory, len(sessions.user) * b.session_cap)
@@ -84,6 +91,7 @@ class Simulation:
             run_sessions(
                 self.rng, b, self.songs, make_minds(self.people), self.memory, today, log, sessions.user[low:high],
                 sessions.interest[low:high], sessions.start[low:high], offered, chances,
+                pointer[low : high + 1], sought,
             )  # fmt: skip
         rows = trimmed(log, self.requests)
         self.events += len(rows.events["user"])
@@ -124,6 +132,16 @@ class Simulation:
         interest = np.minimum((cumulative <= r[:, None]).sum(1), p.interests[user] - 1)
         order = np.lexsort((user, start))
         return Sessions(user[order], interest[order], start[order])
+
+    def _burst_chances(self, sessions: Sessions) -> list[tuple[int, Array]]:
+        """(song, chance that each session seeks it) of every song that is sought more than usual."""
+        found, b = [], self.config.behaviour
+        for i in self.bursts.going(shown=False) if len(sessions.user) else ():
+            song, more = int(self.bursts.song[i]), self.bursts.surplus(i, sessions.start)
+            fit = fits_in(b, make_minds(self.people), self.songs, sessions.user, sessions.interest, song)
+            keen = np.exp(np.minimum(b.search_focus * (fit - np.quantile(fit, 0.75)), 0.0))
+            found.append((song, self.bursts.usual[i] * more * keen / keen.mean()))
+        return found
 
     def _offers(self, sessions: Sessions, offer: Offer | None) -> Iterator[tuple[int, int, Array, Array]]:
         """(first session, last, slates, propensities): all at once, or hour by hour when somebody else recommends."""

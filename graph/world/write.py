@@ -15,6 +15,7 @@ from graph.errors import InvalidInput
 from graph.world import playlists, tables
 from graph.world.audio import audio_segments
 from graph.world.behaviour import FOLLOW
+from graph.world.bursts import Bursts
 from graph.world.catalogue import Catalogue
 from graph.world.memory import Memory, make_songs
 from graph.world.model import FORMAT, WorldConfig
@@ -145,6 +146,8 @@ def _truth(simulation: Simulation, rows: Rows, ids: Ids, interests: pl.DataFrame
             {"request_id": numbered("r", x["request"]), "position": x["position"], "fit": x["fit"]}
         ),
     }
+    if len(simulation.bursts):
+        frames["bursts"] = simulation.bursts.frame(ids.songs)
     return {f"{TRUTH}/{name}": frame for name, frame in frames.items()}
 
 
@@ -153,6 +156,8 @@ def save_state(simulation: Simulation, path: Path) -> None:
     arrays = {f"catalogue.{k}": v for k, v in simulation.catalogue.arrays().items()}
     arrays |= {f"people.{k}": v for k, v in simulation.people.arrays().items()}
     arrays |= {f"memory.{k}": v for k, v in simulation.memory._asdict().items()}
+    if len(simulation.bursts):
+        arrays |= {f"bursts.{k}": v for k, v in simulation.bursts.arrays().items()}
     counts = {k: getattr(simulation, k) for k in ("day", "events", "sessions", "requests")}
     extra = json.dumps({"rng": simulation.rng.bit_generator.state, "counts": counts})
     np.savez(path, __extra__=np.array(extra), **arrays)  # type: ignore[arg-type]
@@ -161,7 +166,7 @@ def save_state(simulation: Simulation, path: Path) -> None:
 def load_state(config: WorldConfig, path: Path) -> Simulation:
     """The inverse of `save_state`."""
     with np.load(path, allow_pickle=False) as stored:
-        parts: dict[str, dict[str, Any]] = {"catalogue": {}, "people": {}, "memory": {}}
+        parts: dict[str, dict[str, Any]] = {"catalogue": {}, "people": {}, "memory": {}, "bursts": {}}
         for name in stored.files:
             if name != "__extra__":
                 part, field = name.split(".", 1)
@@ -171,6 +176,7 @@ def load_state(config: WorldConfig, path: Path) -> Simulation:
     rng.bit_generator.state = extra["rng"]
     catalogue = Catalogue(**parts["catalogue"])
     memory = Memory(**parts["memory"])
+    bursts = Bursts(**parts["bursts"]) if parts["bursts"] else Bursts.planned(config)
     return Simulation(
-        config, catalogue, People(**parts["people"]), make_songs(catalogue), memory, rng, **extra["counts"]
+        config, catalogue, People(**parts["people"]), make_songs(catalogue), memory, bursts, rng, **extra["counts"]
     )

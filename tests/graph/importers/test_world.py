@@ -34,7 +34,7 @@ def test_the_truth_is_never_read(read: Read, tiny_world: Path) -> None:
     assert read("world", tiny_world).warnings == []
 
 
-@pytest.mark.parametrize("options", [{"users": 0}, {"songs": "many"}, {"seed": True}, {"days": -3}])
+@pytest.mark.parametrize("options", [{"users": 0}, {"songs": "many"}, {"seed": True}, {"days": -3}, {"bursts": 101}])
 def test_impossible_options_are_refused(read: Read, tmp_path: Path, options: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):
         read("world", tmp_path / "w", **options)

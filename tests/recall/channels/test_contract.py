@@ -132,15 +132,18 @@ def variations(value: Any) -> Iterator[Any]:
         pytest.fail(f"this test knows no other value than {value!r}: teach it one")
 
 
+# the planted log is too short for anybody to be sure of a rise
+WITH: Mapping[str, dict[str, Any]] = {"trending": {"sure": 0.0}}
 FIELDS = [(name, field.name) for name in NAMES for field in dataclasses.fields(channel_type(name).config)]
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_each_field_of_the_config_changes_something(name: str, field: str, planted: World, tmp_path: Path) -> None:
     kind = channel_type(name)
-    usual = _answers(kind, planted, {})
+    others = WITH.get(name, {})
+    usual = _answers(kind, planted, others)
     for i, value in enumerate(variations(getattr(kind.config(), field))):
-        options = {field: value}
+        options = {**others, field: value}
         release = built(tmp_path / str(i), planted_snapshot(), planted.vectors, [name], {name: options})
         if _answers(kind, World(release, planted.vectors), options) != usual:
             return

@@ -49,13 +49,11 @@ def test_the_language_of_a_listener_lifts_its_songs(lopsided: World) -> None:
     assert after["s4"] == before["s4"]  # nobody knows its language
 
 
-def test_a_rise_is_told_from_the_songs_own_past() -> None:
-    # 4 plays a day all along, against none for long and then 4: the first is no news
-    fast, slow, share = np.array([4.0, 4.0, 0.0]), np.array([56.0, 4.0, 56.0]), 1 / 14
-    found = rise(fast, slow, share)
-    assert found[0] == pytest.approx(0)
-    assert found[1] == pytest.approx(2 * (np.sqrt(4.375) - np.sqrt(4 / 14 + 0.375)))
-    assert found[2] == 0  # a fall is none
+def test_a_rise_is_told_in_standard_deviations_of_decayed_counts() -> None:
+    found = rise(np.array([4.0, 4.0, 0.0]), np.array([4.0, 0.0, 4.0]))
+    assert found[0] == 0  # 4 plays a day all along are no news
+    assert found[1] == pytest.approx(2 * (np.sqrt(8.375) - np.sqrt(0.375)))
+    assert found[2] == -found[1]
 
 
 def test_what_rises_overtakes_what_was_always_played(make_world: Callable[..., World]) -> None:
@@ -70,9 +68,7 @@ def test_what_rises_overtakes_what_was_always_played(make_world: Callable[..., W
 
 def test_what_is_played_though_seldom_shown_counts_for_more(make_world: Callable[..., World]) -> None:
     rows: list[tuple[Any, ...]] = [("ana", "full_play", "s1", NOW)] * 12 + [("ana", "full_play", "s2", NOW)] * 10
-    fields = {"user_id": pl.String, "song_id": pl.String, "at": pl.Int64, "channel": pl.String, "score": pl.Float64}
-    shown = pl.DataFrame([("ana", "s1", NOW, None, None)] * 200, schema=fields, orient="row")
-    shown = shown.with_columns(request_id=pl.lit("r"), position=pl.lit(0)).with_row_index("offset", offset=1)
+    shown = shown_to_ana(["s1"] * 200, [NOW] * 200)
     world = make_world(log=events(rows), exposures=shown)
     usual = TrendingConfig(place=0.0, genre=0.0, burst=0.0, correction=0.0)
     assert list(world.answer(Trending(world.release, usual), None)) == ["s1", "s2"]
@@ -80,6 +76,39 @@ def test_what_is_played_though_seldom_shown_counts_for_more(make_world: Callable
     answer = world.answer(Trending(world.release, corrected), None)
     # 200 exposures let 22 plays be expected: (12 - sqrt 12) / 27 against (10 - sqrt 10) / 5
     assert answer["s1"] / answer["s2"] == pytest.approx((12 - 12**0.5) / 27 / ((10 - 10**0.5) / 5), abs=1e-5)
+
+
+def shown_to_ana(songs: list[str], at: list[int]) -> pl.DataFrame:
+    fields = {"user_id": pl.String, "song_id": pl.String, "at": pl.Int64, "channel": pl.String, "score": pl.Float64}
+    rows = pl.DataFrame(
+        [("ana", song, when, None, None) for song, when in zip(songs, at, strict=True)], fields, orient="row"
+    )
+    return rows.with_columns(request_id=pl.lit("r"), position=pl.lit(0)).with_row_index("offset", offset=1)
+
+
+def test_a_rise_that_more_exposures_explain_is_none(make_world: Callable[..., World]) -> None:
+    days = [NOW - day * DAY for day in range(30)]
+    rows: list[tuple[Any, ...]] = [("ana", "full_play", song, at) for song in ("s1", "s2", "s3") for at in days]
+    rows += [("ben", "full_play", song, NOW - i) for song in ("s1", "s2") for i in range(8)]
+    # both rise alike, but s2 has been shown as often all along and s1 is shown just now
+    steady, pushed = [("s2", at) for at in days * 4], [("s1", NOW)] * 120
+    world = make_world(log=events(rows), exposures=shown_to_ana(*map(list, zip(*steady, *pushed, strict=True))))
+    plain = TrendingConfig(place=0.0, genre=0.0, correction=0.0, burst=1.0, sure=0.0, explained=0.0)
+    alike = world.answer(Trending(world.release, plain), None)
+    told = world.answer(Trending(world.release, dataclasses.replace(plain, explained=1.0)), None)
+    assert alike["s1"] == pytest.approx(alike["s2"])
+    assert told["s2"] == pytest.approx(alike["s2"])
+    assert told["s1"] == 1.0  # its share of plays alone
+    assert told["s2"] > 1.5
+
+
+def test_what_is_not_sure_is_no_rise(make_world: Callable[..., World]) -> None:
+    world = make_world(log=events([("ana", "full_play", "s1", NOW), ("ben", "full_play", "s2", NOW - DAY)]))
+    usual = TrendingConfig(place=0.0, genre=0.0, correction=0.0, burst=1.0, sure=0.0)
+    bold, careful = (
+        world.answer(Trending(world.release, dataclasses.replace(usual, sure=sure)), None) for sure in (0.0, 9.0)
+    )
+    assert bold["s1"] > careful["s1"] == 1.0
 
 
 def test_a_play_counts_in_the_next_answer(lopsided: World) -> None:
@@ -96,3 +125,27 @@ def test_a_play_counts_in_the_next_answer(lopsided: World) -> None:
 def test_only_the_leaders_are_looked_at(lopsided: World) -> None:
     channel = Trending(lopsided.release, TrendingConfig(place=0.0, genre=0.0, songs=2, **PLAIN))
     assert list(lopsided.answer(channel, None)) == ["s4", "s2"]
+
+
+def folded(world: World, live: Overlay, song: str, times: int, at: int) -> None:
+    one = np.ones(times, dtype=np.int64)
+    live.counters.fold(Happened(one * 0, one * world.song(song), one, one * at, one, one * 0))
+
+
+def test_what_is_asked_after_a_fold_is_what_a_new_channel_answers(lopsided: World) -> None:
+    config = TrendingConfig(songs=5, burst=0.5, sure=0.0)
+    channel = Trending(lopsided.release, config)
+    live = dataclasses.replace(Overlay.of(lopsided.snapshot), counters=Counters(lopsided.snapshot))
+    for song, times in (("s5", 1), ("s2", 3), ("s5", 2)):
+        folded(lopsided, live, song, times, NOW)
+        for user in ("ana", "ben", None):
+            query = dataclasses.replace(lopsided.query(user), overlay=live)
+            found, anew = (one.recall(query, 2) for one in (channel, Trending(lopsided.release, config)))
+            assert found.songs.tolist() == anew.songs.tolist()
+            np.testing.assert_allclose(found.scores, anew.scores, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["correction", "sure", "explained"])
+def test_a_negative_setting_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be at least 0 \(got -1\)"):
+        TrendingConfig(**{name: -1})
