@@ -24,6 +24,26 @@ from graph.arrays import Array
 from graph.histories import PLAYBACK_CODES, strengths
 from graph.relations import Relation
 from recall.counters import Decay
+from recall.since import spread
+
+
+@dataclass(frozen=True)
+class Told:
+    """What E events say, before any decay: the S songs (S,) that they are on, rising, the `place` (E,) of each event's
+    song among them, when (E,) it was, -1 where unknown, and what it says for the song (E,) and offers of it (E,)."""
+
+    songs: Array
+    place: Array
+    at: Array
+    liked: Array
+    offered: Array
+
+    @classmethod
+    def of(cls, events: Any) -> Self:
+        """From events as in `Histories`, in whatever order."""
+        songs, place = np.unique(events.song, return_inverse=True)
+        offered = np.isin(events.action, PLAYBACK_CODES) * (1.0 + np.log(np.maximum(events.count, 1)))
+        return cls(songs, place, events.at, strengths(events.action, events.count), offered)
 
 
 @dataclass(frozen=True)
@@ -39,20 +59,17 @@ class Profile:
 
     @classmethod
     def of(cls, relation: Relation, decay: Decay, events: Any) -> Self:
-        """From events (as in `Histories`) in whatever order; those without a time count as the landmark's."""
-        at = np.where(events.at < 0, decay.landmark, events.at)
-        worth = decay.weights(at)
-        liked = strengths(events.action, events.count) * worth
-        playback = np.isin(events.action, PLAYBACK_CODES)
-        offered = np.where(playback, 1.0 + np.log(np.maximum(events.count, 1)), 0.0) * worth
-        songs, place = np.unique(events.song, return_inverse=True)
-        sums = np.stack([np.bincount(place, weights, len(songs)) for weights in (liked, offered)])
-        shares = relation.shares[songs]
-        said = float(np.abs(liked[(np.diff(shares.indptr) > 0)[place]]).sum())
-        rows = np.repeat(np.arange(len(songs)), np.diff(shares.indptr))
-        entities, where = np.unique(shares.indices, return_inverse=True)
-        found = [np.bincount(where, row[rows] * shares.data, len(entities)) for row in sums]
-        return cls(decay, entities, found[0], found[1], said)
+        """From events (as in `Histories`, or `Told`) in any order; those without a time count as the landmark's."""
+        told = events if isinstance(events, Told) else Told.of(events)
+        worth = decay.weights(np.where(told.at < 0, decay.landmark, told.at))
+        liked, songs = told.liked * worth, len(told.songs)
+        sums = [np.bincount(told.place, weights, songs) for weights in (liked, told.offered * worth)]
+        shares = relation.shares
+        rows, at = spread(shares.indptr, told.songs)
+        described = np.bincount(rows, minlength=songs) > 0
+        entities, where = np.unique(shares.indices[at], return_inverse=True)
+        found = [np.bincount(where, row[rows] * shares.data[at], len(entities)) for row in sums]
+        return cls(decay, entities, found[0], found[1], float(np.abs(liked[described[told.place]]).sum()))
 
     def merged(self, other: Profile) -> Profile:
         """That of both sets of events, which must have none in common."""

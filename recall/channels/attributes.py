@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,10 +20,12 @@ from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.counters import Decay
+from recall.grouped import distinct, highest
 from recall.listener import Listener
 from recall.neighbours import Neighbours
-from recall.preferences import listeners
-from recall.profile import Profile, offered_shares
+from recall.preferences import decayed, listeners
+from recall.profile import Profile, Told, offered_shares
+from recall.since import spread
 
 DAY_MS: Final = 86_400_000
 ACCOMPANIMENT: Final = "COVER_OF"
@@ -39,16 +42,19 @@ def _default_half_lives() -> dict[str, float]:
 @dataclass(frozen=True)
 class AttributesConfig:
     """`weights` by relation name (`COVER_OF`: songs to the same accompaniment); `half_life_days` of a preference, 21
-    where none is said.
+    where none is said, infinite for one that stays (`ranking/half_lives.py` fits them).
 
     `correction` and `prior` normalise by what was offered (see `recall/profile.py`). Of each dimension the `strongest`
-    attributes are looked at, with `songs` of each: those with the most listeners, times 1 + `freshness` for one that
-    came out at the release's newest event, halved every `fresh_days`. `popularity` is the exponent of the number of
-    listeners. Each strong attribute lends `widen` x its cosine of its preference to the `similar` nearest others.
+    attributes are looked at, with some `songs` between them by how much each is preferred: those that are liked most,
+    times 1 + `freshness` for one that came out at the release's newest event, halved every `fresh_days`. `popularity`
+    is the exponent of how much a song is liked: its plays and other signs of liking, halved every `popular_days`, or
+    the number of its listeners where that is infinite. Each strong attribute lends `widen` x its cosine of its
+    preference to the `similar` nearest others.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
     popularity: float = 0.35
+    popular_days: float = 14.0
     half_life_days: Mapping[str, float] = field(default_factory=_default_half_lives)
     correction: float = 0.1
     prior: float = 10.0
@@ -60,7 +66,7 @@ class AttributesConfig:
     similar: int = 5
 
     def __post_init__(self) -> None:
-        check_positive(self, "prior", "strongest", "songs", "fresh_days", "similar")
+        check_positive(self, "prior", "strongest", "songs", "fresh_days", "similar", "popular_days")
         for name, days in self.half_life_days.items():
             if not days > 0:
                 raise ValueError(f"half_life_days of {name} must be above 0 (got {days})")
@@ -79,7 +85,7 @@ class _Dimension:
 
 
 class Attributes:
-    """score = sum over dimensions of weight x sum over the song's entities of share x preference, x (1 + listeners) ^
+    """score = sum over dimensions of weight x sum over the song's entities of share x preference, x (1 + liked) ^
     popularity x freshness.
 
     What is preferred is computed from all of the listener's events up to now. Widening: an artist (tag, genre, …) whose
@@ -100,11 +106,11 @@ class Attributes:
         *,
         rng: np.random.Generator,  # noqa: ARG003
     ) -> None:
-        learned, quality = vectors["song2vec"], _quality(snapshot, config)
+        learned, quality = vectors["song2vec"] if config.widen else None, _quality(snapshot, config)
         for relation in _relations(snapshot, config):
             arrays = {"best": _best_songs(relation, quality, config.songs)}
-            known = learned.entities.get(relation.name)
-            if relation.name == ACCOMPANIMENT:
+            known = None if learned is None else learned.entities.get(relation.name)
+            if learned is not None and relation.name == ACCOMPANIMENT:
                 known = np.where(np.isin(np.arange(snapshot.songs), relation.indices)[:, None], learned.unit, 0)
             if known is not None and len(known) > 1:
                 unit = known / np.maximum(np.linalg.norm(known, axis=1), 1e-12)[:, None]
@@ -115,6 +121,7 @@ class Attributes:
     def __init__(self, release: Release, config: AttributesConfig = AttributesConfig()) -> None:
         snapshot = release.snapshot
         self._config, self._quality = config, _quality(snapshot, config)
+        self._first_seen = snapshot.histories.first_seen
         shown = np.bincount(snapshot.exposures.song, minlength=snapshot.songs)
         shown = shown if shown.any() else np.bincount(snapshot.histories.song, minlength=snapshot.songs)
         self._dimensions = []
@@ -130,32 +137,33 @@ class Attributes:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        if not len(query.listener) or not self._dimensions:
+        listener, new = query.listener, query.live.songs
+        if not len(listener) or not self._dimensions:
             return Candidates.none()
-        wanted = [self._preferences(query, dimension) for dimension in self._dimensions]
-        found = [
-            d.best[entities[values > 0]].ravel() for d, (entities, values) in zip(self._dimensions, wanted, strict=True)
-        ]
-        songs = np.unique(np.concatenate(found))
-        known, new = songs[songs >= 0], query.live.songs
+        told, newest = Told.of(listener), int(listener.at.max())
+        wanted = [self._preferences(query, told, newest, dimension) for dimension in self._dimensions]
+        known = distinct(np.concatenate([self._best(d, *one) for d, one in zip(self._dimensions, wanted, strict=True)]))
         songs = np.concatenate([known, new.first + np.arange(len(new))])
         scores = np.zeros(len(songs))
         for dimension, (entities, values) in zip(self._dimensions, wanted, strict=True):
-            scores[: len(known)] += dimension.weight * _score(dimension.relation.shares[known], entities, values)
+            scores[: len(known)] += dimension.weight * _score(dimension.relation.shares, known, entities, values)
             if len(new):
-                scores[len(known) :] += dimension.weight * _score(new.shares(dimension.relation), entities, values)
+                shares = new.shares(dimension.relation)
+                scores[len(known) :] += dimension.weight * _score(shares, np.arange(len(new)), entities, values)
         scores[: len(known)] *= self._quality[known]
         scores[len(known) :] *= 1 + self._config.freshness  # nobody has heard them, and they have just come
-        kept = (scores > 0) & query.permits(songs)
-        songs, scores = songs[kept], scores[kept]
-        first = query.listener.snapshot.histories.first_seen
-        order = np.argsort(new.take(first, np.iinfo(np.int64).max, songs), kind="stable")
-        return Candidates.best(songs[order], scores[order], k)
+        near = np.flatnonzero(scores > 0)
+        near = near[highest(scores[near], k + len(query.exclude))]
+        songs, scores = songs[near], scores[near]
+        order = np.argsort(new.take(self._first_seen, np.iinfo(np.int64).max, songs), kind="stable")
+        return Candidates.permitted(songs[order], scores[order], query, k)
 
-    def _preferences(self, query: Query, dimension: _Dimension) -> tuple[Array, Array]:
+    def _preferences(self, query: Query, told: Told, newest: int, dimension: _Dimension) -> tuple[Array, Array]:
         """Entities (N,), rising, and how much each is preferred (N,), the widened ones among them."""
         config, relation = self._config, dimension.relation
-        profile = Profile.of(relation, dimension.decay, query.listener)
+        # from the listener's own newest event on, so that short half-lives do not fade before it
+        decay = dimension.decay if newest < 0 else Decay(dimension.decay.half_life_ms, newest)
+        profile = Profile.of(relation, decay, told)
         values = profile.preferences(query.at, dimension.common, config.prior, config.correction)
         strong = np.argsort(-values, kind="stable")[: config.strongest]
         strong = strong[values[strong] > 0]
@@ -166,6 +174,18 @@ class Attributes:
         if dimension.near is None or not config.widen or not len(strong):
             return entities, values
         return self._widened(dimension.near, entities, values)
+
+    def _best(self, dimension: _Dimension, entities: Array, values: Array) -> Array:
+        """The best songs of what is preferred: the more of an entity, the larger its share of the preferences."""
+        entities, values = entities[values > 0], values[values > 0]
+        width = dimension.best.shape[1]
+        if not len(entities):
+            return np.empty(0, dtype=np.int64)
+        many = np.minimum(np.ceil(self._config.songs * values / values.sum()), width).astype(np.int64)
+        rows = np.repeat(entities, many)
+        turns = np.arange(len(rows)) - np.repeat(np.cumsum(many) - many, many)
+        songs = dimension.best[rows, turns]
+        return np.asarray(songs[songs >= 0], dtype=np.int64)
 
     def _widened(self, near: Neighbours, entities: Array, values: Array) -> tuple[Array, Array]:
         lending = entities[values > 0]
@@ -187,14 +207,15 @@ def _file(relation: Relation) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", relation.key)
 
 
-def _score(shares: sparse.csr_array, entities: Array, values: Array) -> Array:
-    """(S,) the preferences of each song's entities, by their shares (S, targets) of the song."""
-    songs = shares.shape[0]
+def _score(shares: sparse.csr_array, songs: Array, entities: Array, values: Array) -> Array:
+    """(n,) the preferences of the entities of some songs, by the songs' shares (S, targets) of them."""
     if not len(entities):
-        return np.zeros(songs)
-    place = np.minimum(np.searchsorted(entities, shares.indices), len(entities) - 1)
-    worth = np.where(entities[place] == shares.indices, values[place], 0.0) * shares.data
-    return np.bincount(np.repeat(np.arange(songs), np.diff(shares.indptr)), worth, songs)
+        return np.zeros(len(songs))
+    rows, at = spread(shares.indptr, songs)
+    theirs = shares.indices[at]
+    place = np.minimum(np.searchsorted(entities, theirs), len(entities) - 1)
+    worth = np.where(entities[place] == theirs, values[place], 0.0) * shares.data[at]
+    return np.bincount(rows, worth, len(songs))
 
 
 def _relations(snapshot: Snapshot, config: AttributesConfig) -> list[Relation]:
@@ -217,8 +238,10 @@ def accompaniments(snapshot: Snapshot) -> Relation:
 
 
 def _quality(snapshot: Snapshot, config: AttributesConfig) -> Array:
-    """(songs,) what a song is worth beside its attributes: how many know it, and how new it is."""
-    known = (1.0 + listeners(snapshot)) ** config.popularity
+    """(songs,) what a song is worth beside its attributes: how much it is liked, and how new it is."""
+    lately = math.isfinite(config.popular_days)
+    heard = decayed(snapshot, config.popular_days * DAY_MS) if lately else listeners(snapshot)
+    known = (1.0 + heard) ** config.popularity
     if not config.freshness:
         return np.asarray(known)
     released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))

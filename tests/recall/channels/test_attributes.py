@@ -1,10 +1,11 @@
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import pytest
-from segue_test_worlds import NOW, World, edges, events
+from segue_test_worlds import DAY, NOW, World, edges, events
 
 from graph.events import JournalEntry
 from recall.base import Query
@@ -14,14 +15,17 @@ from recall.counters import Counters
 from recall.live import Overlay
 from recall.neighbours import Neighbours
 
-PLAIN: Final = {"correction": 0.0, "freshness": 0.0, "widen": 0.0}
+PLAIN: Final = {"correction": 0.0, "freshness": 0.0, "widen": 0.0, "popular_days": math.inf}
+
+
+BOTH: Final = {"PERFORMED_BY": 3.0, "HAS_GENRE": 1.0}
 
 
 def test_weighs_affinities_and_bends_them_by_popularity(lopsided: World) -> None:
     # Ana: s1 +2.0 (4 halved once), s2 -0.6; Alba (2.0 - 0.6) / 2.6; folk (2.0 - 0.3) / 2.6
     score = 3 * 1.4 / 2.6 + 1 * 1.7 / 2.6
     channel = Attributes(
-        lopsided.release, AttributesConfig({"PERFORMED_BY": 3.0, "HAS_GENRE": 1.0}, popularity=0.5, **PLAIN)
+        lopsided.release, AttributesConfig(BOTH, popularity=0.5, half_life_days=dict.fromkeys(BOTH, 21.0), **PLAIN)
     )
     answer = lopsided.answer(channel, "ana")
     assert answer["s5"] == pytest.approx(score, abs=1e-5)  # nobody has heard it: 1 ^ 0.5
@@ -78,11 +82,52 @@ def test_newer_songs_come_first_where_all_else_is_equal(lopsided: World) -> None
 def test_a_song_that_came_after_the_release_is_found_by_its_artist(lopsided: World) -> None:
     edits = Edits(lopsided.snapshot, 0).after([JournalEntry(1, "relations", "Song", "new", {"artists": ["alba"]})])
     overlay = Overlay(Counters(lopsided.snapshot), edits, NewSongs(edits, lopsided.vectors))
-    channel = Attributes(lopsided.release, AttributesConfig({"PERFORMED_BY": 1.0}, popularity=0.0, **PLAIN))
+    days = {"PERFORMED_BY": 21.0}
+    config = AttributesConfig({"PERFORMED_BY": 1.0}, popularity=0.0, half_life_days=days, **PLAIN)
+    channel = Attributes(lopsided.release, config)
     asked = Query(lopsided.listener("ana"), NOW, lopsided.query("ana", heard=True).exclude, overlay=overlay)
     found = channel.recall(asked, 10)
     assert [overlay.song_id(int(song)) for song in found.songs] == ["s5", "new"]
     assert found.scores[0] == pytest.approx(found.scores[1])
+
+
+def test_popularity_decays(lopsided: World) -> None:
+    halved = AttributesConfig(BOTH, popularity=1.0, **{**PLAIN, "popular_days": 7.0})
+    answer, still = (
+        lopsided.answer(Attributes(lopsided.release, one), "ben")
+        for one in (halved, dataclasses.replace(halved, popularity=0.0))
+    )
+    # s4: played in full and liked a week ago, in full two weeks ago; s3: its plays have no time
+    assert answer["s4"] / still["s4"] == pytest.approx(1 + 3 / 2 + 1 / 4)
+    assert answer["s3"] == pytest.approx(still["s3"])
+
+
+def test_a_short_half_life_tells_the_latest_of_an_old_history(make_world: Callable[..., World]) -> None:
+    old = NOW - 100 * DAY
+    rows = [
+        ("ana", "full_play", "s1", old),
+        ("ana", "full_play", "s3", old + DAY // 5),
+        ("ben", "full_play", "s2", NOW),
+    ]
+    world = make_world(log=events(rows))
+    config = AttributesConfig({"PERFORMED_BY": 1.0}, popularity=0.0, half_life_days={"PERFORMED_BY": 0.05}, **PLAIN)
+    answer = world.answer(Attributes(world.release, config), "ana")
+    assert answer["s4"] / answer["s5"] == pytest.approx(2.0**4, rel=1e-5)  # Brio 4 half-lives later
+
+
+def test_without_decay_all_that_was_ever_said_counts_alike(make_world: Callable[..., World]) -> None:
+    rows = [("ana", "full_play", "s1", NOW - 1000 * DAY), ("ana", "full_play", "s3", NOW)]
+    world = make_world(log=events(rows))
+    config = AttributesConfig({"PERFORMED_BY": 1.0}, popularity=0.0, half_life_days={"PERFORMED_BY": math.inf}, **PLAIN)
+    answer = world.answer(Attributes(world.release, config), "ana")
+    assert answer["s4"] == answer["s5"] == 0.5
+
+
+def test_the_more_an_entity_is_preferred_the_more_of_its_songs_are_looked_at(lopsided: World) -> None:
+    channel = Attributes(lopsided.release, AttributesConfig({"HAS_GENRE": 1.0}, songs=4))
+    dimension = dataclasses.replace(channel._dimensions[0], best=np.array([[0, 1, 2, 3], [4, 5, 6, -1]]))
+    assert channel._best(dimension, np.array([0, 1]), np.array([3.0, 1.0])).tolist() == [0, 1, 2, 4]
+    assert channel._best(dimension, np.array([1]), np.array([0.1])).tolist() == [4, 5, 6]
 
 
 def test_a_half_life_must_be_above_0() -> None:
