@@ -27,6 +27,7 @@ from ranking.scene import FUSED, SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
 from recall.catalogue import NOT_ADMITTED
 from recall.fusion import Fusion
+from recall.grouped import distinct
 from recall.listener import UNHEARD, Listener
 from recall.live import Overlay
 from recall.merge import UNFITTED, Pool, merge, shared_out
@@ -160,7 +161,7 @@ class Cascade:
         if overlay is not None:
             edits = overlay.edits
             closed = np.append(np.setdiff1d(closed, edits.readmitted, assume_unique=True), edits.withheld)
-        exclude = np.unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
+        exclude = distinct(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
         return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
 
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from graph.arrays import Array
 from graph.configure import configure
 from graph.errors import SettingsError
 from graph.release import Release
+from graph.snapshot import Snapshot
+from recall.grouped import among, highest
 from recall.listener import Listener
 from recall.live import Overlay
 
@@ -51,10 +53,7 @@ class Query:
 
     def permits(self, songs: Array) -> Array:
         """(n,) whether each of these songs, new ones included, may come back."""
-        if not len(self.exclude):
-            return np.ones(len(songs), dtype=bool)
-        place = np.minimum(np.searchsorted(self.exclude, songs), len(self.exclude) - 1)
-        return np.asarray(self.exclude[place] != songs)
+        return ~among(songs, self.exclude)
 
 
 @dataclass(frozen=True)
@@ -81,29 +80,67 @@ class Candidates:
     @classmethod
     def best(cls, songs: Array, scores: Array, k: int) -> Candidates:
         """The `k` highest of `songs`; equal scores keep the order in which the songs come."""
-        kept = _contenders(scores, k)
+        kept = highest(scores, k)
         songs, scores = songs[kept], scores[kept]
         order = np.argsort(-scores, kind="stable")[:k]
         return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
 
     @classmethod
     def of_scores(cls, scores: Array, query: Query, k: int, *, floor: float = 0.0) -> Candidates:
-        """The `k` allowed songs with the highest of `scores` (songs,) above `floor`; ties in order of arrival."""
+        """The `k` allowed songs with the highest of `scores` (songs,) above `floor`; ties in order of arrival.
+
+        Looks at every song; `of_songs` and `Ranked` do not.
+        """
         songs = np.flatnonzero((scores > floor) & query.allowed)
-        songs = songs[_contenders(scores[songs], k)]
-        chosen = scores[songs]
+        return cls._by_arrival(songs, scores[songs], query, k)
+
+    @classmethod
+    def of_songs(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
+        """The `k` allowed ones of `songs` (n,), rising, with the highest `scores` (n,) above 0; ties as there."""
+        kept = (scores > 0) & query.permits(songs)
+        return cls._by_arrival(songs[kept], scores[kept], query, k)
+
+    @classmethod
+    def permitted(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
+        """As `best`, of those of `songs` that may come back; only the highest are looked up."""
+        look = 2 * k + _SOME
+        while True:
+            kept = highest(scores, look)
+            near, theirs = songs[kept], scores[kept]
+            may = query.permits(near)
+            if look >= len(songs) or np.count_nonzero(may) >= k:
+                return cls.best(near[may], theirs[may], k)
+            look *= 4
+
+    @classmethod
+    def _by_arrival(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
+        kept = highest(scores, k)
+        songs, scores = songs[kept], scores[kept]
         first = query.listener.snapshot.histories.first_seen[songs]
-        order = np.lexsort((first, -chosen))[:k]
-        return cls(songs[order].astype(np.int32), chosen[order].astype(np.float64))
+        order = np.lexsort((first, -scores))[:k]
+        return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
 
 
-def _contenders(scores: Array, k: int) -> Array | slice:
-    """Where the `k` highest of `scores` stand, and with them all that tie with the last: whoever sorts decides."""
-    if len(scores) <= k:
-        return slice(None)
-    border = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
-    contenders: Array = scores >= border
-    return contenders
+class Ranked:
+    """All songs in the order that they have for everybody, so that a request reads the first few alone."""
+
+    def __init__(self, snapshot: Snapshot, scores: Array, floor: float = 0.0) -> None:
+        """By `scores` (songs,) above `floor`; ties in order of arrival."""
+        songs = np.flatnonzero(scores > floor)
+        self._songs = songs[np.lexsort((snapshot.histories.first_seen[songs], -scores[songs]))].astype(np.int32)
+        self._scores = scores[self._songs].astype(np.float64)
+
+    def best(self, query: Query, k: int) -> Candidates:
+        """The first `k` that may come back."""
+        look = 2 * k + _SOME
+        while True:
+            kept = np.flatnonzero(query.permits(self._songs[:look]))[:k]
+            if len(kept) == k or look >= len(self._songs):
+                return Candidates(self._songs[kept], self._scores[kept])
+            look *= 4
+
+
+_SOME: Final = 64
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ from recall.listwise import listwise
 KINDS: Final = ("score", "share", "rank")
 LEAST_HITS: Final = 30
 """Loved candidates below which a channel has no calibration."""
-LEAST_QUOTA: Final = 20
+LEAST_QUOTA: Final = 50
 _KNOTS: Final = 64
 _STEP: Final = 10
 _RANK_OFFSET: Final = 60.0

@@ -19,6 +19,7 @@ from graph.arrays import Array
 from graph.errors import FitError
 from graph.snapshot import Snapshot
 from recall.base import Candidates, Query
+from recall.grouped import added
 from recall.listener import HALF_LIFE_MS, Listener
 from recall.neighbours import Neighbours
 from recall.preferences import event_weights
@@ -191,22 +192,18 @@ def _highest(songs: Array, values: Array, count: int) -> tuple[Array, Array]:
 
 def answer(near: Neighbours, query: Query, songs: Array, weights: Array, k: int) -> Candidates:
     """The allowed songs with the highest sum over the listener's songs of weight x neighbour weight; ties in order of
-    arrival.
-
-    As `Neighbours.recall`, at a cost that does not grow with how often a song is named.
-    """
+    arrival."""
     if not len(songs):
         return Candidates.none()
-    return Candidates.of_scores(sums(near, songs, weights), query, k)
+    return Candidates.of_songs(*sums(near, songs, weights), query, k)
 
 
-def sums(near: Neighbours, songs: Array, weights: Array) -> Array:
-    """(songs of the catalogue,) sum over the given songs of weight x neighbour weight."""
+def sums(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:
+    """The neighbours (n,) of the given songs, rising, and the sums (n,) over those of weight x neighbour weight."""
     found = near.songs[songs]
     contributions = near.weights[songs] * weights[:, None].astype(np.float32)
     known = found >= 0
-    total: Array = np.bincount(found[known], weights=contributions[known], minlength=len(near.songs))
-    return total
+    return added(found[known], contributions[known])
 
 
 def check_gamma(gamma: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from graph.events import Event
 from graph.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
 from graph.relations import Relation
 from graph.snapshot import Snapshot
+from recall.grouped import distinct
 
 HALF_LIFE_MS: Final = 21 * 86_400_000
 UNHEARD: Final = np.empty(0, dtype=np.int32)
@@ -97,7 +98,7 @@ class Listener:
     @cached_property
     def heard(self) -> Array:
         """Songs with at least one event, without repetition."""
-        return np.unique(self.song)
+        return distinct(self.song)
 
     @cached_property
     def last_heard(self) -> Array:

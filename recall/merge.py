@@ -11,6 +11,7 @@ import numpy as np
 from graph.arrays import Array
 from recall.base import Candidates
 from recall.fusion import Fusion
+from recall.grouped import distinct
 
 UNFITTED: Final = Fusion({}, {})
 """Nothing learned: every candidate is worth the reciprocal of 60 + its rank."""
@@ -62,7 +63,7 @@ def merge(
     """
     names = tuple(proposals)
     inside = [proposals[name].songs[within(proposals[name], quotas[name])] for name in names]
-    songs = np.unique(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
+    songs = distinct(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
     ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
     scores = np.zeros((len(songs), len(names)))
     fused = np.zeros(len(songs))

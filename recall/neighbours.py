@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +12,10 @@ from scipy import sparse
 from graph.arrays import Array, write_arrays
 from graph.release import Release
 from recall.base import Candidates, Query
+from recall.grouped import added
+
+WHOLE: Final = 30_000
+"""Vectors up to which every one is compared with every other."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +27,33 @@ class Neighbours:
 
     @classmethod
     def of_vectors(cls, unit: Array, count: int) -> Neighbours:
-        """By cosine of unit vectors (N, D); a song without a vector has none and is nobody's."""
+        """By cosine of unit vectors (N, D); a song without a vector has none and is nobody's.
+
+        Of more than `WHOLE` songs only those of the nearest cells are compared with a song, which finds 99.7 % of the
+        50 nearest among 10^6 clustered vectors.
+        """
+        if len(unit) > WHOLE:
+            from recall.neighbours_cells import nearest_by_cells
+
+            return cls(*nearest_by_cells(unit, count))
         filled = np.einsum("nd,nd->n", unit, unit) > 0.5
         return cls._by_blocks(len(unit), count, lambda rows: np.where(filled, unit[rows] @ unit.T, 0))
 
     @classmethod
     def of_interactions(cls, matrix: sparse.csr_array, count: int, shrink: float) -> Neighbours:
         """By cosine of the columns of a sparse (users, N) matrix, shrunk towards 0 where listeners are few."""
+        from recall.linear import nearest
+
         norms = np.sqrt(matrix.power(2).sum(axis=0)) + 1e-12
         by_song = matrix.T.tocsr()
 
-        def scores(rows: slice) -> Array:
-            common = (by_song[rows] @ matrix).toarray()
-            return np.asarray(common / (norms[rows, None] * norms[None, :] + shrink))
+        def scores(rows: slice) -> sparse.csr_array:
+            common = sparse.csr_array(by_song[rows] @ matrix)
+            mine = np.repeat(norms[rows], np.diff(common.indptr))
+            common.data = np.asarray(common.data / (mine * norms[common.indices] + shrink), dtype=np.float32)
+            return common
 
-        return cls._by_blocks(matrix.shape[1], count, scores)
+        return nearest(matrix.shape[1], max(1, min(count, matrix.shape[1] - 1)), scores)
 
     @classmethod
     def _by_blocks(cls, n: int, count: int, scores: object) -> Neighbours:
@@ -64,11 +81,10 @@ class Neighbours:
         if not len(seeds):
             return Candidates.none()
         songs = self.songs[seeds]
-        contributions = (self.weights[seeds] * seed_weights[:, None])[songs >= 0]
-        found, place = np.unique(songs[songs >= 0], return_inverse=True)
-        scores = np.bincount(place, weights=contributions, minlength=len(found))
-        kept = query.allowed[found] & (scores > 0)
-        return Candidates.best(found[kept], scores[kept], k)
+        known = songs >= 0
+        found, scores = added(songs[known], (self.weights[seeds] * seed_weights[:, None])[known])
+        kept = scores > 0
+        return Candidates.permitted(found[kept], scores[kept], query, k)
 
     def save(self, path: Path) -> None:
         write_arrays(path, {"songs": self.songs, "weights": self.weights})

@@ -15,6 +15,7 @@ from graph.arrays import Array
 from graph.histories import UNKNOWN_TIME, strengths
 from recall.cells import UNKNOWN_CELL
 from recall.counters import Decay, GroupSums, SongSums
+from recall.grouped import distinct
 
 DEEP: Final = 2000
 """Songs of a cell that are read, the most loved ones, beside all that were loved there since the release."""
@@ -62,6 +63,10 @@ class CellSums:
             self._totals[one] = self._totals.get(one, 0.0) + total
         self._sum += float(weights[known].sum())
 
+    def __contains__(self, cell: int) -> bool:
+        """Whether anything is loved in a cell; most of those around a listener in the country have nothing."""
+        return cell in self._totals
+
     def of(self, cell: int, now: int) -> tuple[Array, Array]:
         """Songs (n,) loved in a cell, rising, and their sums (n,) as they are worth at `now`."""
         songs, sums = self._late.of(cell, now)
@@ -75,7 +80,7 @@ class CellSums:
         since = self._decay.since(now)
         if not len(songs):
             return self._songs[top], self._sums[top] * since
-        every = np.union1d(self._songs[top], songs)
+        every = distinct(np.concatenate([self._songs[top], songs]))
         place = mine.start + np.minimum(np.searchsorted(self._songs[mine], every), mine.stop - mine.start - 1)
         total = np.where(self._songs[place] == every, self._sums[place], 0.0) * since
         total[np.searchsorted(every, songs)] += sums

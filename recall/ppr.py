@@ -25,6 +25,7 @@ import numpy as np
 from graph.arrays import Array, write_arrays
 from graph.relations import Relation
 from graph.release import Release
+from recall.grouped import added, among
 
 Progress = Callable[[str, int, int], None]
 _BLOCK: Final = 2048
@@ -48,14 +49,18 @@ class Circles:
         known = self.people[followees] >= 0
         people, mass = self.people[followees][known], self.mass[followees][known].astype(np.float64)
         via = np.repeat(followees, known.sum(axis=1))
-        others = ~np.isin(people, followees) & (people != but)
+        others = ~among(people, np.sort(followees)) & (people != but)
         people, mass, via = people[others], mass[others], via[others]
-        order = np.lexsort((-mass, people))  # the followee who gives most comes first
-        found, first = np.unique(people[order], return_index=True)
-        total = np.add.reduceat(mass[order], first) if len(first) else np.empty(0)
+        found, total = added(people, mass)
+        place = np.searchsorted(found, people)
+        most = np.zeros(len(found))
+        np.maximum.at(most, place, mass)
+        gives = np.flatnonzero(mass == most[place])[::-1]  # of equals the first remains
+        first = np.zeros(len(found), dtype=np.int64)
+        first[place[gives]] = gives
         by_mass = np.argsort(-total, kind="stable")
         scale = (1 - self.restart) / len(followees)
-        return found[by_mass], scale * total[by_mass], via[order][first][by_mass]
+        return found[by_mass].astype(np.int32), scale * total[by_mass], via[first[by_mass]]
 
     def save(self, path: Path) -> None:
         write_arrays(path, {"people": self.people, "mass": self.mass}, {"restart": self.restart})

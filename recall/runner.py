@@ -33,10 +33,11 @@ class Answers:
 
 @dataclass
 class _Job:
-    """One request: what is still to be asked, and what came back."""
+    """One request: what is still to be asked, and what came back; `since` is when the latest question was put."""
 
     todo: deque[str]
     waiting: int
+    since: float
     found: dict[str, Any] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     over: bool = False
@@ -57,7 +58,7 @@ class Runner:
         self, channels: Mapping[str, Channel], query: Query, counts: Mapping[str, int], budget_ms: float
     ) -> Answers:
         """Ask each channel for its count; without a time budget (infinity) all are waited for, in this thread."""
-        job = _Job(deque(channels), len(channels))
+        job = _Job(deque(channels), len(channels), time.perf_counter())
 
         def work() -> None:
             while True:
@@ -65,10 +66,10 @@ class Runner:
                     if job.over or not job.todo:
                         return
                     name = job.todo.popleft()
+                    job.since = began = time.perf_counter()
                 with self._lock:
                     self._stuck[name] += 1
                     jammed = self._stuck[name] > STUCK
-                began = time.perf_counter()
                 answer: Any = RuntimeError("earlier requests still wait for it") if jammed else None
                 if not jammed:
                     answer = _answer(channels[name], query, counts[name])
@@ -77,7 +78,8 @@ class Runner:
                 with job.changed:
                     job.found[name], job.ms[name] = answer, (time.perf_counter() - began) * 1000
                     job.waiting -= 1
-                    job.changed.notify()
+                    if not job.waiting:  # to wake the request for each channel would cost it more than some of them
+                        job.changed.notify()
 
         if budget_ms == float("inf"):
             work()
@@ -88,10 +90,15 @@ class Runner:
     def _wait(self, job: _Job, work: Callable[[], None], deadline: float) -> None:
         self._pool.run(work)
         with job.changed:
-            while job.waiting and (left := deadline - time.perf_counter()) > 0:
-                patience = left if not job.todo else max(left * PATIENCE, 1e-3)
-                if not job.changed.wait(patience) and job.todo:
-                    self._pool.run(work)
+            while job.waiting and (now := time.perf_counter()) < deadline:
+                patience = deadline
+                if job.todo:
+                    patience = job.since + max((deadline - job.since) * PATIENCE, 1e-3)
+                    if now >= patience:
+                        job.since = now
+                        self._pool.run(work)
+                        continue
+                job.changed.wait(patience - now)
             job.over = True
 
     def _answers(self, job: _Job, names: list[str], query: Query, budget_ms: float) -> Answers:
@@ -127,11 +134,12 @@ def _answer(channel: Channel, query: Query, count: int) -> Any:
 def _problem_of(found: Candidates, query: Query) -> str | None:
     if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
         return "songs and scores that do not pair"
-    if len(found) and not 0 <= found.songs.min() <= found.songs.max() < query.live.size:
+    songs = np.sort(found.songs)
+    if len(songs) and not 0 <= songs[0] <= songs[-1] < query.live.size:
         return "songs that do not exist"
     if not np.isfinite(found.scores).all():
         return "scores that are not finite"
-    if len(np.unique(found.songs)) != len(found.songs):
+    if (songs[1:] == songs[:-1]).any():
         return "the same song twice"
     if not query.permits(found.songs).all():
         return "songs that are excluded"

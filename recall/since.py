@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,15 +17,14 @@ _COLUMNS: Final = ("song", "action", "at", "count", "cell")
 
 @dataclass(frozen=True)
 class Doings:
-    """Events of P people: who (E,) the place of each event's listener among those asked for, 0 to P - 1; song, action,
-    at, count and cell (E,) as in `Histories`. Those of the release come first."""
+    """Events of P people: who (E,) the place of each event's listener among those asked for, 0 to P - 1; the others
+    (E,) as in `Histories`. Those of the release come first."""
 
     who: Array
     song: Array
     action: Array
     at: Array
     count: Array
-    cell: Array
 
 
 class Since:
@@ -62,10 +62,20 @@ def spread(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, 
 
 def doings(query: Query, people: Array, most: int) -> Doings:
     """Events of `people` (P,), positions of the release: the latest `most` of each in it, and all since."""
+    return Doings(*_columns(query, people, most, _COLUMNS[:-1]))
+
+
+def whereabouts(query: Query, user: int, most: int) -> tuple[Array, Array]:
+    """(E,) times and cells of a listener's latest `most` events in the release, and of all since."""
+    _, at, cell = _columns(query, np.array([user]), most, ("at", "cell"))
+    return at, cell
+
+
+def _columns(query: Query, people: Array, most: int, names: Sequence[str]) -> list[Array]:
     histories = query.listener.snapshot.histories
     which, at = spread(histories.indptr, people, most)
-    parts = [(which, *(getattr(histories, name)[at] for name in _COLUMNS))]
-    since = query.live.counters.events("since", Since)
+    parts = [(which, *(getattr(histories, name)[at] for name in names))]
+    since, places = query.live.counters.events("since", Since), [_COLUMNS.index(name) for name in names]
     for place, user in enumerate(people.tolist()):
-        parts += [(np.full(len(part[0]), place), *part) for part in since.of(user)]
-    return Doings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts += [(np.full(len(part[0]), place), *(part[i] for i in places)) for part in since.of(user)]
+    return [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from graph.configure import check_positive
 from graph.release import Release
-from recall.base import Candidates, Query
+from recall.base import Candidates, Query, Ranked
 from recall.listener import Listener
 from recall.preferences import artist_of, decayed, listeners
 
@@ -45,7 +45,7 @@ class Fallback:
         turn = np.zeros(snapshot.songs)
         turn[by_artist] = rank // config.per_artist
         turn[artist < 0] = 0
-        self._scores = scores / (1 + turn)
+        self._ranked = Ranked(snapshot, scores / (1 + turn), floor=-1.0)
 
     def serves(self, listener: Listener) -> bool:
         return not len(listener)
@@ -53,4 +53,4 @@ class Fallback:
     def recall(self, query: Query, k: int) -> Candidates:
         if len(query.listener):
             return Candidates.none()
-        return Candidates.of_scores(self._scores, query, k, floor=-1.0)
+        return self._ranked.best(query, k)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -13,23 +13,27 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER
 from recall.base import Candidates, Query
-from recall.listener import Listener
+from recall.listener import UNHEARD, Listener
 
-DAY_MS = 86_400_000
+DAY_MS: Final = 86_400_000
+_NEWEST: Final = 2048
 
 
 @dataclass(frozen=True)
 class FreshConfig:
     """`days` since a song came out that it counts as new; `half_life_days` of its newness; `loves` make the listener's
-    vector; `taste` is the weight of the cosine beside that of quality and newness."""
+    vector; `taste` is the weight of the cosine beside that of quality and newness. At most `songs` are looked at, the
+    newest ones: a large catalogue has more new songs than a request has time for.
+    """
 
     days: float = 30.0
     half_life_days: float = 10.0
     loves: int = 100
     taste: float = 3.0
+    songs: int = 30_000
 
     def __post_init__(self) -> None:
-        check_positive(self, "days", "half_life_days", "loves")
+        check_positive(self, "days", "half_life_days", "loves", "songs")
 
 
 class Fresh:
@@ -52,30 +56,53 @@ class Fresh:
         # sorted by when they came out, so that a request looks at the newest alone
         self._songs = known[np.argsort(out[known], kind="stable")].astype(np.int32)
         self._out = out[self._songs]
-        self._quality = snapshot.column("Song", "quality")
+        self._worth = 1 + np.nan_to_num(snapshot.column("Song", "quality")[self._songs], nan=0.5)
+        # what is new now lies side by side: a request reads it from end to end
+        self._lately = int(np.searchsorted(self._out, snapshot.as_of - config.days * DAY_MS, side="right"))
+        self._near = self._unit[self._songs[self._lately :]]
+        self._best = float(self._worth.max(initial=1.5)) + abs(config.taste) * 1.001  # float32 cosines
 
     def serves(self, listener: Listener) -> bool:  # noqa: ARG002
         return True
 
     def recall(self, query: Query, k: int) -> Candidates:
+        config = self._config
+        since = query.at - int(config.days * DAY_MS)  # a whole number: a search for another kind copies all times
+        begin, end = np.searchsorted(self._out, (since, query.at), side="right").tolist()
+        begin, taste = max(begin, end - config.songs), self._taste(query)
+        # no song that came out before the `newest` few can do better than the best of its age
+        newest = max(begin, end - _NEWEST)
+        found = self._scored(query, taste, newest, end, k)
+        if len(found) == k > 0 and newest > begin:
+            share = max(float(found.scores[-1]) / self._best, 1e-12)
+            oldest = query.at + int(np.log2(share) * config.half_life_days * DAY_MS)
+            begin = max(begin, int(np.searchsorted(self._out, oldest)))
+        return found if begin >= newest else self._scored(query, taste, begin, end, k)
+
+    def _scored(self, query: Query, taste: Array | None, begin: int, end: int, k: int) -> Candidates:
+        """The best of the songs from the `begin`th to the `end`th that came out, and of those since the release."""
         config, new = self._config, query.live.songs
-        since = query.at - config.days * DAY_MS
-        begin, end = np.searchsorted(self._out, (since, query.at), side="right")
+        since = query.at - int(config.days * DAY_MS)
         late = np.flatnonzero((new.released > since) & (new.released <= query.at))
         unknown = np.flatnonzero(new.released == UNKNOWN_INTEGER)  # it came after the release: it is new
         places = np.concatenate([late, unknown])
         songs = np.concatenate([self._songs[begin:end], new.first + places]).astype(np.int32)
         out = np.concatenate([self._out[begin:end], new.released[late], np.full(len(unknown), query.at)])
-        kept = query.permits(songs)
-        songs, age = songs[kept], (query.at - out[kept]) / DAY_MS
-        quality = np.nan_to_num(new.take(self._quality, new.quality, songs), nan=0.5)
-        scores = 1 + quality + config.taste * self._cosines(query, songs)
-        return Candidates.best(songs, np.maximum(scores, 0) * np.exp2(-age / config.half_life_days), k)
+        scores = np.concatenate([self._worth[begin:end], 1 + np.nan_to_num(new.quality[places], nan=0.5)])
+        if taste is not None:
+            lately = begin >= self._lately
+            known = (
+                self._near[begin - self._lately : end - self._lately] if lately else self._unit[self._songs[begin:end]]
+            )
+            cosines = known @ taste, new.unit[places] @ taste if len(places) else UNHEARD
+            scores += config.taste * np.concatenate(cosines)
+        age = (query.at - out) / DAY_MS
+        return Candidates.permitted(songs, np.maximum(scores, 0) * np.exp2(-age / config.half_life_days), query, k)
 
-    def _cosines(self, query: Query, songs: Array) -> Array:
+    def _taste(self, query: Query) -> Array | None:
+        """The direction (D,) of what the listener loves, None where that is unknown."""
         loved, weights = query.listener.loves(query.at, self._config.loves)
-        vector, new = weights @ self._unit[loved], query.live.songs
+        vector = weights @ self._unit[loved]
         if not len(loved) or not vector.any():
-            return np.zeros(len(songs))
-        rows = new.take(self._unit, new.unit, songs)
-        return np.asarray(rows @ (vector / np.linalg.norm(vector)), dtype=np.float64)
+            return None
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)

@@ -17,9 +17,10 @@ from graph.snapshot import CELL_RESOLUTION, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, Cause
 from recall.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
+from recall.grouped import added
 from recall.listener import HALF_LIFE_MS, Listener, decay
 from recall.places import CellSums, Lasting
-from recall.since import doings, spread
+from recall.since import spread, whereabouts
 
 DAY_MS: Final = 86_400_000
 WIDER: Final = 3
@@ -28,6 +29,7 @@ WORKS: Final = 200
 """Songs of one creator that are looked at, the most loved ones."""
 OWN: Final = 1000
 """Latest events of a listener that say where the listener is."""
+_NONE: Final = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -112,33 +114,36 @@ class Lbs:
         return listener.user >= 0 and bool(self._home[listener.user] != UNKNOWN_CELL)
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, scores = _added([(songs, scores) for _, songs, scores in self._parts(query)])
-        kept = (scores > 0) & query.permits(songs)
-        return Candidates.best(songs[kept], scores[kept], k)
+        parts = self._parts(query)
+        songs, scores = _added([(songs, scores) for _, _, songs, scores in parts])
+        kept = scores > 0
+        return Candidates.permitted(songs[kept], scores[kept], query, k)
 
     def because(self, query: Query, songs: Array) -> list[Cause | None]:
         """What weighs most for each of these songs, None where nothing does."""
         best: dict[int, tuple[float, Cause]] = {}
         wanted = set(songs.tolist())
-        for cause, found, scores in self._parts(query):
-            for song, score in zip(found.tolist(), scores.tolist(), strict=True):
-                if song in wanted and score > best.get(song, (0.0, cause))[0]:
-                    best[song] = score, cause
+        for causes, which, found, scores in self._parts(query):
+            for one, song, score in zip(which.tolist(), found.tolist(), scores.tolist(), strict=True):
+                if song in wanted and score > best.get(song, (0.0, causes[one]))[0]:
+                    best[song] = score, causes[one]
         return [best[song][1] if song in best else None for song in songs.tolist()]
 
-    def _parts(self, query: Query) -> Iterator[tuple[Cause, Array, Array]]:
-        """What speaks for songs (n,), by how much (n,)."""
+    def _parts(self, query: Query) -> list[tuple[list[Cause], Array, Array, Array]]:
+        """Causes, and which (n,) of them speaks for songs (n,), by how much (n,)."""
         near = self.nearby(query)
         if near is None:
-            yield Cause(NEARBY), np.empty(0, dtype=np.int64), np.empty(0)
-            return
+            return [([], _NONE, _NONE, np.empty(0))]
         sums = self._sums(query, self._resolution)
-        yield Cause(NEARBY), near.songs, _told(near.loves, near.total * sums.share(near.songs), self._config.shrink)
+        told = _told(near.loves, near.total * sums.share(near.songs), self._config.shrink)
+        parts = [([Cause(NEARBY)], np.zeros(len(told), dtype=np.int64), near.songs, told)]
         for label in self._makers:
-            for position, works, scores in self._by_creators(query, near, sums, label):
-                artist = label == "Artist"
-                # people are named to those only who follow them
-                yield Cause(NEAR_ARTIST, label, position) if artist else Cause(NEAR_CREATOR), works, scores
+            creators, which, works, scores = self._by_creators(query, near, sums, label)
+            # people are named to those only who follow them
+            artist = label == "Artist"
+            causes = [Cause(NEAR_ARTIST, label, one) if artist else Cause(NEAR_CREATOR) for one in creators.tolist()]
+            parts.append((causes, which, works, scores))
+        return parts
 
     def nearby(self, query: Query) -> Nearby | None:
         """What is loved around the listener, as much as in the nearest cells where anything is; None where nobody knows
@@ -150,7 +155,7 @@ class Lbs:
             sums, parts = self._sums(query, resolution), [(songs, loves)]
             wide = resolution < self._resolution
             for middle, (_, weight) in zip(self._wider(centres, resolution), centres, strict=True):
-                for cell in ring(middle, step):
+                for cell in filter(sums.__contains__, ring(middle, step)):
                     found, there = sums.of(cell, query.at)
                     if wide:  # the fine cells lie in the wide ones: their songs have been counted
                         new = ~np.isin(found, fine)
@@ -192,37 +197,39 @@ class Lbs:
             return []
         if self._given[listener.user]:
             return [(int(self._home[listener.user]), 1.0)]
-        own = doings(query, np.array([listener.user]), OWN)
-        cells = around(own.cell, resolution)
-        weights = decay(own.at, query.at, HALF_LIFE_MS) * (cells != UNKNOWN_CELL)
+        at, own = whereabouts(query, listener.user, OWN)
+        cells = around(own, resolution)
+        weights = decay(at, query.at, HALF_LIFE_MS) * (cells != UNKNOWN_CELL)
         known, total = _added([(cells, weights)])
         best = np.argsort(-total, kind="stable")[: self._config.centres]
         best = best[total[best] > 0]
         return list(zip(known[best].tolist(), (total[best] / total[best].sum()).tolist(), strict=True))
 
-    def _by_creators(
-        self, query: Query, near: Nearby, sums: CellSums, label: str
-    ) -> Iterator[tuple[int, Array, Array]]:
-        """The artists or uploaders (`label`) whose songs are loved near by, the most loved first: position, songs (n,),
-        scores (n,)."""
+    def _by_creators(self, query: Query, near: Nearby, sums: CellSums, label: str) -> tuple[Array, Array, Array, Array]:
+        """The artists or uploaders (`label`) whose songs are loved near by, the most loved first: positions (C,); and
+        which (n,) of them made songs (n,), and their scores (n,)."""
         config, ((made_by, creators), (has_made, works)) = self._config, self._makers[label]
         known = near.songs < len(made_by) - 1
         which, at = spread(made_by, near.songs[known])
-        found, loves = _added([(creators[at], near.loves[known][which])])
-        for creator in np.argsort(-loves, kind="stable")[: config.creators].tolist():
-            position = int(found[creator])
-            songs = works[has_made[position] : has_made[position + 1]].astype(np.int64)
-            if label == "Artist":
-                new = query.live.songs
-                songs = np.concatenate([songs, new.first + np.flatnonzero(new.artist == position)])
-            share = sums.share(songs)
-            score = _told(loves[creator], near.total * share.sum(), config.shrink)
-            if len(songs) > WORKS:
-                best = np.sort(np.argpartition(-share, WORKS)[:WORKS])
-                songs, share = songs[best], share[best]
-            # a song that nobody has heard is worth a little too, or nobody would ever hear it
-            fame = share + 0.01 * float(share.max()) + 1e-12
-            yield position, songs, config.by_creator * max(float(score), 0.0) * fame / fame.sum()
+        found, loves = added(creators[at], near.loves[known][which])
+        best = np.argsort(-loves, kind="stable")[: config.creators]
+        chosen, loves = found[best], loves[best]
+        of, at = spread(has_made, chosen)
+        songs = works[at].astype(np.int64)
+        if label == "Artist":
+            new = query.live.songs
+            late, by = np.nonzero(new.artist[:, None] == chosen[None, :])
+            of, songs = np.concatenate([of, by]), np.concatenate([songs, new.first + late])
+        share = sums.share(songs)
+        expected = near.total * np.bincount(of, share, len(chosen))
+        score = config.by_creator * np.maximum(_told(loves, expected, config.shrink), 0.0)
+        kept = _most_loved(of, share, len(chosen))
+        of, songs, share = of[kept], songs[kept], share[kept]
+        highest = np.zeros(len(chosen))
+        np.maximum.at(highest, of, share)
+        # a song that nobody has heard is worth a little too, or nobody would ever hear it
+        fame = share + 0.01 * highest[of] + 1e-12
+        return chosen, of, songs, score[of] * fame / np.bincount(of, fame, len(chosen))[of]
 
     def _sums(self, query: Query, resolution: int) -> CellSums:
         """The live sums by cell of a resolution, shared by all who count with the same half-life."""
@@ -246,7 +253,18 @@ def _told(loves: Array, expected: Array, shrink: float) -> Array:
     return np.asarray(loves * np.log((loves + shrink) / (expected + shrink)))
 
 
+def _most_loved(of: Array, share: Array, creators: int) -> Array | slice:
+    """Where the `WORKS` songs of each creator with the highest share stand."""
+    crowded = np.flatnonzero(np.bincount(of, minlength=creators) > WORKS)
+    if not len(crowded):
+        return slice(None)
+    kept = np.ones(len(of), dtype=bool)
+    for creator in crowded.tolist():
+        mine = np.flatnonzero(of == creator)
+        kept[mine[np.argpartition(-share[mine], WORKS)[WORKS:]]] = False
+    return kept
+
+
 def _added(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """Keys (n,), rising, each once, and the sums (n,) of what is given for each."""
-    keys, place = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
-    return keys, np.bincount(place, np.concatenate([part[1] for part in parts]), len(keys))
+    return added(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))

@@ -17,6 +17,7 @@ from graph.release import Release
 from graph.snapshot import Snapshot
 from recall import linear
 from recall.base import Candidates, Query
+from recall.grouped import added
 from recall.linear_kernel import ListenerRidge, paths, smoothed
 from recall.listener import Listener
 from recall.neighbours import Neighbours
@@ -128,13 +129,12 @@ class ListenerKernel:
             histories = listener.snapshot.histories
             new = ~np.isin(songs, histories.song[histories.of(listener.user)])
             songs, weights = songs[new], weights[new]
-        total = np.zeros(listener.snapshot.songs)
+        found, scores = linear.sums(self._neighbours, songs, weights)
         if known:
             kept = self._songs[listener.user] >= 0
-            total[self._songs[listener.user][kept]] = self._scores[listener.user][kept]
-        if len(songs):
-            total += linear.sums(self._neighbours, songs, weights)
-        return Candidates.of_scores(total, query, k)
+            mine = self._songs[listener.user][kept], self._scores[listener.user][kept]
+            found, scores = added(np.concatenate([mine[0], found]), np.concatenate([mine[1], scores]))
+        return Candidates.of_songs(found, scores, query, k)
 
 
 def _most_heard(popular: Array, most: int) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graph.release import Release
-from recall.base import Candidates, Query
+from recall.base import Candidates, Query, Ranked
 from recall.listener import Listener
 from recall.preferences import listeners
 
@@ -22,10 +22,10 @@ class Popularity:
     audience: ClassVar[str] = "everybody"
 
     def __init__(self, release: Release, config: PopularityConfig = PopularityConfig()) -> None:  # noqa: ARG002
-        self._listeners = listeners(release.snapshot).astype(float)
+        self._ranked = Ranked(release.snapshot, listeners(release.snapshot).astype(float))
 
     def serves(self, listener: Listener) -> bool:  # noqa: ARG002
         return True
 
     def recall(self, query: Query, k: int) -> Candidates:
-        return Candidates.of_scores(self._listeners, query, k)
+        return self._ranked.best(query, k)

@@ -59,19 +59,24 @@ class Recent:
 
     def __init__(self, release: Release, config: RecentConfig = RecentConfig()) -> None:
         self._config = config
-        self._index = VectorIndex(SongVectors.load(release, "song2vec").unit)
+        self._index = VectorIndex.of(release, "recall/song2vec/index", SongVectors.load(release, "song2vec").unit)
         self._neighbours = Neighbours.load(release, "recall/recent/neighbours")
 
     def serves(self, listener: Listener) -> bool:
         return bool((STRENGTH_BY_CODE[listener.action] > 0).any())
 
     def recall(self, query: Query, k: int) -> Candidates:
-        config, loves = self._config, self._latest(query.listener)
-        found = [self._around(query, love, k) for love in loves]
-        songs = np.concatenate([songs for songs, _ in found] or [np.empty(0, dtype=np.int32)])
-        scores = np.concatenate([config.fade**i * weights for i, (_, weights) in enumerate(found)] or [np.empty(0)])
-        interest = np.repeat(np.arange(len(loves)), [len(songs) for songs, _ in found])
-        order = np.argsort(-scores, kind="stable")
+        config, loves = self._config, np.array(self._latest(query.listener), dtype=np.int64)
+        known = np.flatnonzero(loves < query.live.songs.first)
+        around, weights = self._neighbours.songs[loves[known]], self._neighbours.weights[loves[known]]
+        filled = around >= 0
+        parts = [(known[np.nonzero(filled)[0]], around[filled], weights[filled])]
+        for i in np.flatnonzero(loves >= query.live.songs.first).tolist():
+            songs, scores = self._around(query, int(loves[i]), k)
+            parts.append((np.full(len(songs), i), songs, scores))
+        interest, songs, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+        scores = config.fade**interest * scores.astype(np.float64)
+        order = np.lexsort((interest, -scores))
         order = order[query.permits(songs[order]) & (scores[order] > 0)]
         _, first = np.unique(songs[order], return_index=True)
         kept = order[np.sort(first)][:k]
@@ -86,10 +91,8 @@ class Recent:
         return [*newest, *listener.recent(self._config.loves).tolist()][: self._config.loves]
 
     def _around(self, query: Query, love: int, k: int) -> tuple[Array, Array]:
+        """The nearest songs (n,) of a new song, and their cosines (n,)."""
         new = query.live.songs
-        if love < new.first:
-            songs, weights = self._neighbours.songs[love], self._neighbours.weights[love]
-            return songs[songs >= 0], weights[songs >= 0].astype(np.float64)
         if not (vector := new.unit[love - new.first]).any():
             return np.empty(0, dtype=np.int32), np.empty(0)
         found = near(self._index, vector, query, min(k, self._config.neighbours) + 1)

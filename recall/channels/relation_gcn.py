@@ -81,7 +81,12 @@ class RelationGcn:
 
         names = [f.name for f in fields(RelationGammaGCNConfig) if f.name != "rounds"]
         model = RelationGammaGCNConfig(**{name: getattr(config, name) for name in names})
-        cls.keep(snapshot, RelationGammaGCN.fit(snapshot, model, rng=rng), config, folder)
+        if linear.tastes(snapshot).nnz:
+            found = RelationGammaGCN.fit(snapshot, model, rng=rng)
+        else:  # a catalogue that nobody has loved anything of yet
+            nothing = [np.zeros((n, 1), dtype=np.float32) for n in (snapshot.users, snapshot.songs)]
+            found = GraphVectors(nothing[0], nothing[1])
+        cls.keep(snapshot, found, config, folder)
 
     @classmethod
     def keep(cls, snapshot: Snapshot, vectors: GraphVectors, config: RelationGcnConfig, folder: Path) -> None:

@@ -13,10 +13,12 @@ from embeddings.vectors import SongVectors
 from graph.arrays import Array
 from graph.configure import check_positive
 from graph.histories import UNKNOWN_TIME, strengths
+from graph.relations import Relation
 from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
+from recall.grouped import added, among, highest
 from recall.listener import HALF_LIFE_MS, Listener, decay
 from recall.ppr import Circles, nearest
 from recall.preferences import listeners
@@ -79,6 +81,27 @@ class Shares:
     who: Array
 
 
+@dataclass(frozen=True)
+class Works:
+    """Songs by their makers, as a CSR, each row with the newest last: songs and released (E,)."""
+
+    indptr: Array
+    songs: Array
+    released: Array
+
+    @classmethod
+    def of(cls, indptr: Array, songs: Array, released: Array) -> Works:
+        """From a CSR in any order within its rows."""
+        maker = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        order = np.lexsort((-songs, released, maker))
+        return cls(indptr, songs[order], released[order])
+
+    def newest(self, makers: Array) -> tuple[Array, Array, Array]:
+        """The newest `WORKS` of each maker: songs, makers and release times (n,)."""
+        which, at = spread(self.indptr, makers, WORKS)
+        return self.songs[at], makers[which], self.released[at]
+
+
 class Social:
     """Songs that the people around a listener have loved lately, and new works of those whom the listener follows.
 
@@ -110,21 +133,24 @@ class Social:
         self._config, self._snapshot = config, release.snapshot
         self._circles = Circles.load(release, "recall/social/circles")
         self._released = _released(release.snapshot)
-        self._listeners = listeners(release.snapshot)
+        # (songs + 1,) the last one is for songs that have come since
+        self._listeners = np.append(listeners(release.snapshot), 0)
         self._famous = float(np.log1p(self._listeners.max(initial=1)))
+        performed, uploaded = (release.snapshot.relation(name) for name in ("PERFORMED_BY", "UPLOADED"))
+        songs = performed.reverse_indices
+        self._by_artist = Works.of(performed.reverse_indptr, songs, self._released[songs])
+        self._by_creator = Works.of(uploaded.indptr, uploaded.indices, self._uploaded(uploaded))
 
     def serves(self, listener: Listener) -> bool:
         return listener.user >= 0 and len(self._snapshot.relation("FOLLOWS").of(listener.user)) >= 3
 
     def recall(self, query: Query, k: int) -> Candidates:
         shares = self._shares(query)
-        songs, place = np.unique(shares.songs, return_inverse=True)
-        scores = np.bincount(place, shares.worth, len(songs))
+        songs, scores = added(shares.songs, shares.worth)
         if self._config.fame:
-            known = np.append(self._listeners, 0)[np.minimum(songs, len(self._listeners))]
-            scores = scores * np.maximum(known, 1.0) ** -self._config.fame
-        kept = (scores > 0) & query.permits(songs)
-        return Candidates.best(songs[kept], scores[kept], k)
+            scores = scores * np.maximum(self._known(songs), 1.0) ** -self._config.fame
+        kept = scores > 0
+        return Candidates.permitted(songs[kept], scores[kept], query, k)
 
     def because(self, query: Query, songs: Array) -> list[Cause | None]:
         """What weighs most for each of these songs, None where nothing does."""
@@ -153,17 +179,17 @@ class Social:
         done = doings(query, people, LATEST)
         decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
         size = query.live.size
-        pairs, place = np.unique(done.who * np.int64(size) + done.song, return_inverse=True)
-        love = np.maximum(np.bincount(place, decayed, len(pairs)), 0.0)
-        who, songs = pairs // size, pairs % size
-        highest, norm = np.zeros(len(people)), np.sqrt(np.bincount(who, love**2, len(people)))
-        np.maximum.at(highest, who, love)
+        pairs, love = added(done.who * np.int64(size) + done.song, decayed)
+        pairs, love = pairs[love > 0], love[love > 0]
+        who, songs = np.divmod(pairs, size)
+        most, norm = np.zeros(len(people)), np.sqrt(np.bincount(who, love**2, len(people)))
+        np.maximum.at(most, who, love)
         mine, likes = query.listener.preferences(query.at)
         likes = np.maximum(likes, 0.0)
         common = np.append(likes, 0.0)[_places(mine, songs)]
         taste = np.bincount(who, love * common, len(people)) / np.maximum(norm * np.linalg.norm(likes), 1e-12)
         weight = weight * (np.where(kind == ALIKE, 0.0, self._config.trust) + taste)
-        worth = weight[who] * love / np.maximum(highest[who], 1e-12)
+        worth = weight[who] * love / np.maximum(most[who], 1e-12)
         kept = worth > 0
         return songs[kept], worth[kept], kind[who][kept], via[who][kept]
 
@@ -173,7 +199,8 @@ class Social:
         near, mass, via = self._circles.around(followees, user)
         near, mass, via = near[: config.around], mass[: config.around], via[: config.around]
         peers = self._peers(query)
-        peers = peers[~np.isin(peers, followees) & ~np.isin(peers, near)] if config.alike else peers[:0]
+        others = np.sort(np.concatenate([followees, near]))
+        peers = peers[~among(peers, others)] if config.alike else peers[:0]
         groups = (
             (followees, np.ones(len(followees)), FOLLOWEE, followees),
             (near, config.circle * mass / max(float(mass.max(initial=0.0)), 1e-12), CIRCLE, via),
@@ -192,9 +219,10 @@ class Social:
         sizes = np.minimum(last - first, CROWD)
         song, at = np.repeat(np.arange(len(songs)), sizes), np.arange(int(sizes.sum()))
         at = first[song] + (at - (np.cumsum(sizes) - sizes)[song]) * (last - first)[song] // np.maximum(sizes, 1)[song]
-        people, place = np.unique(listened.reverse_indices[at], return_inverse=True)
-        shared = np.bincount(place, (weights / np.log(2.0 + last - first))[song], len(people))
+        people, shared = added(listened.reverse_indices[at], (weights / np.log(2.0 + last - first))[song])
         shared[people == query.listener.user] = 0
+        best = highest(shared, config.peers)
+        people, shared = people[best], shared[best]
         best = np.argsort(-shared, kind="stable")[: config.peers]
         return np.asarray(people[best][shared[best] > 0])
 
@@ -210,35 +238,42 @@ class Social:
     def _works(self, query: Query, artists: Array, creators: Array) -> Iterator[tuple[Array, ...]]:
         """Works of followed artists and creators that are out, by how new and how well known they are."""
         config, new = self._config, query.live.songs
-        performed, uploaded = (self._snapshot.relation(name) for name in ("PERFORMED_BY", "UPLOADED"))
-        by_artist, at = spread(performed.reverse_indptr, artists)
         late, which = np.nonzero(new.artist[:, None] == artists[None, :])
-        by_creator, edge = spread(uploaded.indptr, creators)
+        newer = new.first + late, artists[which], new.released[late]
         groups = (
             (
                 ARTIST,
-                np.concatenate([performed.reverse_indices[at], new.first + late]),
-                np.concatenate([artists[by_artist], artists[which]]),
-                np.concatenate([self._released[performed.reverse_indices[at]], new.released[late]]),
+                with_newer(self._by_artist.newest(artists), newer) if len(late) else self._by_artist.newest(artists),
             ),
-            (CREATOR, uploaded.indices[edge], creators[by_creator], self._uploaded(edge)),
+            (CREATOR, self._by_creator.newest(creators)),
         )
-        for kind, songs, who, released in groups:
-            newest = np.lexsort((songs, -released.astype(np.float64), who))
-            turn = np.arange(len(songs)) - np.searchsorted(who[newest], who[newest])
-            chosen = newest[(turn < WORKS) & (released[newest] <= query.at)]
-            fresh = np.exp2(
-                -np.minimum((query.at - released[chosen].astype(np.float64)) / DAY_MS / config.fresh_days, 1e3)
-            )
-            known = np.append(self._listeners, 0)[np.minimum(songs[chosen], len(self._listeners))]
-            worth = config.works * np.maximum(fresh, config.catalogue * np.log1p(known) / self._famous)
-            yield songs[chosen].astype(np.int64), worth, np.full(len(chosen), kind), who[chosen]
+        for kind, (works, makers, released) in groups:
+            out = released <= query.at
+            songs, who = works[out].astype(np.int64), makers[out]
+            age = (query.at - released[out].astype(np.float64)) / DAY_MS
+            fresh = np.exp2(-np.minimum(age / config.fresh_days, 1e3))
+            known = np.log1p(self._known(songs)) / self._famous
+            worth = config.works * np.maximum(fresh, config.catalogue * known)
+            yield songs, worth, np.full(len(songs), kind), who
 
-    def _uploaded(self, edges: Array) -> Array:
-        """(n,) when each upload was made, when its song came out where that is not known."""
-        uploaded = self._snapshot.relation("UPLOADED")
-        at = uploaded.properties["at"][edges] if "at" in uploaded.properties else np.full(len(edges), UNKNOWN_INTEGER)
-        return np.where(at == UNKNOWN_INTEGER, self._released[uploaded.indices[edges]], at)
+    def _known(self, songs: Array) -> Array:
+        """(n,) how many listeners songs have, new ones included."""
+        return np.asarray(self._listeners[np.minimum(songs, len(self._listeners) - 1)])
+
+    def _uploaded(self, uploaded: Relation) -> Array:
+        """(E,) when each upload was made, when its song came out where that is not known."""
+        unknown = np.full(len(uploaded), UNKNOWN_INTEGER)
+        at = uploaded.properties.get("at", unknown)
+        return np.where(at == UNKNOWN_INTEGER, self._released[uploaded.indices], at)
+
+
+def with_newer(known: tuple[Array, ...], newer: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The newest `WORKS` of each maker out of both: songs, makers, release times."""
+    songs, who, released = (np.concatenate(pair) for pair in zip(known, newer, strict=True))
+    newest = np.lexsort((songs, -released.astype(np.float64), who))
+    turn = np.arange(len(songs)) - np.searchsorted(who[newest], who[newest])
+    kept = newest[turn < WORKS]
+    return songs[kept], who[kept], released[kept]
 
 
 def _released(snapshot: Snapshot) -> Array:

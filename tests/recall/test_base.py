@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from segue_test_worlds import World
 
 from graph.errors import SettingsError
-from recall.base import Candidates, channel_names, channel_type
+from recall.base import Candidates, Ranked, channel_names, channel_type
 from recall.channels.social import Social
 
 SONGS = np.arange(6)
@@ -34,6 +35,32 @@ def test_of_scores_leaves_out_what_is_excluded_or_not_above_the_floor(lopsided: 
 def test_equal_scores_come_by_first_appearance_in_the_log(lopsided: World, k: int) -> None:
     found = Candidates.of_scores(np.ones(5), lopsided.query(None), k)
     assert lopsided.ids(found.songs) == ["s1", "s3", "s4", "s2", "s5"][:k]
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 9])
+@pytest.mark.parametrize("exclude", [[], ["s1", "s4"]])
+def test_few_songs_are_ordered_as_all_would_be(lopsided: World, k: int, exclude: list[str]) -> None:
+    query, scores = lopsided.query(None, exclude=exclude), np.array([1.0, 0.0, 2.0, 1.0, 1.0])
+    whole = Candidates.of_scores(scores, query, k)
+    few = Candidates.of_songs(np.array([0, 2, 3, 4]), scores[[0, 2, 3, 4]], query, k)
+    ranked = Ranked(lopsided.snapshot, scores).best(query, k)
+    assert whole.songs.tolist() == few.songs.tolist() == ranked.songs.tolist()
+    assert whole.scores.tolist() == few.scores.tolist() == ranked.scores.tolist()
+
+
+def test_looking_further_where_the_first_are_excluded(lopsided: World) -> None:
+    songs, scores = np.arange(2000), np.arange(2000.0)
+    query = replace(lopsided.query(None), exclude=np.arange(100, 2000))
+    found = Candidates.permitted(songs, scores, query, 3)
+    assert found.songs.tolist() == [99, 98, 97]
+    assert len(Candidates.permitted(songs, scores, query, 150)) == 100
+
+
+def test_the_ranked_look_further_too(lopsided: World) -> None:
+    ranked = Ranked(lopsided.snapshot, np.array([5.0, 4.0, 3.0, 2.0, 0.0]))
+    found = ranked.best(lopsided.query(None, exclude=["s1", "s2"]), 3)
+    assert lopsided.ids(found.songs) == ["s3", "s4"]
+    assert found.scores.tolist() == [3.0, 2.0]
 
 
 def test_a_channel_is_named_by_its_file() -> None:

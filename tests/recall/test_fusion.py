@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from graph.arrays import Array
 from graph.release import Release
 from recall.base import Candidates
-from recall.fusion import LEAST_HITS, Calibration, Fusion, Outcome, learned_quotas
+from recall.fusion import LEAST_HITS, Calibration, Fusion, Outcome, heights, learned_quotas, learned_weights
 
 rng = np.random.default_rng(0)
 
@@ -99,8 +100,68 @@ def test_equal_chances_keep_the_order_of_the_channel() -> None:
 
 def test_it_is_read_as_it_was_written(tmp_path: Path, lopsided) -> None:
     one = Calibration("share", np.array([0.0, 1.0]), np.array([0.1, 0.5]))
-    Fusion({"a": one}, {"a": 5, "b": 7}, 0.3).save(tmp_path / "ranking" / "radio" / "fusion")
+    whole = Fusion({"a": one}, {"a": 5, "b": 7}, 0.3, {"a": 0.5})
+    whole.save(tmp_path / "ranking" / "radio" / "fusion")
     lopsided.snapshot.write(tmp_path / "snapshot")
     found = Fusion.load(Release.open(tmp_path), "ranking/radio/fusion")
     assert (dict(found.quotas), found.otherwise, found.calibrations["a"].kind) == ({"a": 5, "b": 7}, 0.3, "share")
-    assert found.worth("a", candidates(1, 2)) == pytest.approx([0.5, 0.14], rel=2e-3)
+    assert found.weights == {"a": 0.5}
+    assert found.worth("a", candidates(1, 2)).tolist() == whole.worth("a", candidates(1, 2)).tolist()
+
+
+def test_a_height_is_the_logarithm_of_standard_deviations_above_the_last() -> None:
+    assert heights(np.array([3.0, 1.0])) == pytest.approx([np.log(3), 0])  # standard deviation 1
+    assert heights(np.array([3e6, 1e6])) == pytest.approx([np.log(3), 0])
+    assert heights(np.array([2.0, 2.0])).tolist() == [0, 0]
+    assert heights(np.empty(0)).tolist() == []
+
+
+def taught(n: int, right: str) -> list[Outcome]:
+    """Each loves the first song of `right`, which is the last of the other channel."""
+    songs = candidates(1, 2, 3), candidates(3, 2, 1)
+    return [outcome([1], **dict(zip(("a", "b") if right == "a" else ("b", "a"), songs, strict=True)))] * n
+
+
+def test_the_channel_that_finds_what_is_loved_gets_the_weight() -> None:
+    weights = learned_weights(taught(9, "b"))
+    assert weights["b"] > 1
+    assert weights["a"] == 0  # never below, unless signed
+    assert learned_weights(taught(9, "b"), signed=True)["a"] < 0
+
+
+def test_weights_do_not_change_when_the_listeners_are_repeated() -> None:
+    assert learned_weights(taught(9, "a")) == pytest.approx(learned_weights(taught(1, "a")), rel=1e-3)
+
+
+def test_a_stronger_penalty_makes_smaller_weights() -> None:
+    assert learned_weights(taught(1, "a"), l2=1.0)["a"] < learned_weights(taught(1, "a"))["a"] / 2
+
+
+def test_who_loved_nothing_found_teaches_no_weight() -> None:
+    assert learned_weights([outcome([9], a=candidates(1, 2))]) == {}
+
+
+def test_by_weights_a_candidate_is_worth_weight_times_height() -> None:
+    fusion = Fusion({}, {"a": 5, "b": 5}, weights={"a": 2.0, "b": 0.0})
+    assert fusion.worth("a", candidates(1, 2)) == pytest.approx(2 * heights(np.array([1, 0.1])), abs=2e-3)
+    assert fusion.worth("b", candidates(1, 2)) == pytest.approx([0, 0], abs=2e-3)
+    assert (np.diff(fusion.worth("b", candidates(1, 2, 3))) < 0).all()  # its order stands all the same
+    assert fusion.worth("c", candidates(1, 2)) == pytest.approx(heights(np.array([1, 0.1])), abs=2e-3)  # the median
+
+
+def test_the_gain_of_a_song_loved_at_the_second_place_is_0_631() -> None:
+    fusion = Fusion({}, {"a": 5}, weights={"a": 1.0})
+    assert fusion.gain([outcome([2], a=candidates(1, 2, 3))]) == pytest.approx(1 / np.log2(3))
+    assert fusion.gain([outcome([9], a=candidates(1, 2, 3))]) == 0
+
+
+def test_weights_keep_three_copies_of_a_worse_channel_from_outvoting_a_better_one() -> None:
+    right, wrong = candidates(1, 2, 3), candidates(2, 9, 3)
+    apart = outcome([1], a=right, b=wrong, c=wrong, d=wrong)
+    agreed = outcome([1], a=right, b=right, c=right, d=right)
+    fusion = Fusion.fit(
+        [apart, apart, apart, apart, agreed, agreed, agreed] * 20, 100, dict.fromkeys("abcd", 1.0), np.inf
+    )
+    assert fusion is not None
+    assert fusion.gain([apart, agreed]) == pytest.approx(2)
+    assert replace(fusion, weights={}).gain([apart, agreed]) < 2

@@ -6,7 +6,7 @@ from segue_test_worlds import NOW, World
 from graph.histories import CODE
 from recall.counters import Counters
 from recall.live import Happened
-from recall.since import doings, spread
+from recall.since import doings, spread, whereabouts
 
 
 def test_spread_gives_the_entries_of_some_rows() -> None:
@@ -33,4 +33,5 @@ def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: 
     assert found.song[:4].tolist() == first.song.tolist() == lopsided.songs("s4", "s4", "s2", "s3")
     assert found.who[4:].tolist() == [1, 1]
     assert found.song[4:].tolist() == [3, 4]
-    assert found.cell[4:].tolist() == [7, 7]
+    at, cell = whereabouts(query, cy, 1)
+    assert (at.tolist(), cell.tolist()) == ([NOW] * 3, [0, 7, 7])

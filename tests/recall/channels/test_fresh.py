@@ -30,6 +30,29 @@ def test_what_lies_near_the_listeners_loves_comes_first(lopsided: World) -> None
     assert answer == pytest.approx({"s4": (1.25 + 0.5) * 2**-0.3, "s2": 0.75, "s5": 0.75}, abs=1e-6)
 
 
+@pytest.mark.parametrize("user", ["you", "bob02"])
+@pytest.mark.parametrize("k", [1, 2, 4, 9])
+@pytest.mark.parametrize("config", [FreshConfig(), FreshConfig(half_life_days=2.0), FreshConfig(taste=0.2)], ids=str)
+def test_old_ones_that_cannot_win_are_not_looked_at(
+    planted: World, monkeypatch: pytest.MonkeyPatch, user: str, k: int, config: FreshConfig
+) -> None:
+    channel = Fresh(planted.release, config)
+    whole = channel.recall(planted.query(user, at=NOW + DAY), k)
+    monkeypatch.setattr("recall.channels.fresh._NEWEST", k)
+    few = channel.recall(planted.query(user, at=NOW + DAY), k)
+    assert few.songs.tolist() == whole.songs.tolist()
+    assert few.scores.tolist() == pytest.approx(whole.scores.tolist())
+
+
+def test_no_more_than_so_many_are_looked_at(lopsided: World) -> None:
+    assert list(lopsided.answer(Fresh(lopsided.release, FreshConfig(songs=2)), None)) == ["s5", "s4"]
+
+
+def test_long_ago_is_looked_up_as_well(lopsided: World) -> None:
+    answer = lopsided.answer(Fresh(lopsided.release, FreshConfig(taste=1.0)), "ana", at=NOW - 90 * DAY)
+    assert list(answer) == ["s1"]
+
+
 def test_a_song_of_the_journal_is_there_at_once(lopsided: World) -> None:
     lines = [
         ("upsert", "Song", "dated", {"properties": {"released_at": NOW - 10 * DAY, "quality": 1.0}}),

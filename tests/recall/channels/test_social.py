@@ -13,7 +13,7 @@ from segue_test_worlds import DAY, LOPSIDED_EVENTS, NOW, World, edges, events
 from graph.events import EventLog
 from recall.base import Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, FOLLOWEE, Cause
-from recall.channels.social import Social, SocialConfig
+from recall.channels.social import Social, SocialConfig, Works, with_newer
 from recall.live import Live
 
 USUAL = SocialConfig(trust=0.2, circle=0.3, alike=0.5, works=0.5, catalogue=0.2)
@@ -106,6 +106,16 @@ def test_new_works_of_followed_artists(lopsided: World) -> None:
     # of Brio, whom Cy follows: s4 of three days ago, and s3 of no known date, with one listener where two are most
     expected = {"s4": 0.5 * 2 ** (-3 / 14), "s3": 0.5 * 0.2 * math.log(2) / math.log(3)}
     assert lopsided.answer(channel, "cy") == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_newest_works_of_each_maker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recall.channels.social.WORKS", 2)
+    works = Works.of(np.array([0, 3, 4]), np.array([7, 8, 9, 3]), np.array([30, 10, 20, 5]))
+    songs, makers, released = works.newest(np.array([1, 0]))
+    assert songs.tolist() == [3, 9, 7]
+    assert (makers.tolist(), released.tolist()) == ([1, 0, 0], [5, 20, 30])
+    since = np.array([12]), np.array([0]), np.array([25])
+    assert sorted(with_newer((songs, makers, released), since)[0].tolist()) == [3, 7, 12]
 
 
 def test_what_is_not_out_yet_is_no_new_work(lopsided: World) -> None:
