@@ -64,6 +64,18 @@ class Served:
                 self.index[name] = vectors, VectorIndex.of(release, f"recall/{name}/index", vectors.unit)
         self._others: dict[str, Channel] = {}
 
+    def warm(self, at: int) -> None:
+        """Have every channel of every scene answer the busiest listener, however long that takes.
+
+        What a channel counts when it is first asked (the cells of LBS, say) would else hold up the first requests.
+        """
+        snapshot = self.release.snapshot
+        if not snapshot.users:
+            return
+        busiest = snapshot.ids["User"][int(np.diff(snapshot.histories.indptr).argmax())]
+        for cascade in self.cascades.values():
+            cascade.alone(cascade.query(busiest, at, overlay=self.live.overlay), 1)
+
     def channel(self, name: str, cascade: Cascade) -> Channel:
         """A channel of the scene, or another one that ships, with its defaults.
 
@@ -97,6 +109,10 @@ class Recommender:
         self._clock = settings.clock or ("data" if hint == "data" else "wall")
         self._served = Served(self._releases.open(), settings, log)
 
+    def warm(self) -> None:
+        """Before the first request: see `Served.warm`."""
+        self._served.warm(self.now(self._served))
+
     @property
     def served(self) -> Served:
         """What answers now; hold on to it for the length of one request."""
@@ -111,7 +127,9 @@ class Recommender:
         if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
             return False
         try:
-            self._served = Served(self._releases.open(current), self._settings, self._log)
+            served = Served(self._releases.open(current), self._settings, self._log)
+            served.warm(self.now(served))
+            self._served = served
             _log.info("release swapped", release=current)
         except SegueError as error:
             _log.error("release not swapped", release=current, reason=str(error))

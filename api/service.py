@@ -106,14 +106,16 @@ class Service:
 
     def _load(self) -> None:
         try:
-            self._recommender = Recommender(self.settings, self.log, self._exposures.write)
+            recommender = Recommender(self.settings, self.log, self._exposures.write)
         except ReleaseNotFound:
             self._not_ready = _NO_RELEASE
         except CorruptRelease as error:
             self._not_ready = _DAMAGED
             _log.error("release not served", reason=str(error))
         else:
-            metrics.RELEASE_AT.set(self._recommender.served.release.snapshot.as_of)
+            recommender.warm()
+            self._recommender = recommender
+            metrics.RELEASE_AT.set(recommender.served.release.snapshot.as_of)
 
     def _fold(self) -> None:
         """Fold in what the log has since, and join it again if it was lost."""
