@@ -21,6 +21,7 @@ from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.counters import Decay
 from recall.grouped import distinct, highest
+from recall.linear import tastes
 from recall.listener import Listener
 from recall.neighbours import Neighbours
 from recall.preferences import decayed, listeners
@@ -29,6 +30,7 @@ from recall.since import spread
 
 DAY_MS: Final = 86_400_000
 ACCOMPANIMENT: Final = "COVER_OF"
+WIDEN_BY: Final = ("song2vec", "relation_gamma_gcn")
 
 
 def _default_weights() -> dict[str, float]:
@@ -42,14 +44,16 @@ def _default_half_lives() -> dict[str, float]:
 @dataclass(frozen=True)
 class AttributesConfig:
     """`weights` by relation name (`COVER_OF`: songs to the same accompaniment); `half_life_days` of a preference, 21
-    where none is said, infinite for one that stays (`ranking/half_lives.py` fits them).
+    where none is said, infinite for one that stays, or in settings, which know no infinity, 1e6
+    (`ranking/half_lives.py` fits them).
 
     `correction` and `prior` normalise by what was offered (see `recall/profile.py`). Of each dimension the `strongest`
     attributes are looked at, with some `songs` between them by how much each is preferred: those that are liked most,
     times 1 + `freshness` for one that came out at the release's newest event, halved every `fresh_days`. `popularity`
     is the exponent of how much a song is liked: its plays and other signs of liking, halved every `popular_days`, or
     the number of its listeners where that is infinite. Each strong attribute lends `widen` x its cosine of its
-    preference to the `similar` nearest others.
+    preference to the `similar` nearest others, by the vectors of `widen_by`: "song2vec", or "relation_gamma_gcn", where
+    an attribute is the mean of its songs.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
@@ -64,8 +68,11 @@ class AttributesConfig:
     fresh_days: float = 14.0
     widen: float = 0.15
     similar: int = 5
+    widen_by: str = "song2vec"
 
     def __post_init__(self) -> None:
+        if self.widen_by not in WIDEN_BY:
+            raise ValueError(f"widen_by must be {' or '.join(WIDEN_BY)} (got {self.widen_by})")
         check_positive(self, "prior", "strongest", "songs", "fresh_days", "similar", "popular_days")
         for name, days in self.half_life_days.items():
             if not days > 0:
@@ -104,9 +111,9 @@ class Attributes:
         config: AttributesConfig,
         folder: Path,
         *,
-        rng: np.random.Generator,  # noqa: ARG003
+        rng: np.random.Generator,
     ) -> None:
-        learned, quality = vectors["song2vec"] if config.widen else None, _quality(snapshot, config)
+        learned, quality = _learned(snapshot, vectors, config, rng), _quality(snapshot, config)
         for relation in _relations(snapshot, config):
             arrays = {"best": _best_songs(relation, quality, config.songs)}
             known = None if learned is None else learned.entities.get(relation.name)
@@ -200,6 +207,21 @@ class Attributes:
         # nearness to something loved does not turn a dislike
         sums[disliked] = np.minimum(sums[disliked], 0)
         return found, sums
+
+
+def _learned(
+    snapshot: Snapshot, vectors: Mapping[str, SongVectors], config: AttributesConfig, rng: np.random.Generator
+) -> SongVectors | None:
+    """What tells which attributes are alike; None where nothing is widened, or nobody has liked anything yet."""
+    if not config.widen:
+        return None
+    if config.widen_by == "song2vec":
+        return vectors["song2vec"]
+    from embeddings.gnn.relation_gamma_gcn import RelationGammaGCN, RelationGammaGCNConfig  # imports torch
+
+    if not tastes(snapshot).nnz:
+        return None
+    return SongVectors.of_songs(snapshot, RelationGammaGCN.fit(snapshot, RelationGammaGCNConfig(), rng=rng).songs)
 
 
 def _file(relation: Relation) -> str:

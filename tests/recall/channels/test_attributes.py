@@ -1,14 +1,17 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
-from segue_test_worlds import DAY, NOW, World, edges, events
+from segue_test_worlds import DAY, NOW, World, built, edges, events
 
+from embeddings.vectors import SongVectors
 from graph.events import JournalEntry
-from recall.base import Query
+from graph.snapshot import Snapshot
+from recall.base import Query, channel_type
 from recall.catalogue import Edits, NewSongs
 from recall.channels.attributes import Attributes, AttributesConfig
 from recall.counters import Counters
@@ -54,6 +57,24 @@ def test_widening_lends_a_preference_to_what_is_like_it(make_world: Callable[...
     answer = world.answer(channel, "ana")
     assert answer["s3"] == pytest.approx(0.4 * 0.5 * answer["s1"], abs=1e-5)
     assert list(answer) == ["s1", "s3"]
+
+
+def test_the_gcn_widens_to_the_artist_whom_the_same_people_like(tmp_path: Path) -> None:
+    songs = {"alba": ["s1", "s2"], "brio": ["s3", "s4"], "cara": ["s5", "s6"]}
+    performed = [(song, artist) for artist, theirs in songs.items() for song in theirs]
+    crowds = {"u": songs["alba"] + songs["brio"], "v": songs["cara"]}
+    log = [(f"{c}{i}", "like", song, NOW) for c, theirs in crowds.items() for i in range(4) for song in theirs]
+    snapshot = Snapshot.of_frames(
+        {}, edges({("PERFORMED_BY", "Song", "Artist"): performed}), events([*log, ("ana", "like", "s1", NOW)])
+    )
+    options = {"weights": {"PERFORMED_BY": 1.0}, "similar": 1, "widen_by": "relation_gamma_gcn"}
+    vectors = SongVectors.of_songs(snapshot, np.zeros((6, 2), dtype=np.float32))
+    release = built(tmp_path, snapshot, vectors, ["attributes"], {"attributes": options})
+    world = World(release, vectors)
+    answer = world.answer(channel_type("attributes").build(release, options), "ana")
+    assert set(answer) == {"s1", "s2", "s3", "s4"}  # and not the songs of cara
+    with pytest.raises(ValueError, match="widen_by must be song2vec or relation_gamma_gcn"):
+        AttributesConfig(widen_by="lightgcn")
 
 
 def test_a_dislike_is_not_turned_by_nearness(make_world: Callable[..., World]) -> None:

@@ -126,6 +126,8 @@ def variations(value: Any) -> Iterator[Any]:
         yield from (v for v in (1, 2, value + 1, value * 3, max(value // 10, 1)) if v != value)
     elif isinstance(value, float):
         yield from (v for v in (value / 4, value * 4, value + 1.0, 0.5, 0.05) if v != value)
+    elif isinstance(value, str):  # so far only whose vectors are asked
+        yield from (v for v in ("song2vec", "relation_gamma_gcn") if v != value)
     elif isinstance(value, Mapping):
         yield from ({**value, key: weight * 5 + 1} for key, weight in value.items())
     else:
