@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from graph.store import GraphConfig, GraphStore
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would be all that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def neo4j_launcher() -> ModuleType:
