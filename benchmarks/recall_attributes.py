@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from api.commands.evaluate import read_data
+from benchmarks._plots import needed, plotted
 from benchmarks.channels import world_snapshot
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from graph.arrays import Array
@@ -41,7 +42,6 @@ FITTING: Final = (20, 21)
 K: Final = 50
 WORLD: Final = {"users": 500, "songs": 2000, "days": 180, "events": 180_000}
 GRID: Final = (3.0, 7.0, 14.0, 30.0, 60.0, math.inf)
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-attributes.svg"
 MOVIES: Final = AttributesConfig(
     weights={
         "HAS_GENRE": 1.0,
@@ -66,10 +66,7 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 
     Raises: InvalidInput if the data or matplotlib are missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     movies = _movies()
     with tempfile.TemporaryDirectory() as folder:
         fitting = [a_world(seed, Path(folder) / str(seed)) for seed in FITTING]
@@ -192,25 +189,17 @@ def _short(name: str) -> str:
 
 
 def _plot(fitted: Mapping[str, Fitted]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len(fitted), figsize=(12, 3.8), layout="constrained")
-    for panel, (what, one) in zip(panels, fitted.items(), strict=True):
-        days = sorted({*GRID, *(d for sweep in one.sweeps.values() for d in sweep)})
-        for name, sweep in one.sweeps.items():
-            panel.plot([days.index(d) for d in sweep], list(sweep.values()), marker="o", label=_short(name))
-            if name not in _days(one.config):
-                continue
-            chosen = _days(one.config)[name]
-            panel.plot(days.index(chosen), sweep.get(chosen, one.recall), marker="*", markersize=12, color="black")
-        panel.set_xticks(range(len(days)), [f"{d:g}" for d in days])
-        panel.set_xlabel("half-life in days; a star is what was chosen")
-        panel.set_ylabel(f"recall@{K}, what is fitted on")
-        panel.set_title(what)
-        panel.legend(fontsize="small")
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    with plotted("recall-attributes", len(fitted), size=(12, 3.8)) as panels:
+        for panel, (what, one) in zip(panels, fitted.items(), strict=True):
+            days = sorted({*GRID, *(d for sweep in one.sweeps.values() for d in sweep)})
+            for name, sweep in one.sweeps.items():
+                panel.plot([days.index(d) for d in sweep], list(sweep.values()), marker="o", label=_short(name))
+                if name not in _days(one.config):
+                    continue
+                chosen = _days(one.config)[name]
+                panel.plot(days.index(chosen), sweep.get(chosen, one.recall), marker="*", markersize=12, color="black")
+            panel.set_xticks(range(len(days)), [f"{d:g}" for d in days])
+            panel.set_xlabel("half-life in days; a star is what was chosen")
+            panel.set_ylabel(f"recall@{K}, what is fitted on")
+            panel.set_title(what)
+            panel.legend(fontsize="small")

@@ -27,6 +27,7 @@ import numpy as np
 import polars as pl
 
 from api.commands.evaluate import read_data
+from benchmarks._plots import needed, plotted
 from benchmarks.channels import WORLD
 from benchmarks.recall_social import LASTFM_SOCIAL, made
 from graph.arrays import Array
@@ -63,7 +64,6 @@ SCENE: Final = SceneConfig(
     budget_ms=float("inf"),
     channels=default_channels() | {name: ChannelUse() for name in ("lbs", "listener_kernel", "relation_gcn")},
 )
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-cold.svg"
 Found = Mapping[tuple[str, str], float]
 """(what is known, who answers) -> mean recall."""
 
@@ -73,10 +73,7 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 
     Raises: InvalidInput if the data or matplotlib are missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     found = [{**in_a_world(seed), **on_lastfm(seed)} for seed in seeds]
     summary = {key: (np.mean([f[key] for f in found]), np.std([f[key] for f in found])) for key in found[0]}
     _plot(summary)
@@ -233,17 +230,9 @@ def _row(what: str, by: str, peer: str, summary: Mapping[tuple[str, str], tuple[
 
 
 def _plot(summary: Mapping[tuple[str, str], tuple[Any, Any]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
     whats = list(dict.fromkeys(what for what, _ in summary))
-    figure, panels = pyplot.subplots(1, len(whats), figsize=(13, 3), layout="constrained")
-    for panel, what in zip(panels, whats, strict=True):
-        mine = {by: value for (of, by), value in summary.items() if of == what}
-        panel.barh(list(mine), [mean for mean, _ in mine.values()], xerr=[spread for _, spread in mine.values()])
-        panel.set_title(what, fontsize="medium")
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    with plotted("recall-cold", len(whats), size=(13, 3)) as panels:
+        for panel, what in zip(panels, whats, strict=True):
+            mine = {by: value for (of, by), value in summary.items() if of == what}
+            panel.barh(list(mine), [mean for mean, _ in mine.values()], xerr=[spread for _, spread in mine.values()])
+            panel.set_title(what, fontsize="medium")

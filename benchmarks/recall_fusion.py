@@ -23,11 +23,11 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks import gnn_graph, gnn_quality
+from benchmarks._plots import needed, plotted
 from benchmarks.channels import WORLD, world_snapshot
 from benchmarks.recall_linear import ALONE
 from embeddings.graph_vectors import GraphVectors
 from graph.arrays import Array
-from graph.errors import InvalidInput
 from graph.release import Release
 from ranking.cascade import Cascade
 from ranking.evaluation import Data
@@ -65,7 +65,6 @@ CHANNELS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "social": ("social", {"circle": 1.0, "fame": 0.15, "kept": 1000, "alike": 0.7}),
 }
 METRICS: Final = ("recall@10", "ndcg@10")
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-fusion.svg"
 Scores = Mapping[str, Array]
 """Metric -> (listeners,)."""
 
@@ -75,10 +74,7 @@ def run(part: str = "test", seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]
 
     Raises: InvalidInput if a data set or matplotlib is missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     boards, fusion = on_lastfm(part)
     worlds = [in_a_world(seed) for seed in seeds]
     _plot(boards, worlds)
@@ -232,21 +228,15 @@ def _world_rows(worlds: Sequence[Scores]) -> Iterator[dict[str, Any]]:
 
 
 def _plot(boards: Mapping[str, Scores], worlds: Sequence[Scores]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    of_listeners = {name: one["ndcg@10"] for name, one in boards.items()}
-    lastfm = {name: (v.mean(), v.std() / np.sqrt(len(v))) for name, v in of_listeners.items()}
-    seeds = {name: np.array([one[name].mean() for one in worlds]) for name in worlds[0]}
-    world = {name: (v.mean(), v.std()) for name, v in seeds.items()}
-    for panel, title, found in zip(panels, (f"{LASTFM}: NDCG@10", f"world: NDCG@{K}"), (lastfm, world), strict=True):
-        names = sorted(found, key=lambda name: found[name][0])
-        colours = ["tab:orange" if name == "fused" else "tab:blue" for name in names]
-        panel.barh(names, [found[n][0] for n in names], xerr=[found[n][1] for n in names], color=colours)
-        panel.set_title(title, fontsize="medium")
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    with plotted("recall-fusion", 2, size=(11, 4)) as panels:
+        of_listeners = {name: one["ndcg@10"] for name, one in boards.items()}
+        lastfm = {name: (v.mean(), v.std() / np.sqrt(len(v))) for name, v in of_listeners.items()}
+        seeds = {name: np.array([one[name].mean() for one in worlds]) for name in worlds[0]}
+        world = {name: (v.mean(), v.std()) for name, v in seeds.items()}
+        for panel, title, found in zip(
+            panels, (f"{LASTFM}: NDCG@10", f"world: NDCG@{K}"), (lastfm, world), strict=True
+        ):
+            names = sorted(found, key=lambda name: found[name][0])
+            colours = ["tab:orange" if name == "fused" else "tab:blue" for name in names]
+            panel.barh(names, [found[n][0] for n in names], xerr=[found[n][1] for n in names], color=colours)
+            panel.set_title(title, fontsize="medium")

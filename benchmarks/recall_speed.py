@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from benchmarks._plots import needed, plotted
 from embeddings.vectors import SongVectors
 from graph.arrays import Array
 from graph.exposures import Exposures
@@ -49,7 +50,6 @@ EVERY: Final = 16  # requests from one fold to the next: a worker that answers 8
 DIM: Final = 64
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 AS_OF: Final = 1_750_000_000_000
-PLOT: Final = Path(__file__).resolve().parents[1] / "docs" / "recall-speed.svg"
 
 
 def scene() -> SceneConfig:
@@ -59,14 +59,18 @@ def scene() -> SceneConfig:
 
 
 def run(sizes: Sequence[int] = SIZES) -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them."""
+    """Rows as `segue bench` prints them, and the plot.
+
+    Raises: InvalidInput if matplotlib is missing.
+    """
+    needed()
     found = {}
-    for size in sizes:
+    for size in sorted(sizes, reverse=True):  # what needs the most memory and disk first
         with tempfile.TemporaryDirectory() as folder:
             prepared = build(Path(folder), size)
             found[size] = _asked(Path(folder)) | {"prepared": prepared}
     _plot(found)
-    rows = [row for size, one in found.items() for row in _rows(size, one)]
+    rows = [row for size in sizes for row in _rows(size, found[size])]
     return rows + [_growth(small, large, found) for small, large in pairwise(sizes)]
 
 
@@ -330,33 +334,27 @@ def _row(what: str, ours: float, told: str, unit: str = "ms") -> dict[str, Any]:
 
 
 def _plot(found: Mapping[int, Mapping[str, Any]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    sizes = list(found)
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
-    for q, line in ((50, "--"), (99, "-")):
-        values = [np.percentile(found[n]["whole"], q) for n in sizes]
-        panels[0].plot(sizes, values, f"o{line}", color="C0", label=f"p{q}")
-    first = float(np.percentile(found[sizes[0]]["whole"], 99))
-    panels[0].plot(sizes, [first * np.log(n) / np.log(sizes[0]) for n in sizes], ":", color="grey", label="logarithm")
-    panels[0].axhline(15, color="C3", linewidth=0.8, label="15 ms")
-    panels[0].set_title("the whole recall")
-    for place, name in enumerate(CHANNELS):
-        values = [np.percentile(found[n]["channels"][name], 99) for n in sizes]
-        panels[1].plot(sizes, values, "o-", color=f"C{place}", label=name)
-    panels[1].set_title("p99 of each channel")
-    for panel in panels:
-        panel.set_xscale("log")
-        panel.set_xlabel("songs, and as many listeners")
-        panel.set_ylabel("ms")
-        panel.set_ylim(bottom=0)
-        panel.legend(fontsize=7)
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    sizes = sorted(found)
+    with plotted("recall-speed", 2, size=(11, 3.6)) as panels:
+        for q, line in ((50, "--"), (99, "-")):
+            values = [np.percentile(found[n]["whole"], q) for n in sizes]
+            panels[0].plot(sizes, values, f"o{line}", color="C0", label=f"p{q}")
+        first = float(np.percentile(found[sizes[0]]["whole"], 99))
+        panels[0].plot(
+            sizes, [first * np.log(n) / np.log(sizes[0]) for n in sizes], ":", color="grey", label="logarithm"
+        )
+        panels[0].axhline(15, color="C3", linewidth=0.8, label="15 ms")
+        panels[0].set_title("the whole recall")
+        for place, name in enumerate(CHANNELS):
+            values = [np.percentile(found[n]["channels"][name], 99) for n in sizes]
+            panels[1].plot(sizes, values, "o-", color=f"C{place}", label=name)
+        panels[1].set_title("p99 of each channel")
+        for panel in panels:
+            panel.set_xscale("log")
+            panel.set_xlabel("songs, and as many listeners")
+            panel.set_ylabel("ms")
+            panel.set_ylim(bottom=0)
+            panel.legend(fontsize=7)
 
 
 # ---- the process that answers

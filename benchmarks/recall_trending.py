@@ -21,9 +21,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from benchmarks._plots import needed, plotted
 from benchmarks.channels import world_snapshot
 from graph.arrays import Array
-from graph.errors import InvalidInput
 from graph.histories import STRENGTH_BY_CODE
 from graph.release import Release
 from graph.snapshot import Snapshot
@@ -39,7 +39,6 @@ DAY_MS: Final = 86_400_000
 STEP_MS: Final = 2 * 3_600_000
 K: Final = 50
 COUNTS: Final[Mapping[str, int | None]] = {"all plays": None, "plays of 7 days": 7, "plays of 1 day": 1}
-PLOT: Final = Path(__file__).parents[1] / "docs" / "recall-trending.svg"
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,7 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 
     Raises: InvalidInput if matplotlib is missing.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("needs matplotlib: pip install segue-recommender[bench]") from error
+    needed()
     replays = [replayed(seed) for seed in seeds]
     _plot(replays)
     rows = []
@@ -165,25 +161,17 @@ def _row(what: str, unit: str, peer: str, pairs: Sequence[tuple[float, float]]) 
 
 
 def _plot(replays: Sequence[Replay]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "segue"
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
-    for name in COUNTS:
-        leads = np.sort(np.concatenate([r.found(name) - r.found("trending") for r in replays])) / 24
-        left.step(leads, np.arange(1, len(leads) + 1) / len(leads), where="post", label=f"before {name}")
-    left.axvline(1, color="grey", linewidth=0.8)
-    left.set_xlabel("lead of trending in days")
-    left.set_ylabel("share of rises")
-    for name in ("trending", *COUNTS):
-        hours = np.sort(np.concatenate([r.found(name) for r in replays])) / 24
-        right.step(hours, np.arange(1, len(hours) + 1) / len(hours), where="post", label=name)
-    right.set_xlabel("days from the rise to the first list")
-    right.set_xlim(0, 14)
-    left.legend()
-    right.legend()
-    figure.savefig(PLOT, metadata={"Date": None})
-    pyplot.close(figure)
+    with plotted("recall-trending", 2, size=(11, 3.4)) as (left, right):
+        for name in COUNTS:
+            leads = np.sort(np.concatenate([r.found(name) - r.found("trending") for r in replays])) / 24
+            left.step(leads, np.arange(1, len(leads) + 1) / len(leads), where="post", label=f"before {name}")
+        left.axvline(1, color="grey", linewidth=0.8)
+        left.set_xlabel("lead of trending in days")
+        left.set_ylabel("share of rises")
+        for name in ("trending", *COUNTS):
+            hours = np.sort(np.concatenate([r.found(name) for r in replays])) / 24
+            right.step(hours, np.arange(1, len(hours) + 1) / len(hours), where="post", label=name)
+        right.set_xlabel("days from the rise to the first list")
+        right.set_xlim(0, 14)
+        left.legend()
+        right.legend()
