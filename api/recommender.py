@@ -119,7 +119,7 @@ class Recommender:
         return self._served
 
     def reload(self) -> bool:
-        """Open the release that is current now, if it is another one, and swap it in at once; whether it did.
+        """Open the release that is current now, if it is another one, warm it and swap it in; whether it did.
 
         The old one answers until then, and goes on if the new one cannot be opened.
         """
@@ -129,6 +129,9 @@ class Recommender:
         try:
             served = Served(self._releases.open(current), self._settings, self._log)
             served.warm(self.now(served))
+            if self._releases.current() != current:
+                return False  # rolled back meanwhile; the next look takes up what is current then
+            served.live.check()  # what came while it was warmed
             self._served = served
             _log.info("release swapped", release=current)
         except SegueError as error:

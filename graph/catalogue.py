@@ -120,8 +120,10 @@ def _still_there(store: GraphStore, entry: Mapping[str, Any]) -> bool:
 
 def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progress) -> int:
     nodes = dict(batch.nodes)
-    if "latitude" in nodes.get("User", pl.DataFrame()).columns:
-        nodes["User"] = log.coarsened(nodes["User"])
+    users = nodes.get("User")
+    if users is not None and not {"latitude", "longitude"}.isdisjoint(users.columns):
+        absent = {"latitude", "longitude"} - set(users.columns)
+        nodes["User"] = log.coarsened(users.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent))
     for label, ids in batch.bare_nodes().items():
         batch.warn(f"{ids.height} {label} nodes are named by relations only; made without properties")
         nodes[label] = pl.concat([nodes[label], ids], how="diagonal") if label in nodes else ids

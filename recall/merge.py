@@ -55,8 +55,9 @@ def merge(
 ) -> Pool:
     """Each channel's best up to its quota, each song once.
 
-    A song's fused score is the sum over channels of weight x what the candidate is worth: its calibrated chance of
-    being loved, or the reciprocal of 60 + its rank. A song that stands within one channel's quota counts in the others
+    A song's fused score is the sum over channels of weight x what the candidate is worth (`Fusion.worth`): its height
+    in the channel's list where weights were learned, else its calibrated chance of being loved, or the reciprocal of
+    60 + its rank. A song that stands within one channel's quota counts in the others
     too, beyond their quotas. A channel that names the interest of each candidate shares its quota out among its
     interests (see `within`).
     Source: Cormack et al. 2009, Reciprocal rank fusion.

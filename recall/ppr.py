@@ -1,8 +1,9 @@
 """Who stands near whom on the follow graph: personalised PageRank, looked up for follows as they are now.
 
-A walk from a listener follows one of the people it stands on, and at each step it stops with the chance `restart`; it
-ends with somebody who follows nobody. The mass p(v) of v is the chance that it stops there. Divided by its sum this is
-what PageRank gives where dead ends lead back to the listener. The first step is linear: with followees F
+A walk from a listener follows one of the people it stands on, and at each step it stops with the chance `restart`; with
+somebody who follows nobody it is lost if it does not stop. The mass p(v) of v is the chance that it stops there.
+Divided by its sum this is what PageRank gives where dead ends lead back to the listener. The first step is linear:
+with followees F
 
     p_u = restart x e_u + (1 - restart) / |F| x sum of p_f over F
 

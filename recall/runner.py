@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 PATIENCE: Final = 0.25
 """Share of the time left after which the channels still to be asked no longer wait for the one being asked."""
 STUCK: Final = 4
-"""Calls of one channel that have not come back from earlier requests; with so many it is not asked."""
+"""Calls of one channel that have not come back from requests that are over; with so many it is not asked."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class _Job:
     todo: deque[str]
     waiting: int
     since: float
+    asking: set[str] = field(default_factory=set)
     found: dict[str, Any] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     over: bool = False
@@ -67,15 +68,17 @@ class Runner:
                         return
                     name = job.todo.popleft()
                     job.since = began = time.perf_counter()
+                    job.asking.add(name)
                 with self._lock:
-                    self._stuck[name] += 1
-                    jammed = self._stuck[name] > STUCK
+                    jammed = self._stuck[name] >= STUCK
                 answer: Any = RuntimeError("earlier requests still wait for it") if jammed else None
                 if not jammed:
                     answer = _answer(channels[name], query, counts[name])
-                with self._lock:
-                    self._stuck[name] -= 1
                 with job.changed:
+                    job.asking.discard(name)
+                    if job.over:
+                        with self._lock:
+                            self._stuck[name] -= 1  # it came back after all
                     job.found[name], job.ms[name] = answer, (time.perf_counter() - began) * 1000
                     job.waiting -= 1
                     if not job.waiting:  # to wake the request for each channel would cost it more than some of them
@@ -100,6 +103,8 @@ class Runner:
                         continue
                 job.changed.wait(patience - now)
             job.over = True
+            with self._lock:
+                self._stuck.update(job.asking)
 
     def _answers(self, job: _Job, names: list[str], query: Query, budget_ms: float) -> Answers:
         with job.changed:

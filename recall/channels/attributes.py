@@ -15,6 +15,7 @@ from scipy import sparse
 from embeddings.vectors import SongVectors
 from graph.arrays import Array, write_arrays
 from graph.configure import check_positive
+from graph.histories import UNKNOWN_TIME
 from graph.relations import Relation
 from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER, Snapshot
@@ -51,9 +52,9 @@ class AttributesConfig:
     attributes are looked at, with some `songs` between them by how much each is preferred: those that are liked most,
     times 1 + `freshness` for one that came out at the release's newest event, halved every `fresh_days`. `popularity`
     is the exponent of how much a song is liked: its plays and other signs of liking, halved every `popular_days`, or
-    the number of its listeners where that is infinite. Each strong attribute lends `widen` x its cosine of its
-    preference to the `similar` nearest others, by the vectors of `widen_by`: "song2vec", or "relation_gamma_gcn", where
-    an attribute is the mean of its songs.
+    the number of its listeners where that is infinite or no event has a time. Each strong attribute lends `widen` x its
+    cosine of its preference to the `similar` nearest others, by the vectors of `widen_by`: "song2vec", or
+    "relation_gamma_gcn", where an attribute is the mean of its songs.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
@@ -261,7 +262,8 @@ def accompaniments(snapshot: Snapshot) -> Relation:
 
 def _quality(snapshot: Snapshot, config: AttributesConfig) -> Array:
     """(songs,) what a song is worth beside its attributes: how much it is liked, and how new it is."""
-    lately = math.isfinite(config.popular_days)
+    # a log without any time, of play counts say, knows nothing of lately
+    lately = math.isfinite(config.popular_days) and bool((snapshot.histories.at != UNKNOWN_TIME).any())
     heard = decayed(snapshot, config.popular_days * DAY_MS) if lately else listeners(snapshot)
     known = (1.0 + heard) ** config.popularity
     if not config.freshness:

@@ -231,6 +231,8 @@ class Social:
         if len(followees) <= FOLLOWEES:
             return followees
         histories = self._snapshot.histories
+        if not len(histories):
+            return followees[:FOLLOWEES]
         last = histories.indptr[followees + 1]
         when = np.where(last > histories.indptr[followees], histories.at[np.maximum(last - 1, 0)], UNKNOWN_TIME)
         return np.sort(followees[np.argsort(-when, kind="stable")[:FOLLOWEES]])

@@ -100,6 +100,14 @@ def test_where_listeners_live_is_kept_as_the_centre_of_a_cell_only(
     assert [line.payload["properties"]["latitude"] for line in sqlite_log.journal() if line.id == "u4"] == [centre[0]]
 
 
+@pytest.mark.parametrize("one", ["latitude", "longitude"])
+def test_half_a_point_of_a_listener_is_not_kept(state: Any, embedded_store: GraphStore, one: str) -> None:
+    made = batch("s1")
+    made.add_nodes("User", pl.DataFrame({"id": ["u1"], "name": ["Ann"], one: [13.123456]}), file="users.csv")
+    state(made)
+    assert properties(embedded_store, "User", "u1") == {"id": "u1", "name": "Ann"}
+
+
 def test_another_source_needs_merge(state: Any, sqlite_log: EventLog) -> None:
     state(batch("s1"))
     with pytest.raises(SourceMismatch, match="holds tables:one already; importing tables:two into it needs --merge"):

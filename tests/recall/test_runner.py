@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -10,7 +11,7 @@ from segue_test_worlds import World
 
 from recall.base import Candidates, Channel, Query
 from recall.listener import Listener
-from recall.runner import Runner
+from recall.runner import STUCK, Runner
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,20 @@ def test_one_that_takes_long_holds_up_nobody_and_is_named(lopsided: World) -> No
     assert list(answers.found) == ["quick", "other"]
     assert answers.dropped == {"slow": "over the time budget (300 ms)"}
     assert time.perf_counter() - began < 0.9
+
+
+def test_many_requests_at_once_are_not_taken_for_stuck_ones(lopsided: World) -> None:
+    runner, channels = Runner(), {"c": Says(0, 0.1)}
+    with ThreadPoolExecutor(3 * STUCK) as pool:
+        asked = [pool.submit(runner.ask, channels, lopsided.query("ana"), {"c": 3}, 8000.0) for _ in range(3 * STUCK)]
+        assert all("c" in one.result().found for one in asked)
+
+
+def test_one_that_came_back_late_is_asked_again(lopsided: World) -> None:
+    runner, channels = Runner(), {"c": Says(0, 0.15)}
+    for _ in range(2 * STUCK):
+        assert "budget" in runner.ask(channels, lopsided.query("ana"), {"c": 3}, 20.0).dropped["c"]
+        time.sleep(0.3)
 
 
 def test_several_that_take_long_each_give_way(lopsided: World) -> None:

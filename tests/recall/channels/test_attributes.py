@@ -112,6 +112,13 @@ def test_a_song_that_came_after_the_release_is_found_by_its_artist(lopsided: Wor
     assert found.scores[0] == pytest.approx(found.scores[1])
 
 
+def test_without_any_time_popularity_is_how_many_listened(make_world: Callable[..., World]) -> None:
+    log = events([(f"u{i}", "play", song, None) for song, crowd in (("s1", 3), ("s2", 1)) for i in range(crowd)])
+    world = make_world(log=log)
+    found = Attributes(world.release, AttributesConfig(popularity=1.0, freshness=0.0))._quality
+    assert found.tolist() == [4.0, 2.0, 1.0, 1.0, 1.0]
+
+
 def test_popularity_decays(lopsided: World) -> None:
     halved = AttributesConfig(BOTH, popularity=1.0, **{**PLAIN, "popular_days": 7.0})
     answer, still = (
