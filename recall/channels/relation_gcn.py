@@ -61,6 +61,7 @@ class RelationGcnConfig:
 class RelationGcn:
     """The songs whose vectors answer best to the listener's, both learned by passing messages over the typed graph.
 
+    A listener's list is that of the refresh; what is played since moves it no more than that it is left out.
     Source: see `embeddings.gnn.relation_gamma_gcn`; the passing on over a song's attributes is
     `recall.linear_kernel.smoothed`.
     """

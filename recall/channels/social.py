@@ -179,7 +179,8 @@ class Social:
         done = doings(query, people, LATEST)
         decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
         size = query.live.size
-        pairs, love = added(done.who * np.int64(size) + done.song, decayed)
+        known = done.song < size  # what was folded in since this request began may be on a song that is newer still
+        pairs, love = added(done.who[known] * np.int64(size) + done.song[known], decayed[known])
         pairs, love = pairs[love > 0], love[love > 0]
         who, songs = np.divmod(pairs, size)
         most, norm = np.zeros(len(people)), np.sqrt(np.bincount(who, love**2, len(people)))

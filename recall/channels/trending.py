@@ -38,7 +38,8 @@ class TrendingConfig:
     `explained` times as many playbacks be expected as there are playbacks for each exposure. `correction` turns counts
     into rates, with 0 not at all; with 1 a song counts by the lower bound of its plays for each play that its exposures
     let expect, `doubt` standard deviations below, as if `prior` plays more had been expected. The `songs` that lead are
-    looked at, everywhere and at home; which they are is asked once an hour, and of what was played since at once.
+    looked at, everywhere and at home; which they are is asked once an hour, or
+    when as many have been played since, and of what was played since at once.
     """
 
     half_life_days: float = 7.0
@@ -92,7 +93,7 @@ class Trending:
         self._relations = [(known[name], weight) for name, weight in weights.items() if name in known and weight]
         self._lock, self._mine = threading.Lock(), object()
         # what leads by position everywhere, and at each place with sums as of a time: of the hour named by a key
-        self._hour: tuple[object, Array] | None = None
+        self._hour: tuple[object, int, Array] | None = None
         self._homes: dict[int, tuple[int, Array, Array]] = {}
         self._everywhere: tuple[object, Array, Array] | None = None
         self._lists: dict[int, _Leaders] = {}
@@ -135,20 +136,25 @@ class Trending:
             there, sums = self._at_home(place, live.counters, now)
             both = np.concatenate([songs, there]), np.concatenate([scores, self._config.place * _share(sums)])
             songs, scores = added(*both)
-        songs, scores = songs[scores > 0], scores[scores > 0]
+        # what was folded in since this request began may be on a song that is newer still
+        kept = (scores > 0) & (songs < live.size)
+        songs, scores = songs[kept], scores[kept]
         return _Leaders(key, songs, scores, [_shares(r, live.songs, songs) for r, _ in self._relations])
 
     def _looked_at(self, live: Overlay, now: int) -> Array:
         """(n,) rising: what led when the hour began, and what was played since."""
         counters, most = live.counters, self._config.songs
         touched = counters.events(("touched", self._mine), _Touched)
-        hour = (counters, now // HOUR_MS)
-        if self._hour is None or self._hour[0] != hour or len(touched.songs()) > most:
+        hour = now // HOUR_MS
+        # who asks of a moment within the last day is answered from the same leaders: at most their order differs
+        known = self._hour is not None and self._hour[0] is counters and 0 <= self._hour[1] - hour <= DAY_MS // HOUR_MS
+        if self._hour is None or not known or len(touched.songs()) > most:
             touched.clear()
             self._homes.clear()
             scores = self._scores(counters, None, live.size, now)
-            self._hour = (hour, _most(np.flatnonzero(scores > 0), scores[scores > 0], most)[0])
-        return np.union1d(self._hour[1], touched.songs())
+            self._hour = (counters, hour, _most(np.flatnonzero(scores > 0), scores[scores > 0], most)[0])
+        songs = np.union1d(self._hour[2], touched.songs())
+        return songs[songs < live.size]
 
     def _at_home(self, place: int, counters: Counters, now: int) -> tuple[Array, Array]:
         """Songs (n,) that lead at a place or were played since the hour began, and their decayed plays there (n,)."""

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from segue_test_worlds import DAY, NOW, World, events
 
+from recall.base import channel_type
 from recall.channels.trending import Trending, TrendingConfig, rise
 from recall.counters import Counters
 from recall.live import Happened, Overlay
@@ -47,6 +48,17 @@ def test_the_language_of_a_listener_lifts_its_songs(lopsided: World) -> None:
     # Ana's songs are all in English, s1 (2.0) and s2 (-0.6): an affinity of 1.4 / 2.6
     assert after["s1"] == pytest.approx(before["s1"] * (1 + 2 * 1.4 / 2.6), abs=1e-5)
     assert after["s4"] == before["s4"]  # nobody knows its language
+
+
+def test_a_song_that_came_after_the_request_began_is_passed_over(lopsided: World) -> None:
+    live = dataclasses.replace(Overlay.of(lopsided.snapshot), counters=Counters(lopsided.snapshot))
+    one = np.ones(1, dtype=np.int64)
+    live.counters.fold(Happened(one * lopsided.listener("cy").user, one * live.size, one, one * NOW, one, one * 0))
+    query = dataclasses.replace(lopsided.query("ana"), overlay=live)
+    for name in ("trending", "social"):
+        found = channel_type(name).build(lopsided.release).recall(query, 10)
+        assert len(found)
+        assert found.songs.max() < live.size
 
 
 def test_a_rise_is_told_in_standard_deviations_of_decayed_counts() -> None:
