@@ -140,12 +140,7 @@ def fitted(outcomes: Sequence[Outcome]) -> Fusion:
 
 def order(fusion: Fusion, outcome: Outcome) -> Array:
     """The songs of the pool, the best first, as they would be served."""
-    cut = {
-        name: Candidates(found.songs[: fusion.quotas[name]], found.scores[: fusion.quotas[name]])
-        for name, found in outcome.found.items()
-        if name in fusion.quotas
-    }
-    return merge(cut, fusion.quotas, {}, fusion).songs
+    return merge(outcome.within(fusion.quotas).found, fusion.quotas, {}, fusion).songs
 
 
 def _scores(lists: Sequence[Array], outcomes: Sequence[Outcome], k: int) -> Scores:

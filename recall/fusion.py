@@ -51,6 +51,15 @@ class Outcome:
     found: Mapping[str, Candidates]
     loved: Array
 
+    def within(self, quotas: Mapping[str, int]) -> Outcome:
+        """As it would have been had every channel been asked for its quota, and those without one not at all."""
+        cut = {
+            name: Candidates(found.songs[: quotas[name]], found.scores[: quotas[name]])
+            for name, found in self.found.items()
+            if name in quotas
+        }
+        return Outcome(cut, self.loved)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -128,7 +137,7 @@ class Fusion:
             return None
         best = [float(c.chance[-1]) for c in calibrations.values()]
         plain = cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
-        cut = [_within(outcome, quotas) for outcome in outcomes]
+        cut = [outcome.within(quotas) for outcome in outcomes]
         halves = cut[::2], cut[1::2]
         gain = sum(
             replace(plain, weights=learned_weights(learned, signed=signed)).gain(tested) - plain.gain(tested)
@@ -231,16 +240,6 @@ def _table(outcome: Outcome, names: Sequence[str], worth: Callable[[str, Candida
         if (found := outcome.found.get(name)) is not None and len(found):
             table[np.searchsorted(songs, found.songs), c] = worth(name, found)
     return songs, table
-
-
-def _within(outcome: Outcome, quotas: Mapping[str, int]) -> Outcome:
-    """The outcome as it would have been had every channel been asked for its quota."""
-    cut = {
-        name: Candidates(found.songs[: quotas[name]], found.scores[: quotas[name]])
-        for name, found in outcome.found.items()
-        if name in quotas
-    }
-    return Outcome(cut, outcome.loved)
 
 
 def learned_quotas(
