@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from embeddings.walks import WalkConfig, Walks
 from graph.arrays import Array
 from graph.errors import FitError
 from graph.relations import Relation
+
+_NEGATIVES: Final = 512
+"""Negatives that all pairs of a batch share, which is a matrix product and not a row of a table for each."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +119,14 @@ class AttributeAggregation(nn.Module):
         return torch.einsum("bs,sbd->bd", weights, parts)
 
 
-def skipgram_loss(centre: Tensor, context: Tensor, negatives: Tensor) -> Tensor:
-    """Skip-gram with negative sampling.
+def skipgram_loss(centre: Tensor, context: Tensor, negatives: Tensor, each: float) -> Tensor:
+    """Skip-gram with negative sampling, as if every pair had `each` negatives: all K stand for them.
 
-    Shapes: B pairs, K negatives: centre (B, D), context (B, D), negatives (B, K, D) -> ().
+    Shapes: B pairs, K negatives: centre (B, D), context (B, D), negatives (K, D) -> ().
     Units: nats per pair; repeating the batch leaves it unchanged.
     """
     good = nn.functional.logsigmoid((centre * context).sum(dim=1))
-    bad = nn.functional.logsigmoid(-torch.einsum("bd,bkd->bk", centre, negatives)).sum(dim=1)
+    bad = each * nn.functional.logsigmoid(-centre @ negatives.T).mean(dim=1)
     return -(good + bad).mean()
 
 
@@ -145,10 +149,11 @@ def _train(
     for _ in range(settings.epochs):
         for block in corpus.blocks():
             for centres, others in _batches(block, settings.window, config.batch, rng):
-                drawn = np.searchsorted(ends, rng.random((len(centres), settings.negative)) * ends[-1], side="right")
+                drawn = np.searchsorted(ends, rng.random(_NEGATIVES) * ends[-1], side="right")
                 unique, place = torch.unique(torch.from_numpy(centres), return_inverse=True)
-                vectors = model(unique)[place]
-                loss = skipgram_loss(vectors, contexts(torch.from_numpy(others)), contexts(torch.from_numpy(drawn)))
+                both = contexts(torch.from_numpy(np.concatenate([others, drawn])))
+                context, negatives = both[: len(others)], both[len(others) :]
+                loss = skipgram_loss(model(unique)[place], context, negatives, settings.negative)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()  # type: ignore[no-untyped-call]

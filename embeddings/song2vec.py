@@ -3,9 +3,11 @@
     loss = sum over (song, neighbouring song) of SGNS + sum over relations r of gamma_r x SGNS over (song, r-entity)
 
 where SGNS is skip-gram with negative sampling. gamma_r is the expected number of (song, entity) pairs, each counted
-once, that are trained through r for every occurrence of a song in the sequences; gamma = 0 leaves the entities out and
-is exactly Song2Vec. Entities get vectors too, so a song that nobody has played is composed from its artist, genre and
-tags, and a query may weigh them anew.
+once, that are trained through r for every occurrence of a song in the sequences, in the mean over occurrences; gamma =
+0 leaves the entities out and is exactly Song2Vec. Each song has as many pairs as any other, however often it occurs:
+what a song is does not become truer by being played, so a rare song is placed by what it is and a frequent one by its
+company. Entities get vectors too, so a song that nobody has played is composed from its artist, genre and tags, and a
+query may weigh them anew.
 
 Every pair is a sequence of two words, trained in both directions as neighbouring songs are. Pairs are drawn anew each
 epoch from the seed, so gamma_r need not be a whole number.
@@ -219,6 +221,8 @@ class _Corpus:
         base[r] is the word of entity 0 of the relation r; there are `size` words.
         """
         self._blocks, self.occurrences, self.relations, self.gamma = blocks, occurrences, relations, gamma
+        # how many times gamma_r pairs each occurrence of a song has, so that all songs have as many
+        self._times = occurrences.sum() / max(1, np.count_nonzero(occurrences)) / np.maximum(occurrences, 1)
         self.base, self.seed, self.epoch = base, seed, 0
         self.words = [str(i) for i in range(size)]
 
@@ -245,7 +249,7 @@ class _Corpus:
         counts[: len(occurrences)] = occurrences
         for name, relation in self.relations.items():
             # a song's pair holds the song once more, and one of its entities
-            pairs = self.gamma[name] * occurrences * (np.diff(relation.indptr) > 0)
+            pairs = self.gamma[name] * self._times * occurrences * (np.diff(relation.indptr) > 0)
             counts[: len(pairs)] += pairs
             share = _shares(relation) * pairs[relation.edge_sources]
             np.add.at(counts, self.base[name] + relation.indices, share)
@@ -264,9 +268,9 @@ class _Corpus:
         """(P, 2) song and entity, relation by relation."""
         drawn = [np.empty((0, 2), dtype=np.int64)]
         for name, relation in self.relations.items():
-            whole, part = divmod(self.gamma[name], 1)
             occurrences = songs[np.diff(relation.indptr)[songs] > 0]
-            times = int(whole) + (rng.random(len(occurrences)) < part)
+            part, whole = np.modf(self.gamma[name] * self._times[occurrences])
+            times = whole.astype(np.int64) + (rng.random(len(occurrences)) < part)
             mine = rng.permutation(np.repeat(occurrences, times))
             drawn.append(np.stack([mine, self.base[name] + _draw(relation, mine, rng)], axis=1))
         return np.concatenate(drawn)

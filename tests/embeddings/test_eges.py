@@ -75,9 +75,11 @@ def test_the_attention_weighs_what_a_node_has(friends: Edges) -> None:
     np.testing.assert_allclose(found, [[4 / 3, 7 / 3], [0.75, 1.0]], rtol=1e-6)
 
 
-def test_skipgram_loss_of_scores_2_and_minus_1() -> None:
-    centre = torch.tensor([[1.0, 0.0]])
-    loss = skipgram_loss(centre, torch.tensor([[2.0, 5.0]]), torch.tensor([[[-1.0, 9.0]]]))
-    assert loss.item() == pytest.approx(math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1)))
-    twice = skipgram_loss(centre.repeat(2, 1), torch.tensor([[2.0, 5.0]] * 2), torch.tensor([[[-1.0, 9.0]]] * 2))
+def test_skipgram_loss_of_scores_2_minus_1_and_3() -> None:
+    centre, context = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 5.0]])
+    negatives = torch.tensor([[-1.0, 9.0], [3.0, 9.0]])
+    loss = skipgram_loss(centre, context, negatives, 5)
+    bad = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(3))) / 2
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-2)) + 5 * bad)
+    twice = skipgram_loss(centre.repeat(2, 1), context.repeat(2, 1), negatives, 5)
     assert twice.item() == pytest.approx(loss.item())

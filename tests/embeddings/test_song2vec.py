@@ -76,6 +76,24 @@ def test_gamma_is_the_number_of_pairs_for_each_occurrence_of_a_song(
         assert len(set(counts)) > 1  # drawn anew each epoch
 
 
+def test_a_frequent_song_has_as_many_pairs_as_a_rare_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    songs = [song for often in (["s1"] * 12, ["s2"] * 3, ["s3"]) for one in often for song in (one, "s6")]
+    log = events([("ana", "full_play", song, i) for i, song in enumerate(songs)])
+    snapshot = lopsided_snapshot(log=log, edge_tables=edges({("CONTAINS", "Playlist", "Song"): []}))
+    pairs, epochs = np.zeros(snapshot.songs), 60
+    original = Word2Vec.train
+
+    def counted(self: Word2Vec, corpus: Numbers, **more: Any) -> Any:
+        for block in (blocks := list(corpus)):
+            np.add.at(pairs, block.ids[block.indptr[:-1][np.diff(block.indptr) == 2]], 1)
+        return original(self, Numbers(corpus.words, lambda: blocks), **more)
+
+    monkeypatch.setattr(Word2Vec, "train", counted)
+    fit(snapshot, replace(TINY, epochs=epochs, gamma=gamma(PERFORMED_BY=0.9)))
+    # 32 occurrences of 4 songs, one of which has no artist: 0.9 * 32 / 4 pairs of each of the others an epoch
+    assert pairs[:3] / epochs == pytest.approx(0.9 * 32 / 4, abs=0.5)
+
+
 def test_an_entity_is_drawn_by_the_weight_of_its_edge() -> None:
     log = events([("ana", "full_play", song, i) for i in range(40) for song in ("s5", "s1")])
     snapshot = lopsided_snapshot(log=log)
