@@ -9,17 +9,18 @@ common. Rare songs are those with fewer than 5 plays. At most 5,000 listeners ar
 
 The gammas are the default ones, and for relations without a default 0.2, all times one factor. What each model is
 trained with is chosen for each data set by hit-rate@50 on the songs before the last: of `SHAPES` (window, epochs) for
-gamma = 0 and, at a factor of 1, for gamma (one seed, not of those reported), then the factor, from the sweep that
-`docs/gamma.svg` shows; EGES, which walks on songs that follow each other in a session and is described by the same
-relations, from three trainings; GraphSAGE, which learns from listeners and songs as it does by default, stops where
-these songs rank best. Peers are trained with one seed, Song2Vec with three, whose standard deviation is +-.
+gamma = 0 and, at a factor of 1 and with one of `DESCRIBED`, for gamma (one seed, not of those reported), then the
+factor, from the sweep that `docs/gamma.svg` shows; EGES, which walks on songs that follow each other in a session and
+is described by the same relations, from three trainings; GraphSAGE, which learns from listeners and songs as it does
+by default, stops where these songs rank best. Peers are trained with one seed, Song2Vec with three, whose standard
+deviation is +-.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,7 @@ from embeddings.eges import EGES, EGESConfig
 from embeddings.sequences import SequenceConfig, Sequences
 from embeddings.skipgram import SkipGramConfig
 from embeddings.song2vec import Song2Vec, Song2VecConfig
+from embeddings.vectors import SongVectors
 from embeddings.walks import WalkConfig
 from graph.arrays import Array
 from graph.batch import Batch
@@ -45,13 +47,13 @@ FACTORS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 SHAPES: Final = ((5, 10), (20, 10), (20, 30), (100, 10), (100, 30))
 OTHERWISE: Final = 0.2
 SEEDS: Final = (0, 1, 2)
+DESCRIBED: Final = (0.0, 0.5, 1.0, 2.0)
 CHOOSING: Final = 11
 EGES_TRAININGS: Final = ((1, 0.01), (3, 0.01), (3, 0.003))
 LISTENERS: Final = 5000
 COMMON: Final = 0.2
 LATEST, HITS, NEAREST, RARE = 10, 50, 10, 5
 MEASURES: Final = ("hit-rate@50", "hit-rate@50, rare", "bad-case rate", "bad-case rate, rare")
-Vectors = Callable[[int], Array]
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,20 @@ def run(seeds: tuple[int, ...] = SEEDS, names: Sequence[str] = ()) -> list[dict[
         if names and name not in names:
             continue
         split = Split.of(snapshot)
-        shape, plain = (_shape(split, factor) for factor in (1.0, 0.0))
-        sweep = {f: _mean([measured(split, _song2vec(split.train, f, shape)(seed)) for seed in seeds]) for f in FACTORS}
+        shape, plain = _shape(split, 1.0, DESCRIBED), _shape(split, 0.0, (0.0,))
+        sweep = {
+            f: _mean([measured(split, shape.song2vec(split.train, f, seed).unit) for seed in seeds]) for f in FACTORS
+        }
         choice = max(FACTORS[1:], key=lambda f: sweep[f][0]["valid"])
-        sweeps[f"{name}, window {shape[0]}"] = sweep
+        sweeps[f"{name}, {shape}"] = sweep
         others = {
-            _called("gamma = 0", plain): _mean([measured(split, _song2vec(split.train, 0.0, plain)(s)) for s in seeds]),
+            f"gamma = 0, {plain}": _mean(
+                [measured(split, plain.song2vec(split.train, 0.0, seed).unit) for seed in seeds]
+            ),
             "EGES": (_best(measured(split, _eges(split.train, *how, seeds[0])) for how in EGES_TRAININGS), None),
             "GraphSAGE": (measured(split, _graphsage(split, seeds[0])), None),
         }
-        ours = _called(f"gamma x {choice:g}", shape)
+        ours = f"gamma x {choice:g}, {shape}"
         for peer, (theirs, spread) in others.items():
             rows += [_row(name, ours, measure, sweep[choice], peer, theirs, spread) for measure in MEASURES]
     if not names:
@@ -137,19 +143,32 @@ def _snapshot(batch: Batch) -> Snapshot:
     return Snapshot.of_frames(batch.nodes, told, events)
 
 
-def _shape(split: Split, factor: float) -> tuple[int, int]:
-    """The window and epochs of `SHAPES` that find most of the songs before the last."""
-    return max(SHAPES, key=lambda shape: measured(split, _song2vec(split.train, factor, shape)(CHOOSING))["valid"])
+@dataclass(frozen=True)
+class Shape:
+    """What Song2Vec is trained with beside its gammas."""
+
+    window: int
+    epochs: int
+    described: float
+
+    def song2vec(self, train: Snapshot, factor: float, seed: int) -> SongVectors:
+        config = Song2VecConfig(window=self.window, epochs=self.epochs, described=self.described)
+        gamma = {r.name: factor * config.gamma.get(r.name, OTHERWISE) for r in train.song_relations()}
+        return Song2Vec.fit(train, replace(config, gamma=gamma), rng=np.random.default_rng(seed))
+
+    def __str__(self) -> str:
+        return f"window {self.window}, {self.epochs} epochs, described {self.described:g}"
 
 
-def _called(what: str, shape: tuple[int, int]) -> str:
-    return f"{what}, window {shape[0]}, {shape[1]} epochs"
-
-
-def _song2vec(train: Snapshot, factor: float, shape: tuple[int, int]) -> Vectors:
-    config = Song2VecConfig(window=shape[0], epochs=shape[1])
-    gamma = {r.name: factor * config.gamma.get(r.name, OTHERWISE) for r in train.song_relations()}
-    return lambda seed: Song2Vec.fit(train, replace(config, gamma=gamma), rng=np.random.default_rng(seed)).unit
+def _shape(split: Split, factor: float, described: Sequence[float]) -> Shape:
+    """The one of all that finds most of the songs before the last."""
+    found = {}
+    for window, epochs in SHAPES:
+        plain = Shape(window, epochs, 0.0).song2vec(split.train, factor, CHOOSING)
+        for much in described:
+            made = SongVectors.of(split.train, plain.raw, plain.trained, plain.entities, plain.gamma, much)
+            found[Shape(window, epochs, much)] = float(_hits(split, made.unit, split.valid).mean())
+    return max(found, key=lambda shape: found[shape])
 
 
 def _best(tried: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -137,7 +137,7 @@ def carried(vectors: SongVectors, old: Snapshot, new: Snapshot) -> SongVectors:
         moved[places[1]] = matrix[places[0]]
         return moved
 
-    raw = placed(vectors.unit * vectors.norm[:, None], new.songs, (was, now))
+    raw = placed(vectors.raw, new.songs, (was, now))
     trained = np.zeros(new.songs, dtype=bool)
     trained[now] = vectors.trained[was]
     entities, entity_outputs = {}, {}
@@ -151,7 +151,7 @@ def carried(vectors: SongVectors, old: Snapshot, new: Snapshot) -> SongVectors:
             entity_outputs[name] = placed(vectors.entity_outputs[name], relation.targets, places)
     gamma = {name: weight for name, weight in vectors.gamma.items() if name in entities}
     outputs = None if vectors.outputs is None else placed(vectors.outputs, new.songs, (was, now))
-    found = SongVectors.of(new, raw, trained, entities, gamma)
+    found = SongVectors.of(new, raw, trained, entities, gamma, vectors.described)
     return replace(found, outputs=outputs, entity_outputs=entity_outputs)
 
 
@@ -168,6 +168,7 @@ def aligned(vectors: SongVectors, last: SongVectors) -> SongVectors:
         vectors,
         unit=vectors.unit @ turn,
         entities={name: matrix @ turn for name, matrix in vectors.entities.items()},
+        own=None if vectors.own is None else vectors.own @ turn,
         outputs=None if vectors.outputs is None else vectors.outputs @ turn,
         entity_outputs={name: matrix @ turn for name, matrix in vectors.entity_outputs.items()},
     )

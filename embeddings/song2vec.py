@@ -50,7 +50,10 @@ def _default_gamma() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Song2VecConfig:
-    """Hyper-parameters; `gamma` by relation name (`HAS_GENRE`, `LANGUAGE`, `RELATED:film.actor`)."""
+    """Hyper-parameters; `gamma` by relation name (`HAS_GENRE`, `LANGUAGE`, `RELATED:film.actor`).
+
+    `described`: how much of what a song's entities say is added to its vector after training, both at length 1.
+    """
 
     embedding_dim: int = 64
     window: int = 5
@@ -59,6 +62,7 @@ class Song2VecConfig:
     learning_rate: float = 0.1
     ns_exponent: float = 0.75
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
+    described: float = 0.5
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
 
     @classmethod
@@ -95,11 +99,13 @@ class Song2Vec:
         `start`: vectors to go on from, of this snapshot's songs and entities; those that are 0 begin at random. `only`:
         the sequences to train on; what is not in them stays as it starts, but for what is drawn as a negative.
 
-        Raises: ValueError for a negative gamma, or a start of another shape; FitError if there is nothing to learn
-        from, or the weights are not finite.
+        Raises: ValueError for a negative gamma or `described`, or a start of another shape; FitError if there is
+        nothing to learn from, or the weights are not finite.
         """
         seed = int(rng.integers(2**31))
         _check_gamma(config.gamma)
+        if not 0 <= config.described < float("inf"):
+            raise ValueError(f"described must be 0 or more (got {config.described})")
         relations = {r.name: r for r in snapshot.song_relations() if config.gamma.get(r.name, 0) > 0}
         bases, size = {}, snapshot.songs
         for name, relation in relations.items():
@@ -124,7 +130,7 @@ class Song2Vec:
 
         gamma = {name: float(config.gamma[name]) for name in relations}
         songs = matrix[: snapshot.songs]
-        found = SongVectors.of(snapshot, songs, trained, split(matrix), gamma)
+        found = SongVectors.of(snapshot, songs, trained, split(matrix), gamma, config.described)
         return replace(found, outputs=outputs[: snapshot.songs], entity_outputs=split(outputs))
 
     @classmethod
@@ -141,7 +147,7 @@ class Song2Vec:
     ) -> NodeVectors:
         """The same on an edge list: walks over the edges of the relation `base` (those without one where None) are the
         sequences, and every other edge is a (node, entity) pair of its relation, with a gamma of 1 unless
-        `config.gamma` says another. `config.sequences` has no part in it.
+        `config.gamma` says another. `config.sequences` and `config.described` have no part in it.
 
         A node that no walk meets is composed from its entities; one without any trained entity has no vector. The same
         state of `rng` gives the same vectors where `workers` is 1.
@@ -295,7 +301,7 @@ def _draw(relation: Relation, sources: Array, rng: np.random.Generator) -> Array
 def _given(start: SongVectors, bases: Mapping[str, int], size: int, dim: int) -> tuple[Array, Array]:
     """Input and output vectors (size, D) as `start` has them, 0 where it has none."""
     inputs, outputs = np.zeros((size, dim), dtype=np.float32), np.zeros((size, dim), dtype=np.float32)
-    parts: list[tuple[int, Array | None, Array | None]] = [(0, start.unit * start.norm[:, None], start.outputs)]
+    parts: list[tuple[int, Array | None, Array | None]] = [(0, start.raw, start.outputs)]
     parts += [(base, start.entities.get(name), start.entity_outputs.get(name)) for name, base in bases.items()]
     for (base, *matrices), end in zip(parts, [*bases.values(), size], strict=True):
         for whole, matrix in zip((inputs, outputs), matrices, strict=True):

@@ -21,8 +21,10 @@ class SongVectors:
 
     Shapes: unit (N, D) float32 of length 1 (0 for a song that has no vector); norm (N,) their lengths before that;
     trained (N,) whether a song was in the training data or is composed from its entities; entities[r] (M_r, D) for
-    the targets of relation r; gamma[r] the weight that r was trained with. outputs (N, D) and entity_outputs[r]
-    (M_r, D) are the other side of the model, which training goes on from; None and empty where it was not kept.
+    the targets of relation r; gamma[r] the weight that r was trained with. `described`: how much of what its entities
+    say was added to a trained song's vector, both at length 1; own (N, D) the vectors before that, None where nothing
+    was added. outputs (N, D) and entity_outputs[r] (M_r, D) are the other side of the model, which training goes on
+    from; None and empty where it was not kept.
     """
 
     unit: Array
@@ -32,19 +34,31 @@ class SongVectors:
     gamma: Mapping[str, float]
     outputs: Array | None = None
     entity_outputs: Mapping[str, Array] = field(default_factory=dict)
+    described: float = 0.0
+    own: Array | None = None
 
     @classmethod
     def of(
-        cls, snapshot: Snapshot, raw: Array, trained: Array, entities: Mapping[str, Array], gamma: Mapping[str, float]
+        cls,
+        snapshot: Snapshot,
+        raw: Array,
+        trained: Array,
+        entities: Mapping[str, Array],
+        gamma: Mapping[str, float],
+        described: float = 0.0,
     ) -> SongVectors:
         """From raw song vectors (N, D); songs that were not `trained` are composed from their entities."""
-        raw = np.where(trained[:, None], raw, 0).astype(np.float32)
+        composed = np.zeros(raw.shape, dtype=np.float32)
         for name, weight in gamma.items():
             if weight and name in entities:
-                raw[~trained] += weight * (_means(snapshot, name) @ entities[name])[~trained]
+                composed += weight * (_means(snapshot, name) @ entities[name])
+        raw = np.where(trained[:, None], raw, composed).astype(np.float32)
         norm = np.linalg.norm(raw, axis=1).astype(np.float32)
-        unit = raw / np.maximum(norm, 1e-12)[:, None]
-        return cls(unit.astype(np.float32), norm, trained, dict(entities), dict(gamma))
+        unit = _unit(raw)
+        if not described:
+            return cls(unit, norm, trained, dict(entities), dict(gamma))
+        unit[trained] = _unit(unit + described * _unit(composed))[trained]
+        return cls(unit, norm, trained, dict(entities), dict(gamma), described=described, own=raw)
 
     @classmethod
     def of_songs(cls, snapshot: Snapshot, songs: Array) -> SongVectors:
@@ -59,18 +73,24 @@ class SongVectors:
             entities[relation.name] = np.asarray(held / np.maximum(known, 1e-12)[:, None], dtype=np.float32)
         return cls(unit, norm, norm > 0, entities, dict.fromkeys(entities, 1.0))
 
+    @property
+    def raw(self) -> Array:
+        """(N, D) as trained, or composed, and not of length 1."""
+        whole: Array = self.unit * self.norm[:, None] if self.own is None else self.own
+        return whole
+
     def query(self, snapshot: Snapshot, song: int, gamma: Mapping[str, float] | None = None) -> Array:
         """Unit vector (D,) to search the neighbours of `song` with.
 
-        With `gamma` it is v_song + the sum over r of gamma_r x the mean vector of the song's r-entities; without, the
-        vector as trained. 0 where there is nothing to go by.
+        With `gamma` it is v_song + the sum over r of gamma_r x the mean vector of the song's r-entities, v_song as
+        trained; without, the vector that the song is found by. 0 where there is nothing to go by.
 
         Raises: InvalidInput if `gamma` names a relation without vectors.
         """
         if gamma is None:
             trained: Array = self.unit[song]
             return trained
-        vector = self.unit[song] * self.norm[song] * bool(self.trained[song])
+        vector = (self.unit[song] * self.norm[song] if self.own is None else self.own[song]) * bool(self.trained[song])
         for name, weight in gamma.items():
             if name not in self.entities:
                 raise InvalidInput(f"gamma for unknown relation {name!r} (known: {_listed(self.entities)})")
@@ -101,10 +121,12 @@ class SongVectors:
         """Write to `path`.bin and `path`.json."""
         arrays = {"unit": self.unit, "norm": self.norm, "trained": self.trained}
         arrays |= {f"entities/{name}": value for name, value in self.entities.items()}
+        if self.own is not None:
+            arrays["own"] = self.own
         if self.outputs is not None:
             arrays["outputs"] = self.outputs
         arrays |= {f"entity_outputs/{name}": value for name, value in self.entity_outputs.items()}
-        write_arrays(path, arrays, {**meta, "gamma": dict(self.gamma)})
+        write_arrays(path, arrays, {**meta, "gamma": dict(self.gamma), "described": self.described})
 
     @classmethod
     def load(cls, release: Release, model: str) -> SongVectors:
@@ -118,11 +140,18 @@ class SongVectors:
             return {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
 
         sides = under("entities/"), meta["gamma"], arrays.get("outputs"), under("entity_outputs/")
-        return cls(arrays["unit"], arrays["norm"], arrays["trained"], *sides)
+        own = meta.get("described", 0.0), arrays.get("own")
+        return cls(arrays["unit"], arrays["norm"], arrays["trained"], *sides, *own)
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
+
+
+def _unit(vectors: Array) -> Array:
+    """Rows (N, D) at length 1; those of 0 stay 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def _means(snapshot: Snapshot, name: str) -> Any:

@@ -138,7 +138,7 @@ def test_a_song_that_is_gone_is_gone(tmp_path: Path) -> None:
     known, vectors, old = last(tmp_path, snapshot_of(first_log()))
     fewer = Snapshot.of_frames({}, {}, events([("x", "full_play", "m-3", NOW)]))
     moved = carried(vectors, old, fewer)
-    assert moved.unit == pytest.approx(vectors.unit[place(old, "m-3")], abs=1e-6)
+    assert moved.raw == pytest.approx(vectors.raw[place(old, "m-3")], abs=1e-6)
     assert moved.entities == {}
     assert known.vectors.outputs is not None
 
@@ -154,7 +154,7 @@ def test_a_retraining_is_turned_to_the_last_release_and_changes_no_likeness(tmp_
     assert songs[1] @ artists[1].T == pytest.approx(songs[0] @ artists[0].T, abs=1e-4)
     assert turned.outputs is not None
     assert fresh.outputs is not None
-    assert turned.unit @ turned.outputs.T == pytest.approx(fresh.unit @ fresh.outputs.T, abs=1e-4)
+    assert turned.raw @ turned.outputs.T == pytest.approx(fresh.raw @ fresh.outputs.T, abs=1e-4)
 
 
 def test_vectors_of_another_length_are_not_turned(tmp_path: Path) -> None:

@@ -128,6 +128,17 @@ def test_skips_alone_are_nothing_to_learn_from() -> None:
         fit(lopsided_snapshot(log=skips, edge_tables=edges({("CONTAINS", "Playlist", "Song"): []})))
 
 
+def test_what_describes_a_song_is_added_after_training(lopsided: World) -> None:
+    alone, with_more = (fit(lopsided.snapshot, replace(TINY, described=much)) for much in (0.0, 2.0))
+    assert alone.own is None
+    assert with_more.own == pytest.approx(alone.raw, abs=1e-5)
+    composed = alone.composed({name: lopsided.snapshot.relation(name, "Song").of(0) for name in alone.entities})
+    both = alone.unit[0] + 2 * composed
+    assert with_more.unit[0] == pytest.approx(both / np.linalg.norm(both), abs=1e-5)
+    with pytest.raises(ValueError, match=r"described must be 0 or more \(got -0.1\)"):
+        fit(lopsided.snapshot, replace(TINY, described=-0.1))
+
+
 @pytest.mark.parametrize("gammas", [{}, gamma()])
 def test_planted_scenes_lie_apart(gammas: dict[str, float]) -> None:
     snapshot = planted_snapshot()
@@ -190,5 +201,6 @@ def test_its_hyper_parameters_are_those_of_a_skip_gram_but_for_frequent_words() 
     assert config.skipgram() == replace(plain, sample=0)
     assert config.gamma == {"HAS_TAG": 1.0}
     assert [f.name for f in fields(config)] == [
-        *("embedding_dim", "window", "negative", "epochs", "learning_rate", "ns_exponent", "gamma", "sequences")
+        *("embedding_dim", "window", "negative", "epochs", "learning_rate", "ns_exponent"),
+        *("gamma", "described", "sequences"),
     ]

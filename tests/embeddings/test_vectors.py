@@ -31,6 +31,22 @@ def test_a_song_that_was_not_trained_is_composed_from_its_entities() -> None:
     assert not vectors(PERFORMED_BY=0.0).unit[4].any()
 
 
+def test_what_describes_a_trained_song_is_added_to_it_at_length_1(lopsided: World, tmp_path: Path) -> None:
+    # s1: (0.6, 0.8), and (1, 0) of its artist; s4 was trained to nothing; s5 is composed anyway
+    plain = vectors(PERFORMED_BY=2.0)
+    made = SongVectors.of(lopsided.snapshot, RAW, TRAINED, ENTITIES, {"PERFORMED_BY": 2.0}, 1.0)
+    assert made.unit[0] == pytest.approx(np.array([1.6, 0.8]) / (1.6**2 + 0.8**2) ** 0.5)
+    assert made.unit[4] == pytest.approx(plain.unit[4])
+    assert made.raw == pytest.approx(plain.raw)
+    assert made.query(lopsided.snapshot, 0, {"HAS_TAG": 1.0}) == pytest.approx(
+        plain.query(lopsided.snapshot, 0, {"HAS_TAG": 1.0})
+    )
+    lopsided.snapshot.write(tmp_path / "snapshot")
+    made.save(tmp_path / "vectors" / "song2vec", {"config": {}})
+    loaded = SongVectors.load(Release.open(tmp_path), "song2vec")
+    assert (loaded.described, loaded.unit.tolist(), loaded.raw.tolist()) == (1.0, made.unit.tolist(), made.raw.tolist())
+
+
 def test_an_entity_of_a_model_of_songs_alone_is_the_mean_of_its_songs_that_have_a_vector() -> None:
     snapshot = lopsided_snapshot()
     made = SongVectors.of_songs(snapshot, RAW * TRAINED[:, None])
