@@ -30,6 +30,7 @@ _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"
 REASONS: Final = 3  # of each song of a slate
 WHY: Final = 10  # of a song that somebody asks about
+WARM_S: Final = 120.0
 TOLD: Final = 0.5  # how strong a reason is that has no path
 Rows = Sequence[Mapping[str, Any]]
 
@@ -65,16 +66,20 @@ class Served:
         self._others: dict[str, Channel] = {}
 
     def warm(self, at: int) -> None:
-        """Have every channel of every scene answer the busiest listener, however long that takes.
+        """Read the release once, and have every channel of every scene answer the busiest listener.
 
-        What a channel counts when it is first asked (the cells of LBS, say) would else hold up the first requests.
+        What a channel counts when it is first asked (the cells of LBS, say) would else hold up the first requests. A
+        channel that has not done after `WARM_S` seconds goes on beside them.
         """
+        deadline = time.perf_counter() + WARM_S
+        self.release.touch()
         snapshot = self.release.snapshot
         if not snapshot.users:
             return
         busiest = snapshot.ids["User"][int(np.diff(snapshot.histories.indptr).argmax())]
         for cascade in self.cascades.values():
-            cascade.alone(cascade.query(busiest, at, overlay=self.live.overlay), 1)
+            left_ms = max(deadline - time.perf_counter(), 1.0) * 1000
+            cascade.warm(cascade.query(busiest, at, overlay=self.live.overlay), left_ms)
 
     def channel(self, name: str, cascade: Cascade) -> Channel:
         """A channel of the scene, or another one that ships, with its defaults.

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks._plots import bars, needed
 from benchmarks.channels import SEEDS, WORLD, world_snapshot
 from embeddings.song2vec import Song2Vec, Song2VecConfig
 from graph.arrays import Array
@@ -36,7 +37,11 @@ K: Final = 10
 
 
 def run(seeds: tuple[int, ...] = SEEDS) -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them; `ours` and `peer` are qualities."""
+    """Rows as `segue bench` prints them, and `docs/recall-again.svg`; `ours` and `peer` are qualities.
+
+    Raises: InvalidInput if matplotlib is missing.
+    """
+    needed()
     found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +50,12 @@ def run(seeds: tuple[int, ...] = SEEDS) -> list[dict[str, Any]]:
             release = _learned(whole.view(whole.histories.at < at, at), whole, Path(folder) / "build", seed)
             for key, pair in {**_again(whole, release, at), **_recent(release, at, seed)}.items():
                 found[key].append(pair)
+    panels: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for (what, peer), pairs in found.items():
+        channel, _, asked = what.partition(": ")
+        for name, values in zip((channel, peer), np.array(pairs).T, strict=True):
+            panels[asked][name] = float(values.mean()), float(values.std())
+    bars("recall-again", panels)
     return [_row(what, peer, np.array(pairs)) for (what, peer), pairs in found.items()]
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._peers import peer
+from benchmarks._plots import bars, needed
 from graph.arrays import Array
 from graph.snapshot import UNKNOWN_INTEGER
 from recall.index import Columns, Filter, IndexConfig, VectorIndex
@@ -38,7 +39,11 @@ Search = Callable[[Array], Array]
 
 
 def run(sizes: tuple[int, ...] = SIZES, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them; the largest size is the one that is compared."""
+    """Rows as `segue bench` prints them, and `docs/recall-index.svg`; the largest size is the one that is compared.
+
+    Raises: InvalidInput if a peer or matplotlib is missing.
+    """
+    needed()
     modules = {"hnswlib": (HnswLib, peer("hnswlib")), "usearch": (USearch, peer("usearch.index"))}
     data = clustered(sizes[-1], seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +60,24 @@ def run(sizes: tuple[int, ...] = SIZES, seed: int = 0) -> list[dict[str, Any]]:
             table.append(_row("files", size, made[name].megabytes(Path(folder) / "peer"), name, unit="MB"))
         table += _compared(data, ours, made) + _filtered(data, ours, made["hnswlib"]) + _workers(path)
     del made, ours
-    return table + _codes(data) + _growth(sizes, seed)
+    table += _codes(data) + _growth(sizes, seed)
+    plot(table)
+    return table
+
+
+def plot(rows: list[dict[str, Any]]) -> None:
+    """`docs/recall-index.svg` of the rows of `run`: milliseconds of the slowest search of a hundred."""
+    panels: dict[str, dict[str, tuple[float, float]]] = {"p99 of a search, ms": {}, "of ours with filters, ms": {}}
+    whole, filtered = panels.values()
+    for row in rows:
+        what, _, told = row["what"].partition(": ")
+        if told:  # a size: its number of songs, and what is timed
+            whole[f"ours, {what}"] = row["ours"], 0.0
+            if row["peer"]:
+                whole[f"{row['peer_name']}, {what}"] = row["peer"], 0.0
+        elif "filter" in what or "heard" in what or "ivfpq" in what:
+            filtered[what.removeprefix("p99 of a search").strip(", ")] = row["ours"], 0.0
+    bars("recall-index", panels)
 
 
 @dataclass(frozen=True)

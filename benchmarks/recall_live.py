@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks._plots import needed, plotted
 from graph.arrays import Array
 from graph.events import EventLog
 from graph.importers.base import open_importer
@@ -32,7 +33,11 @@ WORLD: Final = {"users": 500, "songs": 2000, "days": 30, "events": 20_000, "seed
 
 
 def run() -> list[dict[str, Any]]:
-    """Rows as `segue bench` prints them."""
+    """Rows as `segue bench` prints them, and `docs/recall-live.svg`.
+
+    Raises: InvalidInput if matplotlib is missing.
+    """
+    needed()
     with tempfile.TemporaryDirectory() as folder:
         batch = open_importer("world", Path(folder) / "world", WORLD).read(lambda *_: None)
         with EventLog(f"sqlite:///{folder}/events.db") as log:
@@ -48,6 +53,7 @@ def run() -> list[dict[str, Any]]:
             lags, seconds = _followed(log, workers, before)
             after = Snapshot.of_frames(batch.nodes, batch.relationships, log.frame())
             differences = [_difference(worker, after) for worker in workers]
+    _plot(np.sort(lags))
     p50, p99 = np.percentile(lags, (50, 99))
     quality = f"{EVENTS:,} events in {seconds:.0f} s, {len(lags):,} batches"
     return [
@@ -56,6 +62,16 @@ def run() -> list[dict[str, Any]]:
         _row("lag of a worker, p99", p99, "s", quality),
         _row("events appended and folded by two workers", EVENTS / seconds, "1/s", quality),
     ]
+
+
+def _plot(lags: Array) -> None:
+    """Of what share of the batches the lag was at most so long."""
+    with plotted("recall-live", size=(6, 3)) as (panel,):
+        panel.plot(lags, np.arange(1, len(lags) + 1) / len(lags))
+        panel.axvline(1, linestyle=":")
+        panel.set_xlabel("lag of a worker, s")
+        panel.set_ylabel("share of the batches")
+        panel.set_ylim(0, 1)
 
 
 def _row(what: str, value: float, unit: str, quality: str) -> dict[str, Any]:

@@ -75,6 +75,13 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise CorruptRelease(f"{binary}: cannot be read ({error})") from error
 
 
+def touch(arrays: Mapping[str, Array]) -> None:
+    """Read a byte of every page of some arrays, so that nobody waits later for the disk, or for a page to be mapped."""
+    for values in arrays.values():
+        if values.flags.c_contiguous:
+            values.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max(initial=0)
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal text."""
     digest = hashlib.sha256()

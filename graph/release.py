@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from graph.arrays import Array, checksum, fingerprint, read_arrays, write_text
+from graph.arrays import Array, checksum, fingerprint, read_arrays, touch, write_text
 from graph.errors import Busy, CorruptRelease, ReleaseNotFound
 from graph.snapshot import Snapshot
 
@@ -99,6 +99,12 @@ class Release:
             return self._arrays[name]
         except KeyError:
             raise CorruptRelease(f"{self.path}: no arrays {name!r}") from None
+
+    def touch(self) -> None:
+        """Read every page once: the first request that needs one would wait some 10 microseconds for it, or a disk."""
+        self.snapshot.touch()
+        for arrays, _ in self._arrays.values():
+            touch(arrays)
 
     def seeing(self, snapshot: Snapshot) -> Release:
         """What was learned here, beside another view of the same snapshot: how a candidate is measured."""

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from graph import schema
-from graph.arrays import Array, digest_of, read_arrays, write_arrays
+from graph.arrays import Array, digest_of, read_arrays, touch, write_arrays
 from graph.errors import CorruptRelease
 from graph.exposures import Exposures
 from graph.histories import CODE, UNKNOWN_TIME, Histories
@@ -76,6 +76,10 @@ class Snapshot:
             return cls(arrays, meta)
         except KeyError as error:
             raise CorruptRelease(f"{folder}: the snapshot lacks {error}") from error
+
+    def touch(self) -> None:
+        """Read all of it once: see `graph.arrays.touch`."""
+        touch(self._arrays)
 
     @classmethod
     def of_frames(

@@ -10,7 +10,7 @@ import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -23,9 +23,9 @@ from graph.release import Release
 from graph.snapshot import Snapshot
 from ranking.features import Features
 from ranking.fine.linear import Linear
-from ranking.scene import FUSED, SceneConfig
+from ranking.scene import FUSED, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
-from recall.catalogue import NOT_ADMITTED
+from recall.catalogue import NOT_ADMITTED, Edits
 from recall.fusion import Fusion
 from recall.grouped import distinct
 from recall.listener import UNHEARD, Listener
@@ -34,6 +34,8 @@ from recall.merge import UNFITTED, Pool, merge, shared_out
 from recall.preferences import artist_of
 from recall.runner import Runner
 
+KNOWN: Final = 5
+"""Songs heard from which on a listener is answered like all others."""
 _log = structlog.get_logger(__name__)
 
 
@@ -89,6 +91,8 @@ class Cascade:
             raise SettingsError(f"unknown ranker {scene.ranker!r} (expected {FUSED}, or a file of ranking/fine)")
         fusion = f"ranking/{name}/fusion"
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
+        newcomers = f"ranking/{name}/newcomers"
+        self.newcomers = Fusion.load(release, newcomers) if release.has(newcomers) else None
         stored = f"ranking/{name}/{scene.ranker}"
         ranker = Linear.load(release, stored) if release.has(stored) else None
         # a ranker of other channels than the scene has now cannot score: fused scores order until the next refresh
@@ -97,18 +101,36 @@ class Cascade:
             _log.warning("ranker not used: the scene's channels have changed since the release", scene=name)
         self._reranker, self._runner = _reranker(scene.reranker), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
+        self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
         self._artist = artist_of(self.snapshot)
         self._unit = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
 
     @property
     def quotas(self) -> dict[str, int]:
         """How many candidates of each channel the pool takes at most, as the scene says."""
-        uses = self.scene.channels
+        return self._quotas(self.fusion, self.scene.channels)
+
+    def weights(self, fusion: Fusion) -> dict[str, float]:
+        """What a candidate's worth is multiplied by: as set, until weights are learned; a weight of 0 stays."""
+        uses = self.scene.channels.items()
+        return {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in uses}
+
+    def taught(self, listener: Listener) -> tuple[Fusion, dict[str, int]]:
+        """How the channels count for a listener, and the quotas of those that are asked: as newcomers have taught for
+        who has heard nothing yet, as all have for who is known, and in between by the songs heard."""
+        heard = _songs_heard(listener)
+        if self.newcomers is None or heard >= KNOWN:
+            return self.fusion, self.quotas
+        fusion = self.newcomers.towards(self.fusion, heard / (heard + 1))
+        uses = {name: use for name, use in self.scene.channels.items() if name in fusion.quotas}
+        return fusion, self._quotas(fusion, uses)
+
+    def _quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:
         if self.scene.quotas == "importance":
             weights = np.array([use.weight for use in uses.values()])
             return dict(zip(uses, shared_out(self.scene.pool, weights).tolist(), strict=True))
-        if self.scene.quotas == "learned" and self.fusion.quotas:
-            return {name: self.fusion.quotas.get(name, 0) for name in uses}
+        if self.scene.quotas == "learned" and fusion.quotas:
+            return {name: fusion.quotas.get(name, 0) for name in uses}
         return {name: use.quota for name, use in uses.items()}
 
     def query(
@@ -157,17 +179,22 @@ class Cascade:
             heard = listener.heard[(at - listener.last_heard < kept_back) | unknown]
         new_events = listener.new_events if kept_back > 0 else ()
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
-        closed = self._not_admitted
-        if overlay is not None:
-            edits = overlay.edits
-            closed = np.append(np.setdiff1d(closed, edits.readmitted, assume_unique=True), edits.withheld)
+        closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
         exclude = distinct(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
         return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
+
+    def _closed(self, edits: Edits) -> Array:
+        """Songs that are not admitted, after some edits; those are the same from one request to the next."""
+        known, closed = self._closed_after
+        if known is not edits:
+            closed = np.append(np.setdiff1d(self._not_admitted, edits.readmitted, assume_unique=True), edits.withheld)
+            self._closed_after = edits, closed
+        return closed
 
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
         """Each channel's candidates within the scene's budget; one that fails or is late is left out and named."""
         started = time.perf_counter()
-        counts = {name: quota for name, quota in self.quotas.items() if quota > 0}
+        counts = {name: quota for name, quota in self.taught(query.listener)[1].items() if quota > 0}
         asked = {name: channel for name, channel in self.channels.items() if name in counts}
         answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
@@ -180,12 +207,17 @@ class Cascade:
         answers = self._runner.ask(self.channels, query, dict.fromkeys(self.channels, k), float("inf"))
         return dict(answers.found), dict(answers.ms)
 
+    def warm(self, query: Query, budget_ms: float) -> None:
+        """Have each channel count what it counts from the first, and answer `query`; one that takes longer than the
+        budget is named in the log."""
+        self._runner.warm(self.channels, query, budget_ms)
+
     def pool(self, query: Query) -> tuple[Pool, list[Stage]]:
         """The merged candidates, at most the scene's pool."""
         proposals, recalled = self.propose(query)
         started = time.perf_counter()
-        weights = {name: use.weight for name, use in self.scene.channels.items()}
-        merged = merge(proposals, self.quotas, weights, self.fusion)
+        fusion, quotas = self.taught(query.listener)
+        merged = merge(proposals, quotas, self.weights(fusion), fusion)
         # what stands beyond the pool is the reserve: it fills the places of what is taken out
         pool = merged.of(self._kept(query, merged.songs)).of(slice(self.scene.pool))
         ms = (time.perf_counter() - started) * 1000
@@ -219,10 +251,16 @@ class Cascade:
         return Slate(pool.songs[rows], scores[rows], rows, pool, trace)
 
     def rank(self, query: Query, pool: Pool) -> Array:
-        """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker."""
-        if self.ranker is None or not len(pool):
+        """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker, and for
+        listeners whom it was not taught by."""
+        few = self.newcomers is not None and _songs_heard(query.listener) < KNOWN
+        if self.ranker is None or not len(pool) or few:
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
+
+
+def _songs_heard(listener: Listener) -> int:
+    return len(listener.heard) + len({song for song, _, _ in listener.new_events})
 
 
 def _reranker(name: str) -> Any:

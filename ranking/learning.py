@@ -25,13 +25,26 @@ from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import FUSED, SceneConfig
-from ranking.training import MEASURE, RANK, Cuts, best_first, cut, fit_fusion, fit_ranker, loved, measure, sampled
+from ranking.training import (
+    MEASURE,
+    RANK,
+    Cuts,
+    best_first,
+    cut,
+    fit_fusion,
+    fit_ranker,
+    loved,
+    measure,
+    newcomers,
+    sampled,
+    without_memory,
+)
 from recall.base import channel_type
 from recall.channels.popularity import Popularity
 from recall.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
-_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4}
+_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5}
 Progress = Callable[[str, int, int], None]
 
 
@@ -133,7 +146,7 @@ class Learner:
         self._progress("recall", len(todo), len(todo))
 
     def rank(self, folder: Path) -> None:
-        """Each scene's fusion and ranker, from what was loved between the two cuts.
+        """Each scene's fusion and ranker, from what was loved between the two cuts, and its fusion for newcomers.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
         whose ranker is "fused" learns neither.
@@ -144,6 +157,7 @@ class Learner:
         known = release.seeing(cuts.learning(release.snapshot))
         rng = self._rng("rank")
         truth = sampled(loved(release.snapshot.histories, cuts.fold == RANK), self.config.listeners, rng)
+        unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
         for name, scene in self.scenes.items():
             if scene.ranker == FUSED:
                 continue
@@ -159,6 +173,10 @@ class Learner:
             ranker = fit_ranker(cascade, truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)
+            if (bare := without_memory(unhurried(scene))) is not None:
+                fusion = fit_fusion(Cascade(unknowing, bare, name), new, cuts.rank_at)
+                if fusion is not None:
+                    fusion.save(folder / "ranking" / name / "newcomers")
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on what was loved after the last cut.

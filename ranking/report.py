@@ -11,6 +11,7 @@ import numpy as np
 from graph.arrays import Array
 from ranking.cascade import Cascade
 from recall.base import Candidates
+from recall.fusion import Fusion
 from recall.listener import Listener
 from recall.merge import merge
 
@@ -69,7 +70,7 @@ def report(
         if len(loved):
             found, ms = cascade.alone(query, max(k, cascade.scene.pool))
             served = {name for name, channel in cascade.channels.items() if channel.serves(listener)}
-            tally.add(found, ms, loved, served)
+            tally.add(found, ms, loved, served, *cascade.taught(listener))
     return tally.report()
 
 
@@ -77,16 +78,24 @@ class _Tally:
     def __init__(self, cascade: Cascade, k: int) -> None:
         self._cascade, self._k, self._names = cascade, k, list(cascade.channels)
         n = len(self._names)
-        self._weights = {name: use.weight for name, use in cascade.scene.channels.items()}
         self._recalls: list[list[float]] = [[] for _ in range(n)]
         self._ms: list[list[float]] = [[] for _ in range(n)]
         self._only, self._lost, self._whole = np.zeros(n), np.zeros(n), 0.0
         self._shared, self._sizes, self._listeners = np.zeros((n, n)), np.zeros(n), 0
 
-    def add(self, found: dict[str, Candidates], ms: dict[str, float], loved: Array, served: set[str]) -> None:
-        quotas, size = self._cascade.quotas, len(loved)
-        inside = {name: one.songs[: quotas[name]] for name, one in found.items()}
-        pool = self._pool(found)
+    def add(
+        self,
+        found: dict[str, Candidates],
+        ms: dict[str, float],
+        loved: Array,
+        served: set[str],
+        fusion: Fusion,
+        quotas: dict[str, int],
+    ) -> None:
+        size = len(loved)
+        asked = {name: one for name, one in found.items() if name in quotas}
+        inside = {name: one.songs[: quotas.get(name, 0)] for name, one in found.items()}
+        pool = self._pool(asked, fusion, quotas)
         whole = np.isin(loved, pool)
         self._listeners += 1
         self._whole += whole.mean()
@@ -98,16 +107,16 @@ class _Tally:
             if name in served:
                 self._recalls[c].append(float(np.isin(loved, found[name].songs[: self._k]).sum()) / size)
             self._only[c] += (whole & holders[c] & (holders.sum(axis=0) == 1)).mean()
-            rest = {other: one for other, one in found.items() if other != name}
-            self._lost[c] += whole.mean() - np.isin(loved, self._pool(rest)).mean() if quotas[name] else 0.0
+            if quotas.get(name):
+                rest = {other: one for other, one in asked.items() if other != name}
+                self._lost[c] += whole.mean() - np.isin(loved, self._pool(rest, fusion, quotas)).mean()
             self._sizes[c] += len(inside[name])
             for o, other in enumerate(self._names):
                 if other in inside:
                     self._shared[c, o] += np.isin(inside[name], inside[other]).sum()
 
-    def _pool(self, found: dict[str, Candidates]) -> Array:
-        cascade = self._cascade
-        return merge(found, cascade.quotas, self._weights, cascade.fusion).songs[: cascade.scene.pool]
+    def _pool(self, found: dict[str, Candidates], fusion: Fusion, quotas: dict[str, int]) -> Array:
+        return merge(found, quotas, self._cascade.weights(fusion), fusion).songs[: self._cascade.scene.pool]
 
     def report(self) -> Report:
         total = max(self._listeners, 1)

@@ -16,8 +16,8 @@ _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 @dataclass(frozen=True)
 class ChannelUse:
-    """How a scene uses one channel: the `quota` of its pool, the `weight` in the fusion, the channel's own options,
-    and `use` = "package.module:Class" for a channel from outside."""
+    """How a scene uses one channel: the `quota` of its pool, the `weight` in the fusion until the refresh has learned
+    one (0 stays 0), the channel's own options, and `use` = "package.module:Class" for a channel from outside."""
 
     quota: int = 100
     weight: float = 1.0

@@ -7,18 +7,20 @@ on the rest. Events without a time are cut by a hash of listener and song, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from graph.arrays import Array
 from graph.histories import CODE, STRENGTH, Histories
+from graph.release import Release
 from graph.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.fine.linear import Linear, LinearConfig
 from ranking.metrics import Scoreboard
-from recall.base import Candidates, Query
+from ranking.scene import SceneConfig
+from recall.base import Candidates, Query, channel_type
 from recall.fusion import Fusion, Outcome
 from recall.listener import Listener
 from recall.preferences import listeners
@@ -26,6 +28,10 @@ from recall.preferences import listeners
 LEARN, RANK, MEASURE = 0, 1, 2
 _LOVED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength >= 1)
 _LIKED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength > 0)
+NEWCOMERS: Final = 1 / 4
+"""Share of the listeners who teach how newcomers are answered, without their histories."""
+STRANGERS: Final = 1 / 3
+"""Share of these of whom not even a home or anybody they follow is known."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,13 @@ class Cuts:
     rank_at: int
     measure_at: int
 
-    def learning(self, snapshot: Snapshot) -> Snapshot:
-        """What channels and vectors learn from: nothing of what ranks or measures."""
-        return snapshot.view(self.fold == LEARN, self.rank_at or None)
+    def learning(self, snapshot: Snapshot, without: Array | None = None) -> Snapshot:
+        """What channels and vectors learn from: nothing of what ranks or measures, nor of listeners for whom `without`
+        (users,) is true."""
+        keep = self.fold == LEARN
+        if without is not None:
+            keep &= ~without[snapshot.histories.user]
+        return snapshot.view(keep, self.rank_at or None)
 
     def known(self, snapshot: Snapshot) -> Snapshot:
         """What is known when the measurement begins."""
@@ -102,8 +112,9 @@ def fit_fusion(
 ) -> Fusion | None:
     """What each channel's candidates are worth and how many of each to take, from what was loved after time `at`.
 
-    Every channel is asked for a whole pool. None if no channel found anything that was loved afterwards. Quotas keep
-    within `budget_ms` by the milliseconds that each channel took here; without a budget they depend on no clock.
+    Every channel is asked for a whole pool. None if no channel found anything that was loved afterwards. Quotas are
+    those of the scene, or learned, and then keep within `budget_ms` by the milliseconds that each channel took here;
+    without a budget they depend on no clock. A listener of -1 is somebody unknown.
     """
     outcomes, spent = [], dict.fromkeys(cascade.channels, 0.0)
     for user, songs in truth:
@@ -113,7 +124,36 @@ def fit_fusion(
         for name in found:
             spent[name] += ms[name]
     cost = {name: total / max(len(outcomes), 1) for name, total in spent.items()}
-    return Fusion.fit([o for o in outcomes if len(o.loved)], cascade.scene.pool, cost, budget_ms)
+    quotas = None if cascade.scene.quotas == "learned" else cascade.quotas
+    return Fusion.fit([o for o in outcomes if len(o.loved)], cascade.scene.pool, cost, budget_ms, quotas=quotas)
+
+
+def newcomers(
+    release: Release, cuts: Cuts, truth: list[tuple[int, Array]], rng: np.random.Generator
+) -> tuple[Release, list[tuple[int, Array]]]:
+    """The release as if `NEWCOMERS` of the listeners had come at the first cut, and what they loved from then on.
+
+    Their histories are hidden, from the counts of others too; where they live and whom they follow is not. To some,
+    `STRANGERS` of them, that is hidden as well: they are listener -1. Those who did come then are among them.
+    Source: Volkovs et al. 2017, DropoutNet: addressing cold start in recommender systems.
+    """
+    hidden = np.zeros(release.snapshot.users, dtype=bool)
+    hidden[[user for user, _ in truth if rng.random() < NEWCOMERS]] = True
+    seen = cuts.learning(release.snapshot, without=hidden)
+    unheard = np.diff(seen.histories.indptr) == 0
+    new = [(-1 if rng.random() < STRANGERS else user, songs) for user, songs in truth if unheard[user]]
+    return release.seeing(seen), new
+
+
+def without_memory(scene: SceneConfig) -> SceneConfig | None:
+    """The scene without channels that answer from what they stored of a listener's history, which cannot be hidden from
+    them; None if it has no others."""
+    kept = {
+        name: use
+        for name, use in scene.channels.items()
+        if not getattr(channel_type(name, use.use).channel, "remembers", False)
+    }
+    return replace(scene, channels=kept) if kept else None
 
 
 def fit_ranker(
@@ -179,4 +219,4 @@ def best_first(found: Candidates, snapshot: Snapshot) -> Array:
 
 
 def _listener(snapshot: Snapshot, user: int) -> Listener:
-    return Listener.of(snapshot, snapshot.ids["User"][user])
+    return Listener.of(snapshot, snapshot.ids["User"][user] if user >= 0 else None)

@@ -92,32 +92,40 @@ class Candidates:
         Looks at every song; `of_songs` and `Ranked` do not.
         """
         songs = np.flatnonzero((scores > floor) & query.allowed)
-        return cls._by_arrival(songs, scores[songs], query, k)
+        first_seen = query.listener.snapshot.histories.first_seen
+        return cls._by_arrival(songs, scores[songs], query, k, first_seen)
 
     @classmethod
     def of_songs(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
         """The `k` allowed ones of `songs` (n,), rising, with the highest `scores` (n,) above 0; ties as there."""
-        kept = (scores > 0) & query.permits(songs)
-        return cls._by_arrival(songs[kept], scores[kept], query, k)
+        kept = scores > 0
+        return cls.permitted(songs[kept], scores[kept], query, k, query.listener.snapshot.histories.first_seen)
 
     @classmethod
-    def permitted(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
-        """As `best`, of those of `songs` that may come back; only the highest are looked up."""
+    def permitted(cls, songs: Array, scores: Array, query: Query, k: int, arrival: Array | None = None) -> Candidates:
+        """As `best`, of those of `songs` that may come back; only the highest are looked up.
+
+        With `arrival` (songs,), when each song of the release was first heard, equal scores come in that order, new
+        songs last, and then by position.
+        """
         look = 2 * k + _SOME
         while True:
             kept = highest(scores, look)
             near, theirs = songs[kept], scores[kept]
             may = query.permits(near)
             if look >= len(songs) or np.count_nonzero(may) >= k:
-                return cls.best(near[may], theirs[may], k)
+                near, theirs = near[may], theirs[may]
+                if arrival is not None:
+                    return cls._by_arrival(near, theirs, query, k, arrival)
+                return cls.best(near, theirs, k)
             look *= 4
 
     @classmethod
-    def _by_arrival(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
+    def _by_arrival(cls, songs: Array, scores: Array, query: Query, k: int, arrival: Array) -> Candidates:
         kept = highest(scores, k)
         songs, scores = songs[kept], scores[kept]
-        first = query.listener.snapshot.histories.first_seen[songs]
-        order = np.lexsort((first, -scores))[:k]
+        first = query.live.songs.take(arrival, np.iinfo(np.int64).max, songs)
+        order = np.lexsort((songs, first, -scores))[:k]
         return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
 
 
@@ -149,7 +157,9 @@ class Channel(Protocol):
 
     `audience` says for whom it is measured; `serves` decides that for one listener. An optional classmethod
     `prepare(snapshot, vectors, config, folder, *, rng)` computes at refresh time what `recall` looks up, from the
-    events that the ranker and the measurement do not use.
+    events that the ranker and the measurement do not use. An optional `remembers: ClassVar[bool] = True` says that this
+    holds something of each listener's history: such a channel does not answer listeners of whom no event is known.
+    `Warms` says what it counts before it is asked.
     """
 
     audience: ClassVar[str]
@@ -160,6 +170,15 @@ class Channel(Protocol):
 
     def recall(self, query: Query, k: int) -> Candidates:
         """At most `k` songs for the query; nobody's history is a reason to fail."""
+        ...
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """A channel that counts more than its answer to any one listener needs: it is asked to before the first request."""
+
+    def warm(self, live: Overlay) -> None:
+        """Count it now."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,7 @@ def ring(cell: int, steps: int) -> Sequence[int]:
     return sorted(h3.grid_ring(cell, steps))
 
 
+@lru_cache
 def spacing_km(resolution: int) -> float:
     """Kilometres from the middle of a cell to the next, on average."""
     return float(np.sqrt(3) * h3.average_hexagon_edge_length(resolution, unit="km"))

@@ -18,6 +18,7 @@ import numpy as np
 from graph.arrays import Array
 from graph.histories import UNKNOWN_TIME, Histories
 from graph.snapshot import Snapshot
+from recall.grouped import added
 from recall.preferences import once
 
 _ROOM: Final = 256
@@ -116,7 +117,7 @@ class Decay:
 
     def since(self, now: int) -> float:
         """What a sum at the landmark is to be multiplied with at `now`."""
-        return float(np.exp2(np.clip((self.landmark - now) / self.half_life_ms, -_FARTHEST, _FARTHEST)))
+        return float(np.exp2(min(max((self.landmark - now) / self.half_life_ms, -_FARTHEST), _FARTHEST)))
 
 
 class SongSums:
@@ -146,8 +147,11 @@ class SongSums:
 
     def of(self, now: int, songs: Array) -> Array:
         """(n,) the same for some songs."""
-        inside = songs < len(self._sums)
-        return np.where(inside, self._sums[np.where(inside, songs, 0)], 0.0) * self._decay.since(now)
+        sums = self._sums
+        if int(songs.max(initial=0)) < len(sums):
+            return np.asarray(sums[songs] * self._decay.since(now))
+        inside = songs < len(sums)
+        return np.where(inside, sums[np.where(inside, songs, 0)], 0.0) * self._decay.since(now)
 
     def total(self, now: int) -> float:
         """The sum over all songs."""
@@ -179,8 +183,10 @@ class GroupSums:
         starts = np.flatnonzero(np.concatenate([[True], np.diff(group) != 0]))
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(group)], strict=True):
             parts = [*self._parts.get(int(group[start]), ()), (song[start:end], sums[start:end])]
-            # small parts are joined while they are few, so that reading a group stays cheap
-            self._parts[int(group[start])] = [_joined(parts)] if len(parts) > _PARTS else parts
+            # a part is joined with one that is about as large: there are few, and a large one is seldom copied
+            while len(parts) > 1 and len(parts[-2][0]) <= 2 * len(parts[-1][0]):
+                parts[-2:] = [_joined(parts[-2:])]
+            self._parts[int(group[start])] = parts
 
     def groups(self) -> list[int]:
         """Every group that something was added to."""
@@ -203,14 +209,8 @@ class GroupSums:
         return found * self._decay.since(now)
 
 
-_PARTS: Final = 8
-
-
 def _joined(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    songs = np.concatenate([part[0] for part in parts])
-    sums = np.concatenate([part[1] for part in parts])
-    found, place = np.unique(songs, return_inverse=True)
-    return found, np.bincount(place, sums, len(found))
+    return added(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
 def plays(events: Histories) -> Array:

@@ -119,29 +119,32 @@ class Fusion:
         cost_ms: Mapping[str, float],
         budget_ms: float,
         *,
+        quotas: Mapping[str, int] | None = None,
         signed: bool = False,
     ) -> Fusion | None:
         """From listeners' outcomes; None where nobody loved anything that a channel found.
 
-        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`. If `signed` a
-        channel may also count against what it proposes: more precise where every listener is answered by all channels,
-        upside down for somebody whom that channel alone answers.
+        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`. `quotas` that are
+        given are kept, and weights learned for them. If `signed` a channel may also count against what it proposes:
+        more precise where every listener is answered by all channels, upside down for somebody whom that channel alone
+        answers.
         """
         calibrations = {}
         for name in cost_ms:
             lists = [(o.found[name].scores, np.isin(o.found[name].songs, o.loved)) for o in outcomes if name in o.found]
             if (fitted := Calibration.fit([one for one in lists if len(one[0])])) is not None:
                 calibrations[name] = fitted
-        quotas = learned_quotas(outcomes, pool, cost_ms, budget_ms)
-        if not quotas:
+        learned = learned_quotas(outcomes, pool, cost_ms, budget_ms)
+        if not learned:
             return None
+        quotas = learned if quotas is None else quotas
         best = [float(c.chance[-1]) for c in calibrations.values()]
         plain = cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
         cut = [outcome.within(quotas) for outcome in outcomes]
         halves = cut[::2], cut[1::2]
         gain = sum(
-            replace(plain, weights=learned_weights(learned, signed=signed)).gain(tested) - plain.gain(tested)
-            for learned, tested in (halves, halves[::-1])
+            replace(plain, weights=learned_weights(taught, signed=signed)).gain(tested) - plain.gain(tested)
+            for taught, tested in (halves, halves[::-1])
         )
         return replace(plain, weights=learned_weights(cut, signed=signed)) if gain > 0 else plain
 
@@ -158,6 +161,21 @@ class Fusion:
         if name in self.calibrations:
             return np.asarray(self.calibrations[name](found.scores) * (1 + _TIE * by_rank))
         return np.asarray(self.otherwise * by_rank)
+
+    def towards(self, other: Fusion, share: float) -> Fusion:
+        """What lies between this one (at `share` 0) and another (at 1): their weights and quotas mixed.
+
+        Weights and chances do not mix: where one of the two has no weights it is this one at 0 and the other from then
+        on.
+        """
+        if share == 0 or not (self.weights and other.weights):
+            return other if share else self
+
+        def mixed(mine: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+            return {n: (1 - share) * mine.get(n, 0.0) + share * others.get(n, 0.0) for n in {**mine, **others}}
+
+        quotas = {name: round(quota) for name, quota in mixed(self.quotas, other.quotas).items()}
+        return Fusion(other.calibrations, quotas, other.otherwise, mixed(self.weights, other.weights))
 
     def gain(self, outcomes: Sequence[Outcome]) -> float:
         """Sum over outcomes of the discounted gain of all that was loved, in the order of what candidates are worth in

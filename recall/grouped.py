@@ -49,6 +49,32 @@ def among(keys: Array, known: Array) -> Array:
     return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
 
 
+def places(known: Array, keys: Array) -> Array:
+    """(E,) where each key stands in `known`, which rises; its length where it does not."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=np.int64)
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[place] == keys, place, len(known))
+
+
+def spread(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, Array]:
+    """The entries of some rows of a CSR: which (m,) of the rows, and where (m,) each entry stands.
+
+    Of each row the last `most` ones.
+    """
+    first, last = indptr[rows].astype(np.int64), indptr[rows + 1].astype(np.int64)
+    if most is not None:
+        first = np.maximum(first, last - most)
+    return ranges(first, last)
+
+
+def ranges(first: Array, last: Array) -> tuple[Array, Array]:
+    """The numbers from each of `first` (R,) up to each of `last`: which (m,) of the ranges, and the numbers (m,)."""
+    sizes = last - first
+    which = np.repeat(np.arange(len(sizes)), sizes)
+    return which, np.arange(len(which)) + np.repeat(first - np.cumsum(sizes) + sizes, sizes)
+
+
 def highest(scores: Array, k: int) -> Array | slice:
     """Where the `k` highest of `scores` stand, and with them all that tie with the last: whoever sorts decides."""
     if len(scores) <= k:

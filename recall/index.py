@@ -185,7 +185,12 @@ class VectorIndex:
 
         Raises: CorruptRelease if it is missing or damaged.
         """
-        arrays, meta = read_arrays(path)
+        return cls._stored(path, *read_arrays(path), columns)
+
+    @classmethod
+    def _stored(
+        cls, path: Path, arrays: dict[str, Array], meta: dict[str, Any], columns: Columns | None
+    ) -> VectorIndex:
         try:
             config = IndexConfig(**meta["config"])
             if config.kind == "exact":
@@ -202,7 +207,9 @@ class VectorIndex:
     @classmethod
     def of(cls, release: Release, name: str, unit: Array, columns: Columns | None = None) -> VectorIndex:
         """The one that a release holds under `name`, such as `recall/song2vec/index`; else an exact one of `unit`."""
-        return cls.load(release.path / name, columns) if release.has(name) else cls(unit, columns)
+        if not release.has(name):
+            return cls(unit, columns)
+        return cls._stored(release.path / name, *release.arrays(name), columns)
 
     @property
     def kind(self) -> str:

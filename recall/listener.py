@@ -15,7 +15,7 @@ from graph.events import Event
 from graph.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
 from graph.relations import Relation
 from graph.snapshot import Snapshot
-from recall.grouped import distinct
+from recall.grouped import distinct, spread
 
 HALF_LIFE_MS: Final = 21 * 86_400_000
 UNHEARD: Final = np.empty(0, dtype=np.int32)
@@ -110,7 +110,7 @@ class Listener:
     @cached_property
     def blocked(self) -> Array:
         """Songs that are blocked and were not unblocked since, new ones included."""
-        relevant = np.isin(self.action, (CODE["block"], CODE["unblock"]))
+        relevant = (self.action == CODE["block"]) | (self.action == CODE["unblock"])
         latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
         latest |= {song: action for song, action, _ in self.new_events if action in (CODE["block"], CODE["unblock"])}
         return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
@@ -150,7 +150,9 @@ class Listener:
         key = f"{relation.key}@{now}"
         if key not in self._affinities:
             songs, weights = self.preferences(now)
-            shares = relation.shares[songs]
-            norm = float(np.abs(weights[np.diff(shares.indptr) > 0]).sum())
-            self._affinities[key] = (weights @ shares) / max(norm, 1e-12), UNHEARD
+            shares = relation.shares
+            rows, at = spread(shares.indptr, songs)
+            norm = float(np.abs(weights[shares.indptr[songs + 1] > shares.indptr[songs]]).sum())
+            liked = np.bincount(shares.indices[at], weights[rows] * shares.data[at], relation.targets)
+            self._affinities[key] = liked / max(norm, 1e-12), UNHEARD
         return self._affinities[key][0]

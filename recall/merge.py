@@ -11,7 +11,7 @@ import numpy as np
 from graph.arrays import Array
 from recall.base import Candidates
 from recall.fusion import Fusion
-from recall.grouped import distinct
+from recall.grouped import distinct, places, ranges
 
 UNFITTED: Final = Fusion({}, {})
 """Nothing learned: every candidate is worth the reciprocal of 60 + its rank."""
@@ -67,16 +67,18 @@ def merge(
     songs = distinct(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
     ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
     scores = np.zeros((len(songs), len(names)))
-    fused = np.zeros(len(songs))
-    for c, name in enumerate(names):
-        found = proposals[name]
-        if not len(found) or not len(songs):
-            continue
-        place = np.minimum(np.searchsorted(songs, found.songs), len(songs) - 1)
-        known = songs[place] == found.songs
-        ranks[place[known], c] = np.flatnonzero(known)
-        scores[place[known], c] = found.scores[known]
-        fused[place[known]] += weights.get(name, 1.0) * fusion.worth(name, found)[known]
+    if not len(songs):
+        return Pool(names, songs, np.zeros(0), ranks, scores)
+    # all candidates of all channels, one after the other: the channel, the rank, and what it is worth
+    sizes = [len(found) for found in proposals.values()]
+    channel, rank = ranges(np.zeros(len(names), dtype=np.int64), np.array(sizes))
+    worth = [weights.get(name, 1.0) * fusion.worth(name, proposals[name]) for name in names]
+    place = places(songs, np.concatenate([found.songs for found in proposals.values()]))
+    known = place < len(songs)
+    place, channel = place[known], channel[known]
+    ranks[place, channel] = rank[known]
+    scores[place, channel] = np.concatenate([found.scores for found in proposals.values()])[known]
+    fused = np.bincount(place, np.concatenate(worth)[known], len(songs))
     order = np.argsort(-fused, kind="stable")
     return Pool(names, songs[order], fused[order], ranks[order], scores[order])
 

@@ -15,7 +15,7 @@ from graph.arrays import Array
 from graph.histories import UNKNOWN_TIME, strengths
 from recall.cells import UNKNOWN_CELL
 from recall.counters import Decay, GroupSums, SongSums
-from recall.grouped import distinct
+from recall.grouped import places
 
 DEEP: Final = 2000
 """Songs of a cell that are read, the most loved ones, beside all that were loved there since the release."""
@@ -47,7 +47,7 @@ class CellSums:
         self._sum, self._first = 0.0, True
         self._cells = self._indptr = self._songs = np.empty(0, dtype=np.int64)
         self._sums = np.empty(0)
-        self._top: dict[int, Array] = {}
+        self._top: dict[int, tuple[Array, Array]] = {}
 
     def add(self, events: Any) -> None:
         cell, weights = self._cell(events), loved(events) * self._decay.weights(events.at)
@@ -79,12 +79,15 @@ class CellSums:
             top = self._top[row] = self._best(mine)
         since = self._decay.since(now)
         if not len(songs):
-            return self._songs[top], self._sums[top] * since
-        every = distinct(np.concatenate([self._songs[top], songs]))
-        place = mine.start + np.minimum(np.searchsorted(self._songs[mine], every), mine.stop - mine.start - 1)
-        total = np.where(self._songs[place] == every, self._sums[place], 0.0) * since
-        total[np.searchsorted(every, songs)] += sums
-        return every, total
+            return top[0], top[1] * since
+        # those that came since are few: the sums before of what is not among the first are looked up singly
+        place = places(top[0], songs)
+        total, among = np.append(top[1] * since, 0.0), place < len(top[0])
+        total[place] += np.where(among, sums, 0.0)
+        late = songs[~among]
+        before = np.append(self._sums[mine], 0.0)[places(self._songs[mine], late)] * since
+        at = np.searchsorted(top[0], late)
+        return np.insert(top[0], at, late), np.insert(total[:-1], at, before + sums[~among])
 
     def total(self, cell: int, now: int) -> float:
         """The sum over all songs of a cell."""
@@ -103,8 +106,9 @@ class CellSums:
         self._cells, starts = np.unique(cell, return_index=True)
         self._indptr = np.append(starts, len(cell))
 
-    def _best(self, mine: slice) -> Array:
-        if mine.stop - mine.start <= DEEP:
-            return np.arange(mine.start, mine.stop)
-        best = np.argpartition(-self._sums[mine], DEEP)[:DEEP]
-        return np.asarray(mine.start + np.sort(best))
+    def _best(self, mine: slice) -> tuple[Array, Array]:
+        songs, sums = self._songs[mine], self._sums[mine]
+        if len(songs) <= DEEP:
+            return songs, sums
+        best = np.sort(np.argpartition(-sums, DEEP)[:DEEP])
+        return songs[best], sums[best]

@@ -47,8 +47,9 @@ class Circles:
         if not len(followees):
             nobody = np.empty(0, dtype=np.int32)
             return nobody, np.empty(0), nobody
-        known = self.people[followees] >= 0
-        people, mass = self.people[followees][known], self.mass[followees][known].astype(np.float64)
+        people = self.people[followees]
+        known = people >= 0
+        people, mass = people[known], self.mass[followees][known].astype(np.float64)
         via = np.repeat(followees, known.sum(axis=1))
         others = ~among(people, np.sort(followees)) & (people != but)
         people, mass, via = people[others], mass[others], via[others]

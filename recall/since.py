@@ -11,8 +11,10 @@ import numpy as np
 from graph.arrays import Array
 from graph.histories import Histories
 from recall.base import Query
+from recall.grouped import ranges, spread
 
 _COLUMNS: Final = ("song", "action", "at", "count", "cell")
+_LARGER: Final = 8
 
 
 @dataclass(frozen=True)
@@ -28,36 +30,39 @@ class Doings:
 
 
 class Since:
-    """The events of each listener since the release; a tally for `recall.counters`."""
+    """The events of each listener since the release; a tally for `recall.counters`.
+
+    They stand by listener in parts, of which there are few: a part is joined with the one before it as long as that is
+    not much larger.
+    """
 
     def __init__(self) -> None:
-        self._parts: dict[int, list[tuple[Array, ...]]] = {}
+        self._parts: list[dict[str, Array]] = []
 
     def add(self, events: Any) -> None:
         if isinstance(events, Histories):
             return  # those stand in order in the release
-        order = np.argsort(events.user, kind="stable")
-        users, starts = np.unique(events.user[order], return_index=True)
-        for user, mine in zip(users.tolist(), np.split(order, starts[1:]), strict=True):
-            if user >= 0:
-                self._parts.setdefault(user, []).append(tuple(getattr(events, name)[mine] for name in _COLUMNS))
+        known = np.flatnonzero(events.user >= 0)
+        parts = [*self._parts, _by_user({name: getattr(events, name)[known] for name in ("user", *_COLUMNS)})]
+        while len(parts) > 1 and len(parts[-2]["user"]) <= _LARGER * len(parts[-1]["user"]):
+            newer, older = parts.pop(), parts.pop()
+            parts.append(_by_user({name: np.concatenate([older[name], newer[name]]) for name in older}))
+        self._parts = parts
 
-    def of(self, user: int) -> list[tuple[Array, ...]]:
-        """Parts (song, action, at, count, cell) of a listener, as they were folded in."""
-        return list(self._parts.get(user, ()))
+    def of(self, people: Array, names: Sequence[str]) -> list[tuple[Array, ...]]:
+        """Of some listeners (P,), part by part: which of them (m,), and the columns `names` (m,) of their events, those
+        of each in the order in which they were folded in."""
+        found: list[tuple[Array, ...]] = []
+        for part in self._parts:
+            which, at = ranges(*(np.searchsorted(part["user"], people, side) for side in ("left", "right")))
+            if len(which):
+                found.append((which, *(part[name][at] for name in names)))
+        return found
 
 
-def spread(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, Array]:
-    """The entries of some rows of a CSR: which (m,) of the rows, and where (m,) each entry stands.
-
-    Of each row the last `most` ones.
-    """
-    first, last = indptr[rows].astype(np.int64), indptr[rows + 1].astype(np.int64)
-    if most is not None:
-        first = np.maximum(first, last - most)
-    sizes = last - first
-    which = np.repeat(np.arange(len(rows)), sizes)
-    return which, np.arange(int(sizes.sum())) + np.repeat(first - np.cumsum(sizes) + sizes, sizes)
+def _by_user(columns: dict[str, Array]) -> dict[str, Array]:
+    order = np.argsort(columns["user"], kind="stable")
+    return {name: values[order] for name, values in columns.items()}
 
 
 def doings(query: Query, people: Array, most: int) -> Doings:
@@ -75,7 +80,5 @@ def _columns(query: Query, people: Array, most: int, names: Sequence[str]) -> li
     histories = query.listener.snapshot.histories
     which, at = spread(histories.indptr, people, most)
     parts = [(which, *(getattr(histories, name)[at] for name in names))]
-    since, places = query.live.counters.events("since", Since), [_COLUMNS.index(name) for name in names]
-    for place, user in enumerate(people.tolist()):
-        parts += [(np.full(len(part[0]), place), *(part[i] for i in places)) for part in since.of(user)]
+    parts += query.live.counters.events("since", Since).of(people, names)
     return [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]

@@ -20,16 +20,18 @@ from graph.relations import Relation
 from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
+from recall.catalogue import NewSongs
 from recall.counters import Decay
-from recall.grouped import distinct, highest
+from recall.grouped import added, among, distinct, places, spread
 from recall.linear import tastes
 from recall.listener import Listener
 from recall.neighbours import Neighbours
 from recall.preferences import decayed, listeners
-from recall.profile import Profile, Told, offered_shares
-from recall.since import spread
+from recall.profile import Dimensions, Profile, offered_shares
 
 DAY_MS: Final = 86_400_000
+_TABLE: Final = 4096
+"""Entities of all dimensions together that are few."""
 ACCOMPANIMENT: Final = "COVER_OF"
 WIDEN_BY: Final = ("song2vec", "relation_gamma_gcn")
 
@@ -82,14 +84,19 @@ class AttributesConfig:
 
 @dataclass(frozen=True)
 class _Dimension:
-    """One relation: its best songs by entity (entities, M), -1 where there are fewer, and its nearest entities."""
+    """One relation: its best songs by entity (entities, M), -1 where there are fewer, and its nearest entities; its
+    entities are those from `first` to `last` in all dimensions together."""
 
     relation: Relation
-    weight: float
-    decay: Decay
-    common: Array
+    first: int
+    last: int
+    half_life_ms: float
     best: Array
     near: Neighbours | None
+
+    def of(self, entities: Array) -> slice:
+        """Where its own stand among entities of all dimensions, rising."""
+        return slice(*np.searchsorted(entities, (self.first, self.last)).tolist())
 
 
 class Attributes:
@@ -129,59 +136,57 @@ class Attributes:
     def __init__(self, release: Release, config: AttributesConfig = AttributesConfig()) -> None:
         snapshot = release.snapshot
         self._config, self._quality = config, _quality(snapshot, config)
-        self._first_seen = snapshot.histories.first_seen
+        self._as_of, self._first_seen = snapshot.as_of, snapshot.histories.first_seen
         shown = np.bincount(snapshot.exposures.song, minlength=snapshot.songs)
         shown = shown if shown.any() else np.bincount(snapshot.histories.song, minlength=snapshot.songs)
+        # those with few entities come first: what is worth how much can be read from a short table
+        relations = sorted(_relations(snapshot, config), key=lambda relation: relation.targets)
+        self._all = Dimensions.of(relations) if relations else None
+        self._few = max((last for last in self._all.first.tolist() if last <= _TABLE), default=0) if self._all else 0
+        self._weights = np.array([config.weights[relation.name] for relation in relations])
+        self._common = np.concatenate([[], *(offered_shares(relation, shown) for relation in relations)])
         self._dimensions = []
-        for relation in _relations(snapshot, config):
+        for relation, first in zip(relations, self._all.first.tolist() if self._all else (), strict=False):
             arrays, _ = release.arrays(f"recall/attributes/{_file(relation)}")
-            days = config.half_life_days.get(relation.name, 21.0)
+            half_life = config.half_life_days.get(relation.name, 21.0) * DAY_MS
             near = Neighbours(arrays["songs"], arrays["weights"]) if "songs" in arrays else None
-            decay, common = Decay.of(snapshot, days * DAY_MS), offered_shares(relation, shown)
-            weight = config.weights[relation.name]
-            self._dimensions.append(_Dimension(relation, weight, decay, common, arrays["best"], near))
+            last = first + relation.targets
+            self._dimensions.append(_Dimension(relation, first, last, half_life, arrays["best"], near))
+        self._late: tuple[NewSongs, sparse.csr_array] | None = None
 
     def serves(self, listener: Listener) -> bool:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener, new = query.listener, query.live.songs
-        if not len(listener) or not self._dimensions:
+        if not len(listener) or self._all is None:
             return Candidates.none()
-        told, newest = Told.of(listener), int(listener.at.max())
-        wanted = [self._preferences(query, told, newest, dimension) for dimension in self._dimensions]
-        known = distinct(np.concatenate([self._best(d, *one) for d, one in zip(self._dimensions, wanted, strict=True)]))
-        songs = np.concatenate([known, new.first + np.arange(len(new))])
-        scores = np.zeros(len(songs))
-        for dimension, (entities, values) in zip(self._dimensions, wanted, strict=True):
-            scores[: len(known)] += dimension.weight * _score(dimension.relation.shares, known, entities, values)
-            if len(new):
-                shares = new.shares(dimension.relation)
-                scores[len(known) :] += dimension.weight * _score(shares, np.arange(len(new)), entities, values)
-        scores[: len(known)] *= self._quality[known]
-        scores[len(known) :] *= 1 + self._config.freshness  # nobody has heard them, and they have just come
-        near = np.flatnonzero(scores > 0)
-        near = near[highest(scores[near], k + len(query.exclude))]
-        songs, scores = songs[near], scores[near]
-        order = np.argsort(new.take(self._first_seen, np.iinfo(np.int64).max, songs), kind="stable")
-        return Candidates.permitted(songs[order], scores[order], query, k)
+        entities, values = self._preferences(query, self._all)
+        best = [self._best(d, entities[d.of(entities)] - d.first, values[d.of(entities)]) for d in self._dimensions]
+        known, late = distinct(np.concatenate(best)), np.arange(len(new))
+        worth = values * self._weights[self._all.which(entities)]
+        scores = self._scores(self._all.shares, known, entities, worth) * self._quality[known]
+        # nobody has heard new songs, and they have just come
+        newest = self._scores(self._shares(new), late, entities, worth) * (1 + self._config.freshness)
+        songs, scores = np.concatenate([known, new.first + late]), np.concatenate([scores, newest])
+        kept = scores > 0
+        return Candidates.permitted(songs[kept], scores[kept], query, k, self._first_seen)
 
-    def _preferences(self, query: Query, told: Told, newest: int, dimension: _Dimension) -> tuple[Array, Array]:
-        """Entities (N,), rising, and how much each is preferred (N,), the widened ones among them."""
-        config, relation = self._config, dimension.relation
+    def _preferences(self, query: Query, dimensions: Dimensions) -> tuple[Array, Array]:
+        """Entities (n,) of all dimensions, rising, and how much each is preferred (n,), the widened ones among them."""
+        config, newest = self._config, int(query.listener.at.max())
         # from the listener's own newest event on, so that short half-lives do not fade before it
-        decay = dimension.decay if newest < 0 else Decay(dimension.decay.half_life_ms, newest)
-        profile = Profile.of(relation, decay, told)
-        values = profile.preferences(query.at, dimension.common, config.prior, config.correction)
-        strong = np.argsort(-values, kind="stable")[: config.strongest]
-        strong = strong[values[strong] > 0]
-        entities = profile.entities
+        landmark = newest if newest >= 0 else max(self._as_of, 0)
+        profile = Profile.of(dimensions, [Decay(d.half_life_ms, landmark) for d in self._dimensions], query.listener)
+        values = profile.preferences(query.at, self._common, config.prior, config.correction)
+        dimension = dimensions.which(profile.entities)
+        order = np.lexsort((-values, dimension))
+        turn = np.arange(len(order)) - np.searchsorted(dimension, dimension)
         # what is weakly liked is not looked up, but what is disliked counts against a song
-        keep = np.sort(np.concatenate([strong, np.flatnonzero(values < 0)]))
-        entities, values = entities[keep], values[keep]
-        if dimension.near is None or not config.widen or not len(strong):
-            return entities, values
-        return self._widened(dimension.near, entities, values)
+        keep = values < 0
+        keep[order[(turn < config.strongest) & (values[order] > 0)]] = True
+        entities, values = profile.entities[keep], values[keep]
+        return self._widened(entities, values) if config.widen else (entities, values)
 
     def _best(self, dimension: _Dimension, entities: Array, values: Array) -> Array:
         """The best songs of what is preferred: the more of an entity, the larger its share of the preferences."""
@@ -195,19 +200,43 @@ class Attributes:
         songs = dimension.best[rows, turns]
         return np.asarray(songs[songs >= 0], dtype=np.int64)
 
-    def _widened(self, near: Neighbours, entities: Array, values: Array) -> tuple[Array, Array]:
-        lending = entities[values > 0]
-        others = near.songs[lending]
-        lent = self._config.widen * near.weights[lending] * values[values > 0][:, None]
-        others, lent = others[others >= 0], lent[others >= 0]
-        together = np.concatenate([entities, others])
-        worth = np.concatenate([values, lent])
-        found, place = np.unique(together, return_inverse=True)
-        sums = np.bincount(place, worth, len(found))
-        disliked = np.isin(found, entities[values < 0])
+    def _widened(self, entities: Array, values: Array) -> tuple[Array, Array]:
+        together, worth = [entities], [values]
+        for dimension in self._dimensions:
+            if (near := dimension.near) is None:
+                continue
+            mine = dimension.of(entities)
+            liked = values[mine] > 0
+            lending = entities[mine][liked] - dimension.first
+            others = near.songs[lending]
+            known = others >= 0
+            together.append(others[known] + dimension.first)
+            worth.append((self._config.widen * near.weights[lending] * values[mine][liked][:, None])[known])
+        found, sums = added(np.concatenate(together), np.concatenate(worth))
+        disliked = among(found, entities[values < 0])
         # nearness to something loved does not turn a dislike
         sums[disliked] = np.minimum(sums[disliked], 0)
         return found, sums
+
+    def _scores(self, shares: sparse.csr_array, songs: Array, entities: Array, worth: Array) -> Array:
+        """(n,) what the entities of some songs are worth, by the songs' shares (S, entities) of them."""
+        song, at = spread(shares.indptr, songs)
+        theirs = shares.indices[at]
+        few = int(np.searchsorted(entities, self._few))
+        table = np.zeros(self._few + 1)
+        table[entities[:few]] = worth[:few]
+        found = table[np.minimum(theirs, self._few)]
+        rest = np.flatnonzero(theirs >= self._few)
+        found[rest] = np.append(worth[few:], 0.0)[places(entities[few:], theirs[rest])]
+        return np.bincount(song, found * shares.data[at], len(songs))
+
+    def _shares(self, new: NewSongs) -> sparse.csr_array:
+        """(M, entities) those of new songs."""
+        late = self._late
+        if late is None or late[0] is not new:
+            shares = [new.shares(dimension.relation) for dimension in self._dimensions]
+            late = self._late = new, sparse.csr_array(sparse.hstack(shares, format="csr"))
+        return late[1]
 
 
 def _learned(
@@ -228,17 +257,6 @@ def _learned(
 def _file(relation: Relation) -> str:
     """A file name of the relation's key, which may hold any character."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", relation.key)
-
-
-def _score(shares: sparse.csr_array, songs: Array, entities: Array, values: Array) -> Array:
-    """(n,) the preferences of the entities of some songs, by the songs' shares (S, targets) of them."""
-    if not len(entities):
-        return np.zeros(len(songs))
-    rows, at = spread(shares.indptr, songs)
-    theirs = shares.indices[at]
-    place = np.minimum(np.searchsorted(entities, theirs), len(entities) - 1)
-    worth = np.where(entities[place] == theirs, values[place], 0.0) * shares.data[at]
-    return np.bincount(rows, worth, len(songs))
 
 
 def _relations(snapshot: Snapshot, config: AttributesConfig) -> list[Relation]:

@@ -13,7 +13,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER
 from recall.base import Candidates, Query
-from recall.listener import UNHEARD, Listener
+from recall.listener import Listener
 
 DAY_MS: Final = 86_400_000
 _NEWEST: Final = 2048
@@ -72,32 +72,46 @@ class Fresh:
         begin, taste = max(begin, end - config.songs), self._taste(query)
         # no song that came out before the `newest` few can do better than the best of its age
         newest = max(begin, end - _NEWEST)
-        found = self._scored(query, taste, newest, end, k)
+        songs, scores = self._late(query, taste)
+        songs = np.concatenate([self._songs[newest:end], songs]).astype(np.int32)
+        scores = np.concatenate([self._scores(query, taste, newest, end), scores])
+        found = Candidates.permitted(songs, scores, query, k)
         if len(found) == k > 0 and newest > begin:
             share = max(float(found.scores[-1]) / self._best, 1e-12)
             oldest = query.at + int(np.log2(share) * config.half_life_days * DAY_MS)
             begin = max(begin, int(np.searchsorted(self._out, oldest)))
-        return found if begin >= newest else self._scored(query, taste, begin, end, k)
+        if begin >= newest:
+            return found
+        older = Candidates.permitted(self._songs[begin:newest], self._scores(query, taste, begin, newest), query, k)
+        both = np.concatenate([older.songs, found.songs]), np.concatenate([older.scores, found.scores])
+        return Candidates.best(*both, k)
 
-    def _scored(self, query: Query, taste: Array | None, begin: int, end: int, k: int) -> Candidates:
-        """The best of the songs from the `begin`th to the `end`th that came out, and of those since the release."""
-        config, new = self._config, query.live.songs
-        since = query.at - int(config.days * DAY_MS)
-        late = np.flatnonzero((new.released > since) & (new.released <= query.at))
-        unknown = np.flatnonzero(new.released == UNKNOWN_INTEGER)  # it came after the release: it is new
-        places = np.concatenate([late, unknown])
-        songs = np.concatenate([self._songs[begin:end], new.first + places]).astype(np.int32)
-        out = np.concatenate([self._out[begin:end], new.released[late], np.full(len(unknown), query.at)])
-        scores = np.concatenate([self._worth[begin:end], 1 + np.nan_to_num(new.quality[places], nan=0.5)])
+    def _scores(self, query: Query, taste: Array | None, begin: int, end: int) -> Array:
+        """(n,) those of the songs from the `begin`th to the `end`th that came out."""
+        scores = self._worth[begin:end]
         if taste is not None:
             lately = begin >= self._lately
             known = (
                 self._near[begin - self._lately : end - self._lately] if lately else self._unit[self._songs[begin:end]]
             )
-            cosines = known @ taste, new.unit[places] @ taste if len(places) else UNHEARD
-            scores += config.taste * np.concatenate(cosines)
-        age = (query.at - out) / DAY_MS
-        return Candidates.permitted(songs, np.maximum(scores, 0) * np.exp2(-age / config.half_life_days), query, k)
+            scores = scores + self._config.taste * (known @ taste)
+        return self._faded(scores, query.at - self._out[begin:end])
+
+    def _late(self, query: Query, taste: Array | None) -> tuple[Array, Array]:
+        """Songs (n,) that came since the release, and their scores (n,)."""
+        new, since = query.live.songs, query.at - int(self._config.days * DAY_MS)
+        known = np.flatnonzero((new.released > since) & (new.released <= query.at))
+        unknown = np.flatnonzero(new.released == UNKNOWN_INTEGER)  # it came after the release: it is new
+        places = np.concatenate([known, unknown])
+        quality = new.quality[places]
+        scores = 1 + np.where(np.isnan(quality), 0.5, quality)
+        if taste is not None and len(places):
+            scores += self._config.taste * (new.unit[places] @ taste)
+        age = np.concatenate([query.at - new.released[known], np.zeros(len(unknown), dtype=np.int64)])
+        return new.first + places, self._faded(scores, age)
+
+    def _faded(self, scores: Array, age: Array) -> Array:
+        return np.asarray(np.maximum(scores, 0) * np.exp2(-(age / DAY_MS) / self._config.half_life_days))
 
     def _taste(self, query: Query) -> Array | None:
         """The direction (D,) of what the listener loves, None where that is unknown."""

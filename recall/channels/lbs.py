@@ -17,10 +17,11 @@ from graph.snapshot import CELL_RESOLUTION, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, Cause
 from recall.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
-from recall.grouped import added
+from recall.grouped import added, among, spread
 from recall.listener import HALF_LIFE_MS, Listener, decay
+from recall.live import Overlay
 from recall.places import CellSums, Lasting
-from recall.since import spread, whereabouts
+from recall.since import whereabouts
 
 DAY_MS: Final = 86_400_000
 WIDER: Final = 3
@@ -113,6 +114,12 @@ class Lbs:
     def serves(self, listener: Listener) -> bool:
         return listener.user >= 0 and bool(self._home[listener.user] != UNKNOWN_CELL)
 
+    def warm(self, live: Overlay) -> None:
+        """Both kinds of cells: few listeners live where the wide ones are asked for."""
+        for resolution in (self._resolution, self._resolution - WIDER):
+            if resolution >= 0:
+                self._sums(live, resolution)
+
     def recall(self, query: Query, k: int) -> Candidates:
         parts = self._parts(query)
         songs, scores = _added([(songs, scores) for _, _, songs, scores in parts])
@@ -134,7 +141,7 @@ class Lbs:
         near = self.nearby(query)
         if near is None:
             return [([], _NONE, _NONE, np.empty(0))]
-        sums = self._sums(query, self._resolution)
+        sums = self._sums(query.live, self._resolution)
         told = _told(near.loves, near.total * sums.share(near.songs), self._config.shrink)
         parts = [([Cause(NEARBY)], np.zeros(len(told), dtype=np.int64), near.songs, told)]
         for label in self._makers:
@@ -152,13 +159,13 @@ class Lbs:
         songs, loves, total, nearest = np.empty(0, dtype=np.int64), np.empty(0), 0.0, 0.0
         fine = songs
         for resolution, step, fade in self._rings() if centres else ():
-            sums, parts = self._sums(query, resolution), [(songs, loves)]
+            sums, parts = self._sums(query.live, resolution), [(songs, loves)]
             wide = resolution < self._resolution
             for middle, (_, weight) in zip(self._wider(centres, resolution), centres, strict=True):
                 for cell in filter(sums.__contains__, ring(middle, step)):
                     found, there = sums.of(cell, query.at)
                     if wide:  # the fine cells lie in the wide ones: their songs have been counted
-                        new = ~np.isin(found, fine)
+                        new = ~among(found, fine)
                         found, there = found[new], there[new]
                     if len(found):
                         nearest = nearest or fade
@@ -166,13 +173,15 @@ class Lbs:
                         here = float(there.sum()) if wide else sums.total(cell, query.at)
                         total += here * (weight * fade / nearest)
             if len(parts) > 1:
-                songs, loves = _added(parts)
+                songs, loves = parts[1] if len(parts) == 2 and not len(songs) else _added(parts)
                 fine = fine if wide else songs
                 if int(query.permits(songs).sum()) >= self._config.enough:
                     break
         return Nearby(songs, loves, total) if len(songs) else None
 
     def _wider(self, centres: list[tuple[int, float]], resolution: int) -> list[int]:
+        if resolution == self._resolution:
+            return [cell for cell, _ in centres]
         found: list[int] = around(np.array([cell for cell, _ in centres]), resolution).tolist()
         return found
 
@@ -231,7 +240,7 @@ class Lbs:
         fame = share + 0.01 * highest[of] + 1e-12
         return chosen, of, songs, score[of] * fame / np.bincount(of, fame, len(chosen))[of]
 
-    def _sums(self, query: Query, resolution: int) -> CellSums:
+    def _sums(self, live: Overlay, resolution: int) -> CellSums:
         """The live sums by cell of a resolution, shared by all who count with the same half-life."""
         half_life, snapshot = self._config.half_life_days * DAY_MS, self._snapshot
 
@@ -246,7 +255,7 @@ class Lbs:
 
             return CellSums(snapshot.songs, Lasting.of(snapshot, half_life), cell)
 
-        return query.live.counters.events(("cells", resolution, half_life), make)
+        return live.counters.events(("cells", resolution, half_life), make)
 
 
 def _told(loves: Array, expected: Array, shrink: float) -> Array:

@@ -34,9 +34,10 @@ def _default_gamma() -> dict[str, float]:
 @dataclass(frozen=True)
 class RelationGcnConfig:
     """`embedding_dim`, `gamma` of each relation, `beta`, `decay` and `by_strength` as the model has them. `smooth`: how
-    much of what a song's tags, artist and genres explain of its vector counts again, and the ridge of that,
-    `smooth_ridge`; `tilt`: how much a song with many listeners is proposed less. `kept` songs of each listener are
-    stored; a listener without a vector is answered from the songs nearest to the most loved ones.
+    much of what a song's tags, artist and genres explain of its vector counts again (with any, all of it for a song
+    that nobody has liked), and the ridge of that, `smooth_ridge`; `tilt`: how much a song with many listeners is
+    proposed less. `kept` songs of each listener are stored; a listener without a vector is answered from the songs
+    nearest to the most loved ones.
 
     Raises: ValueError for a number out of range.
     """
@@ -67,6 +68,7 @@ class RelationGcn:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    remembers: ClassVar[bool] = True
 
     @classmethod
     def prepare(
@@ -127,10 +129,14 @@ class RelationGcn:
 
 
 def _passed_on(snapshot: Snapshot, songs: Array, config: RelationGcnConfig) -> Array:
-    """(songs, D) the vectors of songs, with what their attributes explain of them once more."""
+    """(songs, D) the vectors of songs, with what their attributes explain of them once more; that alone for songs which
+    nobody has liked yet."""
     everything = {relation.name: 1.0 for relation in snapshot.song_relations() if relation.name in _ATTRIBUTES}
     told = list(linear.song_matrices(snapshot, everything).values())
     if not told or not config.smooth:
         return songs
     attributes = sparse.csr_array(sparse.hstack(told, format="csr"))
-    return smoothed(np.ascontiguousarray(songs.T), attributes, config.smooth, config.smooth_ridge).T
+    explained = smoothed(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
+    # a song that nobody has liked has no vector of its own to add to
+    share = np.where(linear.popularity(linear.tastes(snapshot)) > 0, np.float32(config.smooth), np.float32(1))
+    return np.asarray(songs + share[:, None] * explained)

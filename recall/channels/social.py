@@ -18,11 +18,11 @@ from graph.release import Release
 from graph.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
-from recall.grouped import added, among, highest
+from recall.grouped import added, among, highest, places, spread
 from recall.listener import HALF_LIFE_MS, Listener, decay
 from recall.ppr import Circles, nearest
 from recall.preferences import listeners
-from recall.since import doings, spread
+from recall.since import doings
 
 DAY_MS: Final = 86_400_000
 FOLLOWEES: Final = 300
@@ -187,7 +187,7 @@ class Social:
         np.maximum.at(most, who, love)
         mine, likes = query.listener.preferences(query.at)
         likes = np.maximum(likes, 0.0)
-        common = np.append(likes, 0.0)[_places(mine, songs)]
+        common = np.append(likes, 0.0)[places(mine, songs)]
         taste = np.bincount(who, love * common, len(people)) / np.maximum(norm * np.linalg.norm(likes), 1e-12)
         weight = weight * (np.where(kind == ALIKE, 0.0, self._config.trust) + taste)
         worth = weight[who] * love / np.maximum(most[who], 1e-12)
@@ -283,11 +283,3 @@ def _released(snapshot: Snapshot) -> Array:
     """(songs,) when each song came out, else when it was uploaded, `UNKNOWN_INTEGER` where neither is known."""
     released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
     return np.where(released == UNKNOWN_INTEGER, uploaded, released)
-
-
-def _places(known: Array, songs: Array) -> Array:
-    """(n,) where each song stands in `known`, rising, its length where it does not."""
-    place = np.minimum(np.searchsorted(known, songs), max(len(known) - 1, 0))
-    if not len(known):
-        return np.zeros(len(songs), dtype=np.int64)
-    return np.where(known[place] == songs, place, len(known))

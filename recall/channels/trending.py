@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
-from scipy import sparse
 
 from graph.arrays import Array
 from graph.configure import check_positive
@@ -18,7 +18,7 @@ from graph.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.catalogue import NewSongs
 from recall.counters import Counters, Decay, GroupSums, SongSums
-from recall.grouped import added, among, highest
+from recall.grouped import distinct, places, spread
 from recall.listener import Listener
 from recall.live import Overlay
 
@@ -27,6 +27,7 @@ DAY_MS: Final = 24 * HOUR_MS
 _RELATIONS: Final = ("HAS_GENRE", "LANGUAGE")
 _PLACES: Final = 64  # lists that are kept at a time
 _PARTS: Final = 256
+_NONE: Final = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class TrendingConfig:
     `explained` times as many playbacks be expected as there are playbacks for each exposure. `correction` turns counts
     into rates, with 0 not at all; with 1 a song counts by the lower bound of its plays for each play that its exposures
     let expect, `doubt` standard deviations below, as if `prior` plays more had been expected. The `songs` that lead are
-    looked at, everywhere and at home; which they are is asked once an hour, or
-    when as many have been played since, and of what was played since at once.
+    looked at, everywhere and at home, and what was played since; which songs lead is asked of all of them once an hour,
+    and of those that led and those played since when these are more than `songs`.
     """
 
     half_life_days: float = 7.0
@@ -64,13 +65,45 @@ class TrendingConfig:
 
 
 @dataclass(frozen=True)
-class _Leaders:
-    """Songs (n,), their scores (n,), and the shares (n, targets) of their genres and languages."""
+class _Described:
+    """Songs (n,), rising, and for each relation what they have of its targets: which (m,) of the songs, targets (m,),
+    and their shares (m,)."""
+
+    songs: Array
+    shares: list[tuple[Array, Array, Array]]
+
+    @classmethod
+    def of(cls, songs: Array, relations: list[tuple[Relation, float]], new: NewSongs) -> Self:
+        return cls(songs, [_shares(relation, new, songs) for relation, _ in relations])
+
+
+@dataclass(frozen=True)
+class _Home:
+    """What led at a place at a time `at`: songs and their decayed plays there (n,); `new` songs as they were then."""
+
+    at: int
+    new: NewSongs
+    known: _Described
+    plays: Array
+
+
+@dataclass(frozen=True)
+class _Everywhere:
+    """What leads everywhere, with scores (n,); `touched` (m,) are those of the songs that were played since the hour
+    began."""
 
     key: object
-    songs: Array
+    known: _Described
     scores: Array
-    shares: list[sparse.csr_array]
+    touched: Array
+
+
+@dataclass(frozen=True)
+class _Leaders:
+    """What leads for somebody who lives at a place, with scores, in parts: a song that is in two has 0 in one."""
+
+    key: object
+    parts: list[tuple[_Described, Array]]
 
 
 class Trending:
@@ -92,25 +125,26 @@ class Trending:
         weights = dict(zip(_RELATIONS, (config.genre, config.language), strict=True))
         self._relations = [(known[name], weight) for name, weight in weights.items() if name in known and weight]
         self._lock, self._mine = threading.Lock(), object()
-        # what leads by position everywhere, and at each place with sums as of a time: of the hour named by a key
+        # the songs that led when the hour began, everywhere (of which counters and hour) and at each place
         self._hour: tuple[object, int, Array] | None = None
-        self._homes: dict[int, tuple[int, Array, Array]] = {}
-        self._everywhere: tuple[object, Array, Array] | None = None
+        self._homes: dict[int, _Home] = {}
+        self._everywhere: _Everywhere | None = None
         self._lists: dict[int, _Leaders] = {}
 
     def serves(self, listener: Listener) -> bool:
         return len(listener.heard) >= 5
 
+    def warm(self, live: Overlay) -> None:
+        """What is played at home, though the first to ask may have none."""
+        self._plays(live.counters)
+
     def recall(self, query: Query, k: int) -> Candidates:
-        leaders, bend = self._leaders(query), 1.0
-        for (relation, weight), shares in zip(self._relations, leaders.shares, strict=True):
-            if len(query.listener):
-                bend = bend + weight * np.maximum(shares @ query.listener.affinity(relation, query.at), 0)
-        songs, scores = leaders.songs, leaders.scores * bend
-        near = highest(scores, k + len(query.exclude))
-        songs, scores = songs[near], scores[near]
-        order = np.argsort(query.live.songs.take(self._first_seen, np.iinfo(np.int64).max, songs), kind="stable")
-        return Candidates.permitted(songs[order], scores[order], query, k)
+        listener, parts = query.listener, self._leaders(query).parts
+        tastes = [(weight, listener.affinity(r, query.at)) for r, weight in self._relations if len(listener)]
+        songs = np.concatenate([known.songs for known, _ in parts])
+        scores = np.concatenate([scores * _bend(known, tastes) for known, scores in parts])
+        kept = scores > 0
+        return Candidates.permitted(songs[kept], scores[kept], query, k, self._first_seen)
 
     def _leaders(self, query: Query) -> _Leaders:
         """What leads for somebody who lives where the listener does; computed anew after each fold."""
@@ -128,44 +162,69 @@ class Trending:
         return found
 
     def _listed(self, place: int, live: Overlay, now: int, key: object) -> _Leaders:
-        if self._everywhere is None or self._everywhere[0] != key:
-            songs = self._looked_at(live, now)
-            self._everywhere = (key, songs, self._scores(live.counters, songs, live.size, now))
-        _, songs, scores = self._everywhere
-        if place >= 0:
-            there, sums = self._at_home(place, live.counters, now)
-            both = np.concatenate([songs, there]), np.concatenate([scores, self._config.place * _share(sums)])
-            songs, scores = added(*both)
-        # what was folded in since this request began may be on a song that is newer still
-        kept = (scores > 0) & (songs < live.size)
-        songs, scores = songs[kept], scores[kept]
-        return _Leaders(key, songs, scores, [_shares(r, live.songs, songs) for r, _ in self._relations])
+        every = self._everywhere
+        if every is None or every.key != key:
+            songs, touched = self._looked_at(live, now)
+            known = _Described.of(songs, self._relations, live.songs)
+            every = _Everywhere(key, known, self._scores(live.counters, songs, live.size, now), touched)
+            self._everywhere = every
+        parts = [(every.known, every.scores)] if place < 0 else self._with_home(every, place, live, now)
+        return _Leaders(key, parts)
 
-    def _looked_at(self, live: Overlay, now: int) -> Array:
-        """(n,) rising: what led when the hour began, and what was played since."""
+    def _looked_at(self, live: Overlay, now: int) -> tuple[Array, Array]:
+        """Songs (n,), rising: what led when the hour began, and what was played since; and the latter alone."""
         counters, most = live.counters, self._config.songs
         touched = counters.events(("touched", self._mine), _Touched)
         hour = now // HOUR_MS
         # who asks of a moment within the last day is answered from the same leaders: at most their order differs
         known = self._hour is not None and self._hour[0] is counters and 0 <= self._hour[1] - hour <= DAY_MS // HOUR_MS
-        if self._hour is None or not known or len(touched.songs()) > most:
-            touched.clear()
-            self._homes.clear()
+        if self._hour is None or not known:
+            touched.taken()
             scores = self._scores(counters, None, live.size, now)
-            self._hour = (counters, hour, _most(np.flatnonzero(scores > 0), scores[scores > 0], most)[0])
-        songs = np.union1d(self._hour[2], touched.songs())
-        return songs[songs < live.size]
+            self._lead(counters, hour, np.flatnonzero(scores > 0), scores[scores > 0])
+        elif len(touched.songs()) > most:
+            # of what was not played since nothing can have come up, so the new leaders are among these
+            songs = np.union1d(self._hour[2], touched.taken())
+            self._lead(counters, self._hour[1], songs, self._scores(counters, songs, live.size, now))
+        assert self._hour is not None
+        late = touched.songs()
+        late = late[late < live.size]  # what came since this request began may be on a song that is newer still
+        songs = distinct(np.concatenate([self._hour[2], late]))
+        return songs[songs < live.size], late
 
-    def _at_home(self, place: int, counters: Counters, now: int) -> tuple[Array, Array]:
-        """Songs (n,) that lead at a place or were played since the hour began, and their decayed plays there (n,)."""
-        sums = at_home(counters, half_life := self._config.half_life_days * DAY_MS)
-        if place not in self._homes:
-            self._homes[place] = (now, *_most(*sums.of(place, now), self._config.songs))
-        then, songs, values = self._homes[place]
-        touched = counters.events(("touched", self._mine), _Touched).songs()
-        still = ~among(songs, touched)
-        values = values[still] * np.exp2((then - now) / half_life)
-        return np.concatenate([songs[still], touched]), np.concatenate([values, sums.some(place, now, touched)])
+    def _lead(self, counters: Counters, hour: int, songs: Array, scores: Array) -> None:
+        self._hour = (counters, hour, _most(songs, scores, self._config.songs)[0])
+        self._homes.clear()
+
+    def _with_home(self, every: _Everywhere, place: int, live: Overlay, now: int) -> list[tuple[_Described, Array]]:
+        """What leads everywhere with its plays at home, and what leads at home alone."""
+        home, songs = self._home(place, live, now), every.known.songs
+        plays = home.plays * np.exp2((home.at - now) / (self._config.half_life_days * DAY_MS))
+        plays[home.known.songs >= live.size] = 0
+        at = places(songs, home.known.songs)
+        both = np.zeros(len(songs) + 1)
+        both[at] = plays
+        alone = np.where(at < len(songs), 0.0, plays)
+        both[np.searchsorted(songs, every.touched)] = self._plays(live.counters).some(place, now, every.touched)
+        both = both[:-1]
+        most, weight = max(float(both.max(initial=0)), float(alone.max(initial=0)), 1e-12), self._config.place
+        return [(every.known, every.scores + weight * (both / most)), (home.known, weight * (alone / most))]
+
+    def _home(self, place: int, live: Overlay, now: int) -> _Home:
+        """What led at a place when it was first asked for in this hour."""
+        home = self._homes.get(place)
+        if home is None:
+            songs, plays = _most(*self._plays(live.counters).of(place, now), self._config.songs)
+            kept = songs < live.size
+            known = _Described.of(songs[kept], self._relations, live.songs)
+            home = self._homes[place] = _Home(now, live.songs, known, plays[kept])
+        elif home.new is not live.songs:
+            known = _Described.of(home.known.songs, self._relations, live.songs)
+            home = self._homes[place] = dataclasses.replace(home, new=live.songs, known=known)
+        return home
+
+    def _plays(self, counters: Counters) -> GroupSums:
+        return at_home(counters, self._config.half_life_days * DAY_MS)
 
     def _scores(self, counters: Counters, songs: Array | None, size: int, now: int) -> Array:
         """(n,) the scores of some songs, or (size,) of all, for somebody of whom nothing is known."""
@@ -199,29 +258,33 @@ class _Touched:
     """Songs that something was done to since the release, or since it was emptied; a tally for `recall.counters`."""
 
     def __init__(self) -> None:
-        self._parts: list[Array] = []
+        self._songs, self._late = _NONE, list[Array]()
         self._lock = threading.Lock()
 
     def add(self, events: Any) -> None:
         if isinstance(events, Histories):
             return  # those of the release lead or do not
         with self._lock:
-            self._parts.append(np.asarray(events.song, dtype=np.int64))
-            if len(self._parts) > _PARTS:
+            self._late.append(np.asarray(events.song, dtype=np.int64))
+            if len(self._late) > _PARTS:
                 self._join()
 
     def songs(self) -> Array:
         """(n,) rising."""
         with self._lock:
             self._join()
-            return self._parts[0]
+            return self._songs
 
-    def clear(self) -> None:
+    def taken(self) -> Array:
+        """The same, and from now on none of them."""
         with self._lock:
-            self._parts = []
+            self._join()
+            songs, self._songs = self._songs, _NONE
+            return songs
 
     def _join(self) -> None:
-        self._parts = [np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self._parts]))]
+        if self._late:
+            self._songs, self._late = distinct(np.concatenate([self._songs, *self._late])), []
 
 
 def liked(counters: Counters, half_life_ms: float) -> SongSums:
@@ -289,15 +352,28 @@ def _most(songs: Array, scores: Array, most: int) -> tuple[Array, Array]:
     return songs, scores
 
 
-def _shares(relation: Relation, new: NewSongs, songs: Array) -> sparse.csr_array:
-    """(n, targets) each song's shares of the relation's targets, new songs included."""
-    late = songs >= new.first
-    if not late.any():
-        return sparse.csr_array(relation.shares[songs])
-    place = np.empty(len(songs), dtype=np.int64)
-    place[~late], place[late] = np.arange((~late).sum()), np.arange((~late).sum(), len(songs))
-    parts = [relation.shares[songs[~late]], new.shares(relation)[songs[late] - new.first]]
-    return sparse.csr_array(sparse.vstack(parts, format="csr")[place])
+def _shares(relation: Relation, new: NewSongs, songs: Array) -> tuple[Array, Array, Array]:
+    """Which (m,) of some songs, rising, have targets (m,) of the relation, and their shares (m,) of each; new songs
+    included."""
+    first = int(np.searchsorted(songs, new.first))
+    shares = relation.shares
+    which, at = spread(shares.indptr, songs[:first])
+    known = which, shares.indices[at], shares.data[at]
+    if first == len(songs):
+        return known
+    shares = new.shares(relation)
+    which, at = spread(shares.indptr, songs[first:] - new.first)
+    late = which + first, shares.indices[at], shares.data[at]
+    target, share = (np.concatenate([known[i], late[i]]) for i in (1, 2))
+    return np.concatenate([known[0], late[0]]), target, share
+
+
+def _bend(known: _Described, tastes: list[tuple[float, Array]]) -> Array | float:
+    """(n,) by how much somebody's tastes lift songs: the weight of each relation, and an affinity to its targets."""
+    bend: Array | float = 1.0
+    for (which, target, share), (weight, affinity) in zip(known.shares, tastes, strict=False):
+        bend = bend + weight * np.maximum(np.bincount(which, affinity[target] * share, len(known.songs)), 0)
+    return bend
 
 
 def _share(counts: Array) -> Array:

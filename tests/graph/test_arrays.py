@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graph.arrays import checksum, digest_of, fingerprint, read_arrays, write_arrays, write_text
+from graph.arrays import checksum, digest_of, fingerprint, read_arrays, touch, write_arrays, write_text
 from graph.errors import CorruptRelease
 
 ARRAYS = {
@@ -95,6 +95,21 @@ def test_what_was_opened_outlives_its_files(tmp_path: Path) -> None:
     arrays, _ = read_arrays(tmp_path / "x")
     (tmp_path / "x.bin").unlink()
     assert arrays["a"].tolist() == [7]
+
+
+def mapped_kb() -> int:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("only Linux tells how much of files is mapped")
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("RssFile"))
+
+
+def test_what_was_touched_is_mapped(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "a", {"x": np.ones((1000, 1024)), "none": np.zeros((0, 3))})
+    arrays, _ = read_arrays(tmp_path / "a")
+    before = mapped_kb()
+    touch(arrays)
+    assert mapped_kb() - before > 7000
 
 
 def test_digests_tell_names_types_shapes_and_contents_apart() -> None:

@@ -307,6 +307,71 @@ def test_a_new_song_may_be_excluded(lopsided: World) -> None:
     assert query.permits(np.array([3, 5])).tolist() == [False, False]
 
 
+def test_weights_are_as_set_until_they_are_learned(lopsided: World) -> None:
+    made = cascade(lopsided)
+    uses = {"popularity": ChannelUse(weight=0.5), "trending": ChannelUse(weight=0.0)}
+    made.scene = dataclasses.replace(made.scene, channels=uses)
+    assert made.weights(Fusion({}, {"popularity": 5})) == {"popularity": 0.5, "trending": 0.0}
+    learned = Fusion({}, {"popularity": 5}, weights={"popularity": 3.0, "trending": 2.0})
+    assert made.weights(learned) == {"popularity": 1.0, "trending": 0.0}
+
+
+# ---- newcomers
+
+
+@pytest.fixture
+def two_kinds(lopsided: World) -> Cascade:
+    """Channel `one` proposes s1 and s3, `two` s2 and s3; newcomers have taught that `two` is worth more."""
+    made = cascade(lopsided, heard="always")
+    uses = {"one": ChannelUse(), "two": ChannelUse(), "last": ChannelUse()}
+    made.scene = dataclasses.replace(made.scene, channels=uses)
+    made.channels = {"one": Answers(lambda _: found(0, 2)), "two": Answers(lambda _: found(1, 2))}
+    made.fusion = Fusion({}, {"one": 5}, weights={"one": 1.0})
+    made.newcomers = Fusion({}, {"one": 4, "two": 5}, weights={"one": 1.0, "two": 2.0})
+    return made
+
+
+def after(made: Cascade, world: World, *songs: str) -> Query:
+    """The question of somebody who has played these songs since the release, and nothing before it."""
+    plays = [dataclasses.replace(heard(), user_id="unknown", song_id=song) for song in songs]
+    return made.query("unknown", NOW, latest=plays, overlay=overlay(world, NEW))
+
+
+def test_who_did_nothing_yet_is_answered_by_what_newcomers_have_taught(two_kinds: Cascade, lopsided: World) -> None:
+    query = after(two_kinds, lopsided)
+    assert two_kinds.taught(query.listener) == (two_kinds.newcomers, {"one": 4, "two": 5})
+    assert lopsided.ids(two_kinds.pool(query)[0].songs) == ["s2", "s1", "s3"]
+
+
+@pytest.mark.parametrize("song", ["s1", "new"])
+def test_every_song_heard_makes_a_newcomer_more_like_others(two_kinds: Cascade, lopsided: World, song: str) -> None:
+    one, _ = two_kinds.taught(after(two_kinds, lopsided, song, song).listener)
+    assert one.weights == {"one": 1.0, "two": 1.0}  # half of each
+    three, quotas = two_kinds.taught(after(two_kinds, lopsided, "s3", "s4", song).listener)
+    assert three.weights == {"one": 1.0, "two": 0.5}
+    assert quotas == {"one": 5, "two": 1}  # 4.75 and 1.25
+
+
+def test_who_has_heard_a_few_songs_is_answered_like_others(two_kinds: Cascade, lopsided: World) -> None:
+    query = after(two_kinds, lopsided, "s1", "s2", "s3", "s4", "new")
+    assert two_kinds.taught(query.listener) == (two_kinds.fusion, {"one": 5, "two": 0, "last": 0})
+    assert lopsided.ids(two_kinds.pool(query)[0].songs) == ["s1", "s3"]
+
+
+def test_the_ranker_orders_nothing_for_who_has_heard_little(two_kinds: Cascade, lopsided: World) -> None:
+    names = two_kinds.features.names
+    two_kinds.ranker = Linear(names, np.zeros(len(names)), np.ones(len(names)), np.ones(len(names)))
+    for songs, ordered in ((["s1", "s2", "s3", "s4"], False), (["s1", "s2", "s3", "s4", "new"], True)):
+        query = after(two_kinds, lopsided, *songs)
+        pool, _ = two_kinds.pool(query)
+        assert (two_kinds.rank(query, pool).tolist() != pool.fused.tolist()) == ordered
+
+
+def test_until_newcomers_have_taught_they_are_answered_like_others(two_kinds: Cascade, lopsided: World) -> None:
+    two_kinds.newcomers = None
+    assert lopsided.ids(two_kinds.pool(after(two_kinds, lopsided))[0].songs) == ["s1", "s3"]
+
+
 # ---- quotas and the reserve
 
 

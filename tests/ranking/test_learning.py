@@ -37,7 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: LearningConfig) -> 
 
 def test_the_steps_leave_vectors_neighbours_and_a_ranker(folder: Path) -> None:
     release = Release.open(folder)
-    for name in ("vectors/song2vec", "similar/song2vec", "recall/item_knn/neighbours", "ranking/radio/linear"):
+    ranking = ("ranking/radio/linear", "ranking/radio/fusion", "ranking/radio/newcomers")
+    for name in ("vectors/song2vec", "similar/song2vec", "recall/item_knn/neighbours", *ranking):
         assert release.has(name), name
 
 

@@ -1,12 +1,28 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from segue_test_worlds import World, events, lopsided_snapshot
 
 from graph.histories import Histories
+from ranking import training
 from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
 from ranking.scene import ChannelUse, SceneConfig
-from ranking.training import LEARN, MEASURE, RANK, best_first, cut, fit_ranker, loved, measure, sampled
+from ranking.training import (
+    LEARN,
+    MEASURE,
+    RANK,
+    best_first,
+    cut,
+    fit_fusion,
+    fit_ranker,
+    loved,
+    measure,
+    newcomers,
+    sampled,
+    without_memory,
+)
 from recall.base import Candidates
 from recall.listener import Listener
 
@@ -95,6 +111,52 @@ def test_without_a_song_that_was_loved_afterwards_there_is_nothing_to_learn(lops
     heard = [(0, np.array(lopsided.songs("s1")))]
     for truth in ([], heard):
         assert fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "strangers", "expected", "left"),
+    [
+        (0, 0, [(2, [2])], ["ana", "ben"]),  # Cy came after the cut
+        (1, 0, [(0, [4]), (2, [2])], ["ben"]),  # Ben loves nothing after it, and teaches nothing
+        (1, 1, [(-1, [4]), (-1, [2])], ["ben"]),
+    ],
+)
+def test_newcomers_are_those_who_came_at_the_cut_and_some_as_if_they_had(
+    make_world: Callable[..., World],
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    strangers: float,
+    expected: list[tuple[int, list[int]]],
+    left: list[str],
+) -> None:
+    monkeypatch.setattr(training, "NEWCOMERS", share)
+    monkeypatch.setattr(training, "STRANGERS", strangers)
+    rows = [("ana", "full_play", "s1", at) for at in range(4)] + [("ben", "full_play", "s2", at) for at in range(4)]
+    log = events([*rows, ("ana", "full_play", "s5", 8), ("cy", "full_play", "s3", 9)])
+    release = make_world(log=log).release
+    cuts = cut(release.snapshot.histories, rank_share=0.2, measure_share=0.0, seed=0)
+    truth = list(loved(release.snapshot.histories, cuts.fold == RANK))
+    seen, new = newcomers(release, cuts, truth, np.random.default_rng(0))
+    assert [(user, songs.tolist()) for user, songs in new] == expected
+    assert [name for name in ("ana", "ben", "cy") if len(Listener.of(seen.snapshot, name))] == left
+
+
+def test_channels_that_remember_histories_do_not_teach_how_newcomers_are_answered() -> None:
+    uses = {name: ChannelUse() for name in ("listener_kernel", "popularity", "relation_gcn")}
+    assert list(without_memory(SceneConfig(channels=uses)).channels) == ["popularity"]
+    del uses["popularity"]
+    assert without_memory(SceneConfig(channels=uses)) is None
+
+
+def test_somebody_unknown_may_teach(lopsided: World) -> None:
+    cascade = Cascade(lopsided.release, scene())
+    assert fit_fusion(cascade, [(-1, np.array(lopsided.songs("s1")))], 0).quotas["popularity"] > 0
+
+
+def test_weights_are_learned_for_the_quotas_of_the_scene(lopsided: World) -> None:
+    uses = {"song2vec": ChannelUse(quota=3), "popularity": ChannelUse(quota=1)}
+    cascade = Cascade(lopsided.release, SceneConfig(channels=uses, quotas="fixed", budget_ms=60_000))
+    assert fit_fusion(cascade, [(1, np.array(lopsided.songs("s1")))], 0).quotas == {"song2vec": 3, "popularity": 1}
 
 
 def test_measuring_counts_only_songs_that_may_come_back(lopsided: World) -> None:

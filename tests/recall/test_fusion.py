@@ -109,6 +109,29 @@ def test_it_is_read_as_it_was_written(tmp_path: Path, lopsided) -> None:
     assert found.worth("a", candidates(1, 2)).tolist() == whole.worth("a", candidates(1, 2)).tolist()
 
 
+def test_between_two_weights_and_quotas_are_mixed() -> None:
+    one, other = Fusion({}, {"a": 10}, weights={"a": 1.0}), Fusion({}, {"a": 20, "b": 10}, weights={"a": 0.0, "b": 2.0})
+    between = one.towards(other, 0.75)
+    assert (between.weights, between.quotas) == ({"a": 0.25, "b": 1.5}, {"a": 18, "b": 8})  # 17.5 and 7.5
+    assert one.towards(other, 0.0) is one
+
+
+def test_chances_are_not_mixed_with_weights() -> None:
+    weighed, calibrated = Fusion({}, {"a": 10}, weights={"a": 1.0}), Fusion({}, {"a": 20})
+    assert weighed.towards(calibrated, 0.5) is calibrated
+    assert calibrated.towards(weighed, 0.5) is weighed
+    assert calibrated.towards(weighed, 0.0) is calibrated
+
+
+def test_weights_may_be_learned_for_quotas_that_are_given() -> None:
+    right, wrong = candidates(1, 2, 3), candidates(3, 2, 1)
+    outcomes = [outcome([1], a=wrong, b=right)] * 9
+    found = Fusion.fit(outcomes, 10, {"a": 1.0, "b": 1.0}, np.inf, quotas={"a": 2, "b": 1})
+    assert found.quotas == {"a": 2, "b": 1}
+    # alone, the one candidate of b has no height: nothing tells a song that b names from one that it does not
+    assert found.weights.get("b", 0.0) < learned_weights(outcomes)["b"]
+
+
 def test_a_height_is_the_logarithm_of_standard_deviations_above_the_last() -> None:
     assert heights(np.array([3.0, 1.0])) == pytest.approx([np.log(3), 0])  # standard deviation 1
     assert heights(np.array([3e6, 1e6])) == pytest.approx([np.log(3), 0])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recall.grouped import added, among, distinct, highest
+from recall.grouped import added, among, distinct, highest, places, spread
 
 
 def test_added_gives_each_key_once_with_its_sum() -> None:
@@ -41,3 +41,17 @@ def test_highest_takes_all_that_tie_with_the_last() -> None:
     assert np.arange(4)[highest(scores, 2)].tolist() == [1, 2, 3]
     assert np.arange(4)[highest(scores, 9)].tolist() == [0, 1, 2, 3]
     assert np.arange(4)[highest(scores, 0)].tolist() == []
+
+
+def test_spread_gives_the_entries_of_some_rows() -> None:
+    indptr = np.array([0, 2, 2, 5, 6])
+    which, at = spread(indptr, np.array([2, 1, 0]))
+    assert (which.tolist(), at.tolist()) == ([0, 0, 0, 2, 2], [2, 3, 4, 0, 1])
+    which, at = spread(indptr, np.array([2, 3]), most=2)
+    assert (which.tolist(), at.tolist()) == ([0, 0, 1], [3, 4, 5])
+    assert [len(part) for part in spread(indptr, np.array([], dtype=np.int64))] == [0, 0]
+
+
+def test_places_tell_where_keys_stand_or_that_they_do_not() -> None:
+    assert places(np.array([2, 5, 9]), np.array([9, 2, 4, 11])).tolist() == [2, 0, 3, 3]
+    assert places(np.array([], dtype=np.int64), np.array([4, 1])).tolist() == [0, 0]

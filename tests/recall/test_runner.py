@@ -11,6 +11,7 @@ from segue_test_worlds import World
 
 from recall.base import Candidates, Channel, Query
 from recall.listener import Listener
+from recall.live import Overlay
 from recall.runner import STUCK, Runner
 
 
@@ -90,3 +91,27 @@ def test_the_order_of_the_answers_is_that_of_the_channels(lopsided: World, budge
     }
     answers = Runner().ask(channels, lopsided.query("ana"), dict.fromkeys(channels, 1), budget)
     assert asked == list(answers.found) == ["z", "a", "x"]
+
+
+def test_a_channel_is_asked_to_count_before_it_answers(lopsided: World) -> None:
+    done: list[str] = []
+
+    class Counts(Says):
+        def warm(self, live: Overlay) -> None:
+            done.append(f"counted {live.size}")
+
+    channels: dict[str, Channel] = {"c": Counts(meanwhile=partial(done.append, "answered")), "d": Says(1)}
+    assert list(Runner().warm(channels, lopsided.query("ana"), 8000.0).found) == ["c", "d"]
+    assert done == ["counted 5", "answered"]
+
+
+def test_a_channel_that_hangs_when_it_is_to_count_holds_up_nobody(lopsided: World) -> None:
+    class Hangs(Says):
+        def warm(self, live: Overlay) -> None:
+            time.sleep(2.0)
+
+    channels: dict[str, Channel] = {"hangs": Hangs(), "quick": Says(1)}
+    began = time.perf_counter()
+    answers = Runner().warm(channels, lopsided.query("ana"), 200.0)
+    assert time.perf_counter() - began < 1.0
+    assert (list(answers.found), list(answers.dropped)) == (["quick"], ["hangs"])

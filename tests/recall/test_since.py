@@ -6,16 +6,7 @@ from segue_test_worlds import NOW, World
 from graph.histories import CODE
 from recall.counters import Counters
 from recall.live import Happened
-from recall.since import doings, spread, whereabouts
-
-
-def test_spread_gives_the_entries_of_some_rows() -> None:
-    indptr = np.array([0, 2, 2, 5, 6])
-    which, at = spread(indptr, np.array([2, 1, 0]))
-    assert (which.tolist(), at.tolist()) == ([0, 0, 0, 2, 2], [2, 3, 4, 0, 1])
-    which, at = spread(indptr, np.array([2, 3]), most=2)
-    assert (which.tolist(), at.tolist()) == ([0, 0, 1], [3, 4, 5])
-    assert [len(part) for part in spread(indptr, np.array([], dtype=np.int64))] == [0, 0]
+from recall.since import Since, doings, whereabouts
 
 
 def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: World) -> None:
@@ -35,3 +26,19 @@ def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: 
     assert found.song[4:].tolist() == [3, 4]
     at, cell = whereabouts(query, cy, 1)
     assert (at.tolist(), cell.tolist()) == ([NOW] * 3, [0, 7, 7])
+
+
+def test_the_events_of_each_listener_stay_in_the_order_in_which_they_came() -> None:
+    rng, since, expected = np.random.default_rng(0), Since(), dict[int, list[int]]()
+    for number in range(40):
+        size = int(rng.integers(0, 30))
+        user, song = rng.integers(-1, 4, size), np.arange(size) + 100 * number
+        one = np.ones(size, dtype=np.int64)
+        since.add(Happened(user, song, one, one, one, one))
+        for u, s in zip(user.tolist(), song.tolist(), strict=True):
+            expected.setdefault(u, []).append(s)
+    people = np.array([3, 0, 9])
+    found = since.of(people, ("song",))
+    assert len(found) < 10
+    which, songs = (np.concatenate(column) for column in zip(*found, strict=True))
+    assert [songs[which == i].tolist() for i in range(3)] == [expected[3], expected[0], []]

@@ -173,6 +173,8 @@ def test_impossible_values_are_refused_or_do_no_harm(name: str, field: str, valu
 def _answers(kind: ChannelType, world: World, options: Mapping[str, Any]) -> list[list[tuple[int, float]]]:
     channel = kind.build(world.release, options)
     asked = [world.query(user, heard=heard) for user in ("you", "ann0", "bob00", "unknown") for heard in (True, False)]
+    newcomer = Listener(world.snapshot, asked[0].listener.user, *[np.empty(0, dtype=np.int64)] * 4, "you")
+    asked.append(dataclasses.replace(asked[1], listener=newcomer))
     found = [channel.recall(query, 12) for query in asked]
     return [list(zip(f.songs.tolist(), f.scores.tolist(), strict=True)) for f in found]
 

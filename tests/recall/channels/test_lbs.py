@@ -16,7 +16,7 @@ from recall.base import Query
 from recall.causes import NEAR_ARTIST, NEARBY, Cause
 from recall.cells import cell_at, spacing_km
 from recall.channels.lbs import Lbs, LbsConfig
-from recall.live import Live
+from recall.live import Live, Overlay
 
 VIENNA, SUBURB, LINZ, OCEAN = (48.2082, 16.3738), (48.2082, 16.4400), (48.3069, 14.2858), (-40.0, -20.0)
 SHARP = LbsConfig(half_life_days=7.0, rings=0, creators=0, enough=1, shrink=1.0)
@@ -84,6 +84,14 @@ def test_rings_are_added_until_there_is_enough(make_world: Callable[..., World])
     assert h3.grid_distance(h3.latlng_to_cell(*VIENNA, 7), h3.latlng_to_cell(*SUBURB, 7)) == 2
     assert set(near(world, replace(SHARP, rings=2, enough=3))) == {"s1", "s3", "s4"}
     assert set(near(world, replace(SHARP, rings=2, enough=4))) == {"s1", "s2", "s3", "s4"}
+
+
+def test_wide_cells_are_counted_before_anybody_asks(town: World) -> None:
+    channel, live = Lbs(town.release, LbsConfig(half_life_days=3.0)), Overlay.of(town.snapshot)
+    channel.warm(live)
+    for resolution in (7, 4):
+        key = ("cells", resolution, 3.0 * DAY)
+        assert len(list(live.counters.events(key, lambda: pytest.fail("counted while somebody waits"))._totals)) == 2
 
 
 def test_songs_that_may_not_come_back_are_not_enough(make_world: Callable[..., World]) -> None:
@@ -220,7 +228,7 @@ def test_counters_keep_no_finer_cells(town: World) -> None:
     channel = Lbs(town.release, replace(SHARP, resolution=6))
     query: Query = town.query("ana")
     channel.recall(query, 5)
-    sums = channel._sums(query, 6)
+    sums = channel._sums(query.live, 6)
     assert {h3.get_resolution(h3.int_to_str(cell)) for cell in sums._cells.tolist()} == {6}
 
 

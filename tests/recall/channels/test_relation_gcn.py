@@ -49,6 +49,25 @@ def test_the_score_is_the_product_of_vectors_over_the_listeners_to_the_tilt(plan
     assert tilted["b-3"] == pytest.approx(2 / max(heard, 1))
 
 
+@pytest.mark.parametrize("smooth", [0.01, 0.1])
+def test_a_song_that_nobody_has_heard_is_what_its_artist_says(lopsided: World, tmp_path: Path, smooth: float) -> None:
+    snapshot = lopsided.snapshot  # s1 and s2 are by Alba, and so is s5, which nobody has heard
+    vectors = np.array([[1], [1], [0], [0], [0]], dtype=np.float32)
+    snapshot.write(tmp_path / "snapshot")
+    (tmp_path / "recall" / "relation_gcn").mkdir(parents=True)
+    RelationGcn.keep(
+        snapshot,
+        GraphVectors(np.ones((snapshot.users, 1), dtype=np.float32), vectors),
+        RelationGcnConfig(smooth=smooth),
+        tmp_path / "recall" / "relation_gcn",
+    )
+    listener = lopsided.listener("ben")
+    query = Query(listener, NOW, listener.heard.astype(np.int32))
+    found = RelationGcn(Release.open(tmp_path)).recall(query, 5)
+    scores = dict(zip(lopsided.ids(found.songs), found.scores.tolist(), strict=True))
+    assert 0.2 < scores["s5"] < scores["s1"]  # a tenth of it, as of other songs, would be less than 0.1
+
+
 def test_a_negative_gamma_is_named() -> None:
     with pytest.raises(SettingsError, match="gamma of HAS_TAG must be 0 or more"):
         channel_type("relation_gcn").configure({"gamma": {"HAS_TAG": -1.0}})

@@ -8,8 +8,9 @@ import pytest
 from segue_test_worlds import DAY, NOW, World, events
 
 from recall.base import channel_type
+from recall.catalogue import Edits, NewSong, NewSongs
 from recall.channels.trending import Trending, TrendingConfig, rise
-from recall.counters import Counters
+from recall.counters import Counters, SongSums
 from recall.live import Happened, Overlay
 
 # With a half-life of 7 days: s1 4 x 2^-3, s4 3 x 2^-1 + 2^-2, s2 1; the play of s3 has no time.
@@ -59,6 +60,12 @@ def test_a_song_that_came_after_the_request_began_is_passed_over(lopsided: World
         found = channel_type(name).build(lopsided.release).recall(query, 10)
         assert len(found)
         assert found.songs.max() < live.size
+
+
+def test_what_is_played_at_home_is_counted_before_anybody_asks(lopsided: World) -> None:
+    live = dataclasses.replace(Overlay.of(lopsided.snapshot), counters=Counters(lopsided.snapshot))
+    Trending(lopsided.release, TrendingConfig(half_life_days=3.0)).warm(live)
+    live.counters.events(("liked at home", 3.0 * DAY), lambda: pytest.fail("counted while somebody waits"))
 
 
 def test_a_rise_is_told_in_standard_deviations_of_decayed_counts() -> None:
@@ -155,6 +162,40 @@ def test_what_is_asked_after_a_fold_is_what_a_new_channel_answers(lopsided: Worl
             found, anew = (one.recall(query, 2) for one in (channel, Trending(lopsided.release, config)))
             assert found.songs.tolist() == anew.songs.tolist()
             np.testing.assert_allclose(found.scores, anew.scores, rtol=1e-12)
+
+
+def test_a_new_song_that_leads_at_home_is_lifted_once_its_genre_is_known(lopsided: World) -> None:
+    config = TrendingConfig(songs=1, genre=4.0, **PLAIN)  # one leads everywhere, and another at home
+    channel, counters = Trending(lopsided.release, config), Counters(lopsided.snapshot)
+    one = np.ones(1, dtype=np.int64)
+    for user, song, count in ((2, 3, 9), (0, 5, 3)):  # Cy, who lives elsewhere, and Ana
+        counters.fold(Happened(one * user, one * song, one, one * NOW, one * count, one * 0))
+    answers = []
+    for genres in ([], ["folk"]):
+        edits = Edits(lopsided.snapshot, 0, {"n": NewSong("n", {}, {"genres": genres})}, places={"n": 5})
+        overlay = Overlay(counters, edits, NewSongs(edits, None))
+        query = dataclasses.replace(lopsided.query("ana"), overlay=overlay)
+        found, anew = (made.recall(query, 3) for made in (channel, Trending(lopsided.release, config)))
+        assert found.songs.tolist() == anew.songs.tolist()
+        np.testing.assert_allclose(found.scores, anew.scores, rtol=1e-12)
+        answers.append(dict(zip(found.songs.tolist(), found.scores.tolist(), strict=True))[5])
+    assert answers[1] == pytest.approx(answers[0] * (1 + 4 * 1.7 / 2.6))
+
+
+def test_more_songs_than_lead_may_be_played_within_an_hour(lopsided: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrendingConfig(songs=2, **PLAIN)
+    channel = Trending(lopsided.release, config)
+    live = dataclasses.replace(Overlay.of(lopsided.snapshot), counters=Counters(lopsided.snapshot))
+    query = dataclasses.replace(lopsided.query("ben"), overlay=live)
+    assert lopsided.ids(channel.recall(query, 1).songs) == ["s4"]
+    monkeypatch.setattr(SongSums, "at", None)  # a look at every song
+    for song in ("s1", "s2", "s3", "s5", "s5", "s5"):
+        folded(lopsided, live, song, 2, NOW)
+    found = channel.recall(query, 3)
+    monkeypatch.undo()
+    anew = Trending(lopsided.release, config).recall(query, 3)
+    assert found.songs[:2].tolist() == anew.songs[:2].tolist()
+    np.testing.assert_allclose(found.scores[:2], anew.scores[:2], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["correction", "sure", "explained"])
