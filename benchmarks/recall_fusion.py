@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks import gnn_graph, gnn_quality
 from benchmarks._plots import needed, plotted
 from benchmarks.channels import WORLD, world_snapshot
-from benchmarks.recall_linear import ALONE
+from benchmarks.recall_linear import ALONE, LINEAR
 from embeddings.graph_vectors import GraphVectors
 from graph.arrays import Array
 from graph.release import Release
@@ -51,7 +51,7 @@ FOLDS: Final = 5
 TRAININGS: Final = (0, 1, 2)  # of LightGCN++, whose vectors stand side by side
 LIGHT: Final = "lightgcnpp, passed on over tags"
 CHANNELS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "listener_kernel": ("listener_kernel", {}),
+    "listener_kernel": ("listener_kernel", LINEAR),
     "ease": ("ease", {"neighbours": 1000}),
     "ease, interactions alone": (
         "ease",

@@ -3,11 +3,12 @@
 A path is relations joined by "/", such as FOLLOWS/LISTENED: what reaches a listener by it is a row M_p of length 1,
 and two listeners are as alike as k(u, v) = sum over paths of gamma_p M_p[u] . M_p[v]. With Y what listeners like, the
 scores of all songs are k(u, .) A with A = (K + ridge)^-1 Y, or with landmarks m of all listeners, A = (K_mu K_um +
-ridge K_mm)^-1 K_mu Y.
+ridge K_mm)^-1 K_mu Y. With `sharp` s above 0 the likeness is exp(s (cos(u, v) - 1)) of the cosine by k, so that those
+who are nearest say more than the many who are a little alike.
 
 Source: Saunders et al. 1998, Ridge regression learning algorithm in dual variables; landmarks after Smola and
 Schölkopf 2000 (subset of regressors); the two-step form, `smoothed`, after Pahikkala et al. 2014, doi
-10.1007/978-3-662-44851-9_33.
+10.1007/978-3-662-44851-9_33; the exponential is the Gaussian kernel on rows of length 1.
 """
 
 from __future__ import annotations
@@ -119,12 +120,24 @@ def _with_loop(follows: sparse.csr_array | None, hops: int) -> sparse.csr_array:
     return looped
 
 
-def likeness(found: list[Path], listeners: Array | slice, others: Array) -> Array:
-    """k (B, M) of two groups of listeners, float32, not yet scaled."""
+def likeness(found: list[Path], listeners: Array | slice, others: Array, sharp: float = 0.0) -> Array:
+    """k (B, M) of two groups of listeners, float32, not yet scaled; with `sharp` in its exponential form, which is 0
+    for whom no path reaches."""
     total: Array = np.zeros((1, 1), dtype=np.float32)
     for path in found:
         total = total + np.float32(path.gamma) * _products(path.rows[listeners], path.rows[others])
-    return total
+    if not sharp:
+        return total
+    reach = lengths(found)
+    mine, theirs = reach[listeners, None], reach[others]
+    total /= np.maximum(mine, 1e-6) * np.maximum(theirs, 1e-6)
+    return np.asarray(np.exp(np.float32(sharp) * (total - 1)) * (mine > 0) * (theirs > 0))
+
+
+def lengths(found: list[Path]) -> Array:
+    """(U,) the square root of each listener's k to himself: a path reaches him by a row of length 1, or not at all."""
+    squares = sum(path.gamma * (np.diff(path.rows.indptr) > 0) for path in found)
+    return np.sqrt(squares, dtype=np.float32)
 
 
 def _products(rows: sparse.csr_array, others: sparse.csr_array) -> Array:
@@ -142,15 +155,17 @@ class ListenerRidge:
     """The regression's solution: `weights` A (M, S) of M landmarks, and k in units of a listener's mean likeness to
     himself."""
 
-    def __init__(self, found: list[Path], landmarks: Array, targets: sparse.csr_array, ridge: float) -> None:
+    def __init__(
+        self, found: list[Path], landmarks: Array, targets: sparse.csr_array, ridge: float, sharp: float = 0.0
+    ) -> None:
         """`targets` Y, sparse (U, S).
 
         Raises: FitError if the solution is not finite.
         """
-        self.paths, self.landmarks = found, landmarks
+        self.paths, self.landmarks, self.sharp = found, landmarks, sharp
         sizes = np.diff(targets.indptr)
         self.mean_songs = float(sizes[sizes > 0].mean()) if targets.nnz else 1.0
-        gram = likeness(found, landmarks, landmarks)
+        gram = likeness(found, landmarks, landmarks, sharp)
         self.unit = float(np.trace(gram)) / max(len(gram), 1) or 1.0
         gram /= self.unit
         whole = len(landmarks) == targets.shape[0]
@@ -178,10 +193,11 @@ class ListenerRidge:
         """(B, M) of a block of listeners to the landmarks."""
         if self._whole is not None:
             return self._whole[listeners]
-        return likeness(self.paths, listeners, self.landmarks) / np.float32(self.unit)
+        return likeness(self.paths, listeners, self.landmarks, self.sharp) / np.float32(self.unit)
 
     def by_song(self, snapshot: Snapshot, songs: slice) -> Array:
-        """(B, S) what one more of each song adds to the scores of a listener whose history is as long as the mean."""
+        """(B, S) what one more of each song adds to the scores of a listener whose history is as long as the mean, if
+        the likeness is not `sharp`: only then is it a sum."""
         total = np.zeros((songs.stop - songs.start, self.weights.shape[1]), dtype=np.float32)
         for path in self.paths:
             start, _, last = path.name.partition("/")

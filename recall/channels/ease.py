@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from embeddings.vectors import SongVectors
+from graph.arrays import Array
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot import Snapshot
@@ -48,6 +49,32 @@ class EaseConfig:
         linear.check_gamma(self.gamma)
 
 
+def regression(snapshot: Snapshot, config: EaseConfig, songs: Array) -> Neighbours:
+    """What each of some `songs` (S,), rising, says of the others, as `Neighbours` by their place among these.
+
+    Raises: FitError.
+    """
+    likes = linear.tastes(snapshot, config.by_strength)
+    popular = linear.popularity(likes)[songs]
+    matrix, scale = linear.damped(likes, config.beta)
+    rows = sparse.csr_array(linear.stacked(snapshot, matrix, config.gamma)[:, songs])
+    # weights between damped columns, told in plain ones, and more listeners proposed less
+    of, to = scale[songs], 1 / (scale[songs] * np.maximum(popular, 1) ** config.tilt)
+    solved = (
+        exact(rows, config.ridge)
+        if len(songs) <= config.dense
+        else sparse_form(rows, config.ridge, config.neighbours).__getitem__
+    )
+
+    def weights(block: slice) -> Any:
+        found = solved(block)
+        if isinstance(found, np.ndarray):
+            return found * of[block, None] * to
+        return sparse.csr_array(sparse.diags_array(of[block]) @ found @ sparse.diags_array(to))
+
+    return linear.nearest(len(songs), config.neighbours, weights, signed=True)
+
+
 class Ease:
     """What a linear sum of the other songs says, the best that there is; the sum over what the listener likes.
 
@@ -66,25 +93,7 @@ class Ease:
         *,
         rng: np.random.Generator,  # noqa: ARG003
     ) -> None:
-        likes = linear.tastes(snapshot, config.by_strength)
-        popular = linear.popularity(likes)
-        matrix, scale = linear.damped(likes, config.beta)
-        rows = linear.stacked(snapshot, matrix, config.gamma)
-        # weights between damped columns, told in plain ones, and more listeners proposed less
-        of, to = scale, 1 / (scale * np.maximum(popular, 1) ** config.tilt)
-        solved = (
-            exact(rows, config.ridge)
-            if snapshot.songs <= config.dense
-            else sparse_form(rows, config.ridge, config.neighbours).__getitem__
-        )
-
-        def weights(block: slice) -> Any:
-            found = solved(block)
-            if isinstance(found, np.ndarray):
-                return found * of[block, None] * to
-            return sparse.csr_array(sparse.diags_array(of[block]) @ found @ sparse.diags_array(to))
-
-        linear.nearest(snapshot.songs, config.neighbours, weights, signed=True).save(folder / "neighbours")
+        regression(snapshot, config, np.arange(snapshot.songs)).save(folder / "neighbours")
 
     def __init__(self, release: Release, config: EaseConfig = EaseConfig()) -> None:
         self._config = config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -17,6 +17,7 @@ from graph.release import Release
 from graph.snapshot import Snapshot
 from recall import linear
 from recall.base import Candidates, Query
+from recall.channels.ease import EaseConfig, regression
 from recall.grouped import added
 from recall.linear_kernel import ListenerRidge, paths, smoothed
 from recall.listener import Listener
@@ -42,10 +43,12 @@ def _default_gamma() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class ListenerKernelConfig:
-    """`gamma` of each path (relations joined by "/"); `ridge` in units of a listener's likeness to himself; `beta`: how
-    much a song or an attribute of high degree says less; `by_strength`: from 0, every liked song counts alike, to 1, by
-    its strength over the listener's mean; `tilt`: how much a song with many listeners is proposed less; `smooth`: how
-    much of what a song's attributes explain counts again, and the ridge of that, `smooth_ridge`.
+    """`gamma` of each path (relations joined by "/"); `sharp`: from 0, on, how much more the most alike listeners say;
+    `ridge` in units of a listener's likeness to himself; `beta`: how much a song or an attribute of high degree says
+    less; `by_strength`: from 0, every liked song counts alike, to 1, by its strength over the listener's mean; `tilt`:
+    how much a song with many listeners is proposed less; `smooth`: how much of what a song's attributes explain counts
+    again, and the ridge of that, `smooth_ridge`; `items`: how much is added of what the regression of songs on songs
+    says, which is that of the channel `ease`.
 
     `kept` songs of each listener are stored, and of each song, for what happens after the refresh. With more listeners
     than `landmarks` as many drawn at random stand for all; of more than `songs` songs the most heard are proposed.
@@ -54,12 +57,14 @@ class ListenerKernelConfig:
     """
 
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
-    ridge: float = 1.5
+    sharp: float = 2.0
+    ridge: float = 1.4
     beta: float = 0.15
     by_strength: float = 1.0
     tilt: float = 0.1
     smooth: float = 0.3
     smooth_ridge: float = 0.3
+    items: float = 0.4
     kept: int = 300
     landmarks: int = 4096
     songs: int = 50_000
@@ -67,18 +72,20 @@ class ListenerKernelConfig:
     def __post_init__(self) -> None:
         check_positive(self, "ridge", "smooth_ridge", "kept", "landmarks", "songs")
         linear.check_between(self, 0, 1, "beta", "by_strength", "tilt")
-        linear.check_between(self, 0, 100, "smooth")
+        linear.check_between(self, 0, 100, "sharp", "smooth", "items")
         linear.check_gamma(self.gamma)
 
 
 class ListenerKernel:
-    """What a regression on likeness to all other listeners says; songs loved since the refresh add what one more song
-    adds to a listener of mean history, and somebody unknown is the sum of that alone.
+    """What a regression on likeness to all other listeners says, and one on the listener's own songs; songs loved since
+    the refresh add what one more song adds to a listener of mean history by a likeness that is not sharp, and somebody
+    unknown is the sum of that alone.
 
-    Source: see `recall.linear_kernel`.
+    Source: see `recall.linear_kernel` and `recall.linear_ease`.
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    remembers: ClassVar[bool] = True
 
     @classmethod
     def prepare(
@@ -90,24 +97,28 @@ class ListenerKernel:
         *,
         rng: np.random.Generator,
     ) -> None:
-        solved, popular = _solved(snapshot, config, rng)
+        popular = linear.popularity(linear.tastes(snapshot))
         songs = _most_heard(popular, config.songs)
         to = (1 / np.maximum(popular[songs], 1) ** config.tilt).astype(np.float32)
-        solved.weights *= to
-        likes = linear.tastes(snapshot)[:, songs]
+        said = _said(snapshot, config, songs)
+        found = paths(snapshot, config.gamma, beta=config.beta, by_strength=config.by_strength)
+        landmarks = np.arange(snapshot.users)
+        if snapshot.users > config.landmarks:
+            landmarks = np.sort(rng.choice(snapshot.users, config.landmarks, replace=False))
 
-        def unheard(block: slice) -> Array:
-            scores = solved.likeness(block) @ solved.weights
-            heard = sparse.csr_array(likes[block])
-            scores[np.repeat(np.arange(len(scores)), np.diff(heard.indptr)), heard.indices] = 0
-            return scores
+        def solved(sharp: float) -> ListenerRidge:
+            targets = sparse.csr_array(linear.tastes(snapshot, config.by_strength)[:, songs])
+            ridge = ListenerRidge(found, landmarks, targets, config.ridge, sharp)
+            ridge.weights = _passed_on(snapshot, ridge.weights, config, songs) * to
+            return ridge
 
-        found, scores = linear.best_of_rows(snapshot.users, len(songs), config.kept, unheard)
-        write_arrays(folder / "lists", {"songs": np.where(found >= 0, songs[found], -1), "scores": scores})
+        kept, scores = _unheard(snapshot, solved(config.sharp), config, songs, said)
+        write_arrays(folder / "lists", {"songs": np.where(kept >= 0, songs[kept], -1), "scores": scores})
+        linear_in_songs = solved(0.0)
 
         def adds(block: slice) -> Array:
             whole = np.zeros((block.stop - block.start, snapshot.songs), dtype=np.float32)
-            whole[:, songs] = solved.by_song(snapshot, block)
+            whole[:, songs] = linear_in_songs.by_song(snapshot, block) + said[block].toarray()
             return whole
 
         linear.nearest(snapshot.songs, config.kept, adds).save(folder / "neighbours")
@@ -142,23 +153,48 @@ def _most_heard(popular: Array, most: int) -> Array:
     return np.sort(np.argsort(-popular, kind="stable")[:most]).astype(np.int32)
 
 
-def _solved(snapshot: Snapshot, config: ListenerKernelConfig, rng: np.random.Generator) -> tuple[ListenerRidge, Array]:
-    """The regression on the songs that are proposed, smoothed, and how many listeners every song has."""
-    targets = linear.tastes(snapshot, config.by_strength)
-    popular = linear.popularity(targets)
-    songs = _most_heard(popular, config.songs)
-    found = paths(
-        snapshot,
-        config.gamma,
-        beta=config.beta,
-        by_strength=config.by_strength,
-    )
-    landmarks = np.arange(snapshot.users)
-    if snapshot.users > config.landmarks:
-        landmarks = np.sort(rng.choice(snapshot.users, config.landmarks, replace=False))
-    solved = ListenerRidge(found, landmarks, sparse.csr_array(targets[:, songs]), config.ridge)
-    lasts = {name.rsplit("/", 1)[-1]: 1.0 for name, value in config.gamma.items() if value > 0}
-    if told := list(linear.song_matrices(snapshot, lasts).values()):
-        attributes = sparse.csr_array(sparse.hstack(told, format="csr"))[songs]
-        solved.weights = smoothed(solved.weights, sparse.csr_array(attributes), config.smooth, config.smooth_ridge)
-    return solved, popular
+def _unheard(
+    snapshot: Snapshot, solved: ListenerRidge, config: ListenerKernelConfig, songs: Array, said: sparse.csr_array
+) -> tuple[Array, Array]:
+    """The best of the proposed songs for each listener, but for those heard: their places in `songs` and scores."""
+    likes, strong = linear.tastes(snapshot)[:, songs], linear.tastes(snapshot, _items(config).by_strength)
+
+    def scored(block: slice) -> Array:
+        scores: Array = solved.likeness(block) @ solved.weights + (strong[block] @ said).toarray()
+        heard = sparse.csr_array(likes[block])
+        scores[np.repeat(np.arange(len(scores)), np.diff(heard.indptr)), heard.indices] = 0
+        return scores
+
+    return linear.best_of_rows(snapshot.users, len(songs), config.kept, scored)
+
+
+def _passed_on(snapshot: Snapshot, weights: Array, config: ListenerKernelConfig, songs: Array) -> Array:
+    """Weights (M, S), smoothed over the attributes in which paths end."""
+    told = list(linear.song_matrices(snapshot, dict.fromkeys(_lasts(config), 1.0)).values())
+    if not told:
+        return weights
+    attributes = sparse.csr_array(sparse.hstack(told, format="csr"))[songs]
+    return smoothed(weights, sparse.csr_array(attributes), config.smooth, config.smooth_ridge)
+
+
+def _lasts(config: ListenerKernelConfig) -> set[str]:
+    """The relations in which paths end."""
+    return {name.rsplit("/", 1)[-1] for name, value in config.gamma.items() if value > 0}
+
+
+def _items(config: ListenerKernelConfig) -> EaseConfig:
+    """The regression of songs on songs, by no relation or play count that the paths do without."""
+    usual = EaseConfig()
+    gamma = {name: value for name, value in usual.gamma.items() if name in _lasts(config)}
+    strength = usual.by_strength * config.by_strength
+    return replace(usual, gamma=gamma, by_strength=strength, tilt=config.tilt, neighbours=config.kept)
+
+
+def _said(snapshot: Snapshot, config: ListenerKernelConfig, songs: Array) -> sparse.csr_array:
+    """Sparse (songs, S): what each song says of the S that are proposed, times `items`."""
+    nothing = Neighbours(np.full((len(songs), 1), -1), np.zeros((len(songs), 1), dtype=np.float32))
+    near = regression(snapshot, _items(config), songs) if config.items else nothing
+    known = near.songs >= 0
+    of = songs[np.repeat(np.arange(len(songs)), known.sum(axis=1))]
+    weights = near.weights[known] * np.float32(config.items)
+    return sparse.csr_array((weights, (of, near.songs[known])), shape=(snapshot.songs, len(songs)))

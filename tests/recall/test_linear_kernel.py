@@ -63,6 +63,22 @@ def test_nothing_to_learn_from_is_an_error(lopsided: World) -> None:
         paths(lopsided.snapshot, {"LISTENED": 0.0}, **PLAIN)
 
 
+def test_a_sharp_likeness_by_hand(lopsided: World) -> None:
+    found = paths(lopsided.snapshot, {"LISTENED": 1.0, "FOLLOWS/LISTENED": 3.0}, **PLAIN)
+    everybody = np.arange(3)
+    assert likeness(found, everybody, everybody)[1, 2] == pytest.approx(0.5)  # s4, one of two songs each
+    # ben, who follows nobody, has the length 1; cy has 2
+    assert likeness(found, everybody, everybody, 4.0)[1, 2] == pytest.approx(np.exp(4 * (0.5 / 2 - 1)))
+    assert likeness(found, slice(0, 3), everybody, 4.0).diagonal() == pytest.approx([1, 1, 1])
+
+
+def test_whom_no_path_reaches_is_like_nobody(lopsided: World) -> None:
+    found = paths(lopsided.snapshot, {"FOLLOWS/LISTENED": 1.0}, **PLAIN)
+    alike = likeness(found, np.arange(3), np.arange(3), 2.0)
+    assert alike[1].tolist() == alike[:, 1].tolist() == [0, 0, 0]
+    assert alike[0, 2] > 0
+
+
 @pytest.fixture
 def solved() -> tuple[ListenerRidge, np.ndarray, np.ndarray]:
     """The regression, the features it is the dual of, and what is fitted."""
@@ -78,6 +94,18 @@ def test_scores_are_those_of_a_ridge_on_the_features(solved: tuple[ListenerRidge
     ridge, features, targets = solved
     weights = np.linalg.solve(features.T @ features + 0.5 * np.eye(features.shape[1]), features.T @ targets)
     assert ridge.likeness(slice(0, 25)) @ ridge.weights == pytest.approx(features @ weights, abs=1e-4)
+
+
+def test_sharp_scores_are_those_of_a_ridge_on_the_gaussian_kernel(
+    solved: tuple[ListenerRidge, np.ndarray, np.ndarray],
+) -> None:
+    plain, features, targets = solved
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    apart = np.square(unit[:, None] - unit[None]).sum(axis=2)
+    kernel = np.exp(-1.5 * apart / 2)
+    sharp = ListenerRidge(plain.paths, plain.landmarks, sparse.csr_array(targets, dtype=np.float32), 0.5, 1.5)
+    expected = kernel @ np.linalg.solve(kernel + 0.5 * np.eye(len(kernel)), targets)
+    assert sharp.likeness(slice(0, 25)) @ sharp.weights == pytest.approx(expected, abs=1e-4)
 
 
 def test_landmarks_that_are_everybody_change_nothing() -> None:
