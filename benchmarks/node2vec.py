@@ -1,7 +1,8 @@
 """node2vec on BlogCatalog, from edges to vectors, against the published figure, PecanPy with gensim, and GRAPE.
 
-p = q = 0.25, 10 walks of 80 nodes, dimension 128, window 10, 5 negatives, 2 threads; ours reads its walks twice.
-PecanPy walks in its mode SparseOTF and its compilation is left out; gensim trains for 1 epoch as PecanPy has it.
+p = q = 0.25, walks of 80 nodes, dimension 128, window 10, 5 negatives, 2 threads. The peers have 10 walks of each node;
+ours has 15, since walks cost little of it, and reads them once (10 read twice are as good and take longer). PecanPy
+walks in its mode SparseOTF and its compilation is left out; gensim trains for 1 epoch as PecanPy has it.
 Quality: macro-F1 of one-vs-rest logistic regression on half of the nodes, the number of labels of each of the others
 known, mean of five splits for each seed. Our settings were chosen on seeds 11 and 12 and splits 100 to 102, GRAPE's as
 the best of those tried on split 100.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +30,7 @@ from graph.errors import InvalidInput
 from graph.importers.edgelist import read_labels
 
 WALKS: Final = WalkConfig(p=0.25, q=0.25, walks=10, length=80)
-CONFIG: Final = Node2VecConfig(WALKS, SkipGramConfig())
+CONFIG: Final = Node2VecConfig(replace(WALKS, walks=15), SkipGramConfig(epochs=1, learning_rate=0.045))
 GRAPE: Final = {"learning_rate": 0.01, "epochs": 1}
 SPLITS: Final = 5
 PUBLISHED: Final = 0.258

@@ -6,8 +6,9 @@ the channel's best, or of its rank, whichever foretells best on listeners that i
 
 **Weights.** How much each channel counts beside the others is learned from the same listeners, as the order that best
 puts what was loved first: a candidate is worth its channel's weight times its height, the logarithm of how many
-standard deviations of its list it stands above the list's last. They are used where, on listeners that they were not
-fitted to, they order better than the sum of the calibrated chances.
+standard deviations of its list it stands above the list's last. They are used unless, on listeners that they were not
+fitted to, the sum of the calibrated chances orders better by more than its standard error: fitted to a half of them,
+weights do worse than they will.
 
 **Quotas.** Every channel has a least quota, since those who taught may lack those whom it is there for (a listener
 without a history, say). From there each channel's quota is raised in steps, always where a further step finds the most
@@ -41,7 +42,8 @@ _KNOTS: Final = 64
 _STEP: Final = 10
 _RANK_OFFSET: Final = 60.0
 _TIE: Final = 1e-3
-_L2: Final = 1e-3
+_L2S: Final = (1e-3, 1e-2, 1e-1)
+"""How much weights are held down: the one that orders best those whom the weights were not fitted to."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,16 @@ class Fusion:
         plain = cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
         cut = [outcome.within(quotas) for outcome in outcomes]
         halves = cut[::2], cut[1::2]
-        gain = sum(
-            replace(plain, weights=learned_weights(taught, signed=signed)).gain(tested) - plain.gain(tested)
-            for taught, tested in (halves, halves[::-1])
-        )
-        return replace(plain, weights=learned_weights(cut, signed=signed)) if gain > 0 else plain
+
+        def crossed(l2: float) -> Array:
+            weighed = [replace(plain, weights=learned_weights(half, signed=signed, l2=l2)) for half in halves]
+            return np.concatenate([one.gains(half) for one, half in zip(weighed, halves[::-1], strict=True)])
+
+        l2 = max(_L2S, key=lambda one: float(crossed(one).sum()))
+        lost = np.concatenate([plain.gains(half) for half in halves[::-1]]) - crossed(l2)
+        if lost.mean() > lost.std() / np.sqrt(len(lost)) or not np.any(lost):
+            return plain
+        return replace(plain, weights=learned_weights(cut, signed=signed, l2=l2))
 
     def worth(self, name: str, found: Candidates) -> Array:
         """(C,) what each candidate of a channel is worth, the best first; equal ones keep the channel's order.
@@ -177,17 +184,17 @@ class Fusion:
         quotas = {name: round(quota) for name, quota in mixed(self.quotas, other.quotas).items()}
         return Fusion(other.calibrations, quotas, other.otherwise, mixed(self.weights, other.weights))
 
-    def gain(self, outcomes: Sequence[Outcome]) -> float:
-        """Sum over outcomes of the discounted gain of all that was loved, in the order of what candidates are worth in
+    def gains(self, outcomes: Sequence[Outcome]) -> Array:
+        """(O,) of each outcome the discounted gain of all that was loved, in the order of what candidates are worth in
         sum, over that of the ideal order."""
-        total = 0.0
-        for outcome in outcomes:
+        found = np.zeros(len(outcomes))
+        for i, outcome in enumerate(outcomes):
             songs, worths = _table(outcome, list(outcome.found), self.worth)
             order = np.argsort(-worths.sum(axis=1), kind="stable")
             discounts = 1 / np.log2(np.arange(2, 2 + max(len(songs), len(outcome.loved))))
             hits = np.flatnonzero(np.isin(songs[order], outcome.loved))
-            total += float(discounts[hits].sum() / max(discounts[: len(outcome.loved)].sum(), 1e-12))
-        return total
+            found[i] = discounts[hits].sum() / max(discounts[: len(outcome.loved)].sum(), 1e-12)
+        return found
 
     def save(self, path: Path) -> None:
         """Write to `path`.bin and `path`.json."""
@@ -222,7 +229,7 @@ def heights(scores: Array) -> Array:
     return np.log1p((scores - scores[-1]) / spread) if spread > 0 else np.zeros(len(scores))
 
 
-def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: float = _L2) -> dict[str, float]:
+def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: float = _L2S[0]) -> dict[str, float]:
     """The weight of each channel's heights whose sums best put what was loved first: a convex problem, solved for the
     listwise loss plus l2 x |weights|^2; none below 0 unless `signed`. Nothing where nobody loved anything found."""
     from scipy.optimize import minimize

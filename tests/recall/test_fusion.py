@@ -174,8 +174,8 @@ def test_by_weights_a_candidate_is_worth_weight_times_height() -> None:
 
 def test_the_gain_of_a_song_loved_at_the_second_place_is_0_631() -> None:
     fusion = Fusion({}, {"a": 5}, weights={"a": 1.0})
-    assert fusion.gain([outcome([2], a=candidates(1, 2, 3))]) == pytest.approx(1 / np.log2(3))
-    assert fusion.gain([outcome([9], a=candidates(1, 2, 3))]) == 0
+    assert fusion.gains([outcome([2], a=candidates(1, 2, 3))]) == pytest.approx(1 / np.log2(3))
+    assert fusion.gains([outcome([9], a=candidates(1, 2, 3))]) == 0
 
 
 def test_weights_keep_three_copies_of_a_worse_channel_from_outvoting_a_better_one() -> None:
@@ -186,5 +186,5 @@ def test_weights_keep_three_copies_of_a_worse_channel_from_outvoting_a_better_on
         [apart, apart, apart, apart, agreed, agreed, agreed] * 20, 100, dict.fromkeys("abcd", 1.0), np.inf
     )
     assert fusion is not None
-    assert fusion.gain([apart, agreed]) == pytest.approx(2)
-    assert replace(fusion, weights={}).gain([apart, agreed]) < 2
+    assert fusion.gains([apart, agreed]) == pytest.approx([1, 1])
+    assert replace(fusion, weights={}).gains([apart, agreed]).sum() < 2
