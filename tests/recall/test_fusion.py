@@ -188,3 +188,15 @@ def test_weights_keep_three_copies_of_a_worse_channel_from_outvoting_a_better_on
     assert fusion is not None
     assert fusion.gains([apart, agreed]) == pytest.approx([1, 1])
     assert replace(fusion, weights={}).gains([apart, agreed]).sum() < 2
+
+
+def test_weights_are_not_used_where_chances_order_clearly_better() -> None:
+    # both lists look alike from within; only how high a channel's scores are tells which of the two is right
+    def one(i: int) -> Outcome:
+        scores, right = np.array([1.0, 0.5, 0.1]), i % 3 > 0
+        high, low = Candidates(np.array([1, 2, 3]), scores), Candidates(np.array([4, 5, 6]), scores / 10)
+        return Outcome({"a": high if right else low, "b": low if right else high}, np.array([1]))
+
+    fusion = Fusion.fit([one(i) for i in range(150)], 6, {"a": 1.0, "b": 1.0}, float("inf"))
+    assert fusion is not None
+    assert not fusion.weights
