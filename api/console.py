@@ -18,8 +18,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from api.settings import Settings
-    from graph.events import EventLog
-    from graph.store import GraphStore
+    from graph.log.events import EventLog
+    from graph.store.store import GraphStore
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -51,7 +51,7 @@ def settings() -> Settings:
 @contextmanager
 def event_log(settings: Settings) -> Iterator[EventLog]:
     """The event log of the settings, closed at the end."""
-    from graph.events import EventLog
+    from graph.log.events import EventLog
 
     with EventLog(settings.events.url, h3_resolution=settings.privacy.h3_resolution) as log:
         yield log
@@ -59,7 +59,7 @@ def event_log(settings: Settings) -> Iterator[EventLog]:
 
 def graph_store(settings: Settings) -> GraphStore:
     """The graph store of the settings; use it as a context manager."""
-    from graph.store import GraphStore
+    from graph.store.store import GraphStore
 
     return GraphStore.open(settings.graph_config())
 

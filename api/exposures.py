@@ -18,7 +18,7 @@ import structlog
 
 from api import metrics
 from graph.errors import SegueError
-from graph.events import EventLog
+from graph.log.events import EventLog
 
 _log = structlog.get_logger(__name__)
 MOST: Final = 10_000

@@ -13,18 +13,18 @@ import numpy as np
 import structlog
 
 from api.settings import Settings
-from embeddings.vectors import SongVectors
+from embeddings.vectors.vectors import SongVectors
 from graph.errors import InvalidInput, SegueError, UnknownSong
-from graph.events import EventLog
+from graph.log.events import EventLog
 from graph.paths import Paths
 from graph.release import Release, Releases
 from ranking.cascade import Cascade, Slate
 from recall.base import Channel, Query, channel_type
 from recall.causes import PATHS, Because
-from recall.index import VectorIndex
-from recall.listener import Listener
-from recall.live import Live, Overlay
-from recall.vectors import near
+from recall.index.nearest_songs import near
+from recall.index.vector_index import VectorIndex
+from recall.listeners.listener import Listener
+from recall.live.live import Live, Overlay
 
 _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"

@@ -19,9 +19,9 @@ from api.recommender import Recommender
 from api.settings import Settings
 from graph.catalogue import Catalogue
 from graph.errors import CorruptRelease, ReleaseNotFound
-from graph.events import EventLog
+from graph.log.events import EventLog
 from graph.release import Releases
-from graph.store import GraphStore
+from graph.store.store import GraphStore
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 1.0

@@ -21,11 +21,11 @@ from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
-from embeddings.incremental import UpdateConfig
-from embeddings.song2vec import Song2VecConfig
+from embeddings.skipgram.song2vec import Song2VecConfig
+from embeddings.vectors.incremental import UpdateConfig
 from graph.configure import configure
 from graph.errors import SettingsError
-from graph.store import GraphConfig
+from graph.store.store import GraphConfig
 from ranking.learning import LearningConfig
 from ranking.scene import FUSED, ChannelUse, SceneConfig, default_channels
 from recall.base import channel_type
@@ -65,7 +65,7 @@ class StateSettings(_Section):
 
 
 class GraphSettings(_Section):
-    """`[graph]`: see `graph.store.GraphConfig`."""
+    """`[graph]`: see `graph.store.store.GraphConfig`."""
 
     url: str = "embedded:var/graph"
     user: str = "neo4j"

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from embeddings.edges import Edges
-from embeddings.walks import WalkConfig, WalkGraph
-from graph.arrays import Array
+from embeddings.skipgram.edges import Edges
+from embeddings.skipgram.walks import WalkConfig, WalkGraph
 from graph.errors import InvalidInput
+from graph.snapshot.arrays import Array
 
 THREADS: Final = 2
 _DROPPED: Final = {

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from graph import schema
-from graph.store import BATCH, GraphConfig, GraphStore
+from graph.store.store import BATCH, GraphConfig, GraphStore
 
 LISTENED = schema.relationship("LISTENED", "User", "Song")
 PEER_SHARE = 10  # the slow peers load a tenth

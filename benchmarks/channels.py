@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from embeddings.song2vec import Song2VecConfig
-from embeddings.vectors import SongVectors
+from embeddings.skipgram.song2vec import Song2VecConfig
+from embeddings.vectors.vectors import SongVectors
 from graph.importers.base import open_importer
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import SceneConfig
 from ranking.training import MEASURE, best_first, loved
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 SEEDS = (10, 11, 12)  # 0 to 3 were looked at while the world and the defaults were chosen
 WORLD = {"users": 500, "songs": 2000, "days": 60, "events": 60_000}

@@ -19,7 +19,7 @@ from graph.world import World
 from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.scene import SceneConfig
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 SEEDS = (10, 11, 12)  # 0 to 3 were looked at while the world and the defaults were chosen
 Recommend = Callable[[list[str], int, int], list[list[str]]]

@@ -30,19 +30,19 @@ import numpy as np
 
 from api.commands.evaluate import read_data
 from benchmarks._plots import needed, plotted
-from embeddings.edges import Edges
-from embeddings.eges import EGES, EGESConfig
-from embeddings.sequences import SequenceConfig, Sequences
-from embeddings.skipgram import SkipGramConfig
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors import SongVectors
-from embeddings.walks import WalkConfig
-from graph.arrays import Array
+from embeddings.skipgram.edges import Edges
+from embeddings.skipgram.eges import EGES, EGESConfig
+from embeddings.skipgram.sequences import SequenceConfig, Sequences
+from embeddings.skipgram.skipgram import SkipGramConfig
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
+from embeddings.skipgram.walks import WalkConfig
+from embeddings.vectors.vectors import SongVectors
 from graph.batch import Batch
 from graph.errors import InvalidInput
-from graph.histories import strengths
 from graph.importers.base import open_importer
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import strengths
+from graph.snapshot.snapshot import Snapshot
 
 FACTORS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 SHAPES: Final = ((5, 10), (20, 10), (20, 30), (100, 10))

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from api.commands.evaluate import read_data
-from embeddings.fit import FitConfig, Progress
-from embeddings.graph_vectors import GraphVectors
 from embeddings.models import model_type
+from embeddings.training.fit import FitConfig, Progress
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.errors import InvalidInput
 from ranking.evaluation import ByScore, Data, measure, prepare
 from ranking.holdout import Holdout

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from embeddings.skipgram import SkipGramConfig, WalkCorpus, train_walks
-from embeddings.walks import WalkConfig, WalkGraph, Walks
-from graph.arrays import Array
+from embeddings.skipgram.skipgram import SkipGramConfig, WalkCorpus, train_walks
+from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
+from graph.snapshot.arrays import Array
 
 NODES: Final = 10**6
 SIZES: Final = (10**5, 10**6, 10**7)

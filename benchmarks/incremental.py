@@ -18,16 +18,16 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.channels import world_snapshot
-from embeddings.alignment import drift
-from embeddings.incremental import LastTraining, UpdateConfig, aligned, update
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
+from embeddings.vectors.alignment import drift
+from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, update
+from embeddings.vectors.vectors import SongVectors
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from ranking.metrics import recall_at
 from ranking.training import loved
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 WORLD: Final = {"users": 5000, "songs": 20_000, "days": 90, "events": 1_000_000, "seed": 10}
 RUNS: Final = 3

@@ -20,14 +20,14 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._peers import THREADS, Grape, PecanPy, peer
-from embeddings.edges import Edges
-from embeddings.node2vec import Node2Vec, Node2VecConfig
-from embeddings.node_vectors import NodeVectors
-from embeddings.skipgram import SkipGramConfig
-from embeddings.walks import WalkConfig
-from graph.arrays import Array
+from embeddings.skipgram.edges import Edges
+from embeddings.skipgram.node2vec import Node2Vec, Node2VecConfig
+from embeddings.skipgram.skipgram import SkipGramConfig
+from embeddings.skipgram.walks import WalkConfig
+from embeddings.vectors.node_vectors import NodeVectors
 from graph.errors import InvalidInput
 from graph.importers.edgelist import read_labels
+from graph.snapshot.arrays import Array
 
 WALKS: Final = WalkConfig(p=0.25, q=0.25, walks=10, length=80)
 CONFIG: Final = Node2VecConfig(replace(WALKS, walks=15), SkipGramConfig(epochs=1, learning_rate=0.045))

@@ -19,17 +19,17 @@ import numpy as np
 
 from benchmarks._plots import bars, needed
 from benchmarks.channels import SEEDS, WORLD, world_snapshot
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from graph.arrays import Array
-from graph.events import Event
-from graph.histories import STRENGTH_BY_CODE
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
+from graph.log.events import Event
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import STRENGTH_BY_CODE
+from graph.snapshot.snapshot import Snapshot
 from ranking.metrics import ndcg_at, recall_at
 from recall.base import Query
 from recall.channels.again import Again, AgainConfig
 from recall.channels.recent import Recent, RecentConfig
-from recall.listener import UNHEARD, Listener
+from recall.listeners.listener import UNHEARD, Listener
 
 DAY_MS: Final = 86_400_000
 ASKED: Final = 300

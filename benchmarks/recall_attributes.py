@@ -25,11 +25,11 @@ import numpy as np
 from api.commands.evaluate import read_data
 from benchmarks._plots import needed, plotted
 from benchmarks.channels import world_snapshot
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from graph.arrays import Array
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
 from graph.errors import InvalidInput
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from ranking.half_lives import POPULARITY, Case, Fitted, decaying, fit_half_lives, recalls
 from ranking.training import LEARN, MEASURE, cut, loved
 from recall.base import Channel

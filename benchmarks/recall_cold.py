@@ -32,13 +32,13 @@ from api.commands.evaluate import read_data
 from benchmarks._plots import needed, plotted
 from benchmarks.channels import WORLD
 from benchmarks.recall_social import LASTFM_SOCIAL, made
-from graph.arrays import Array
 from graph.batch import Batch
 from graph.errors import InvalidInput
 from graph.importers.base import open_importer
 from graph.release import Release
 from graph.schema import Relationship, relationship
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.evaluation import prepare
 from ranking.learning import Learner, LearningConfig
@@ -46,8 +46,8 @@ from ranking.metrics import recall_at
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import loved
 from recall.base import Query
-from recall.listener import Listener
-from recall.preferences import artist_of, listeners
+from recall.listeners.listener import Listener
+from recall.listeners.preferences import artist_of, listeners
 
 SEEDS: Final = (10, 11, 12)
 K: Final = 50

@@ -26,9 +26,9 @@ from benchmarks import gnn_graph, gnn_quality
 from benchmarks._plots import needed, plotted
 from benchmarks.channels import WORLD, world_snapshot
 from benchmarks.recall_linear import ALONE, LINEAR
-from embeddings.graph_vectors import GraphVectors
-from graph.arrays import Array
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.release import Release
+from graph.snapshot.arrays import Array
 from ranking.cascade import Cascade
 from ranking.evaluation import Data
 from ranking.learning import Learner, LearningConfig, unhurried
@@ -36,10 +36,10 @@ from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import MEASURE, RANK, best_first, fit_fusion, loved
 from recall.base import Candidates, Query, channel_type
+from recall.blend.fusion import Fusion, Outcome
+from recall.blend.merge import merge
 from recall.channels.relation_gcn import RelationGcn
-from recall.fusion import Fusion, Outcome
-from recall.listener import Listener
-from recall.merge import merge
+from recall.listeners.listener import Listener
 
 SEEDS: Final = (10, 11, 12)  # of the world; 0 to 3 were looked at while defaults were chosen
 LASTFM: Final = "lastfm-lightgcnpp"

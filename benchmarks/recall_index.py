@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks._peers import peer
 from benchmarks._plots import bars, needed
-from graph.arrays import Array
-from graph.snapshot import UNKNOWN_INTEGER
-from recall.index import Columns, Filter, IndexConfig, VectorIndex
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import UNKNOWN_INTEGER
+from recall.index.vector_index import Columns, Filter, IndexConfig, VectorIndex
 
 DIM: Final = 64
 K: Final = 100
@@ -272,7 +272,7 @@ def _workers(path: Path) -> list[dict[str, Any]]:
     """What two workers hold at once after 200 questions each: memory of their own, and pages of the index's files."""
     code = (
         "import sys, numpy as np, pathlib\n"
-        "from recall.index import VectorIndex\n"
+        "from recall.index.vector_index import VectorIndex\n"
         "import faiss\n"
         "status = pathlib.Path('/proc/self/status')\n"
         "def own(): return [int(l.split()[1]) / 1e3 for l in status.open() if l[:7] in ('RssAnon', 'RssFile')]\n"

@@ -24,15 +24,15 @@ import numpy as np
 import polars as pl
 
 from benchmarks._plots import bars, needed
-from graph.arrays import Array
 from graph.batch import Batch
 from graph.errors import InvalidInput
 from graph.importers.base import open_importer
 from graph.release import Release
+from graph.snapshot.arrays import Array
 from ranking.evaluation import Data, prepare
 from ranking.metrics import recall_at
 from recall.base import Candidates, Channel, Query, channel_type
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 K: Final = 10
 DEPTH: Final = 300

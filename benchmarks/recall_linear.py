@@ -25,14 +25,14 @@ from scipy import sparse
 from benchmarks._peers import THREADS, peer
 from benchmarks._plots import bars, needed
 from benchmarks.gnn_graph import split
-from graph.arrays import Array
 from graph.release import Release
+from graph.snapshot.arrays import Array
 from ranking.evaluation import Data, measure
 from ranking.metrics import Scoreboard
 from ranking.training import best_first
 from recall.base import Query, channel_type
 from recall.channels.listener_kernel import ListenerKernelConfig
-from recall.linear import tastes
+from recall.linear.matrices import tastes
 
 ALONE: Final = {"gamma": {"HAS_TAG": 0.0, "FOLLOWS": 0.0}}
 EASE: Final = {"neighbours": 1000, "by_strength": 0.0, "ridge": 160.0, "beta": 0.2, "tilt": 0.2, **ALONE}

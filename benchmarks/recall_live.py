@@ -17,13 +17,13 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._plots import needed, plotted
-from graph.arrays import Array
-from graph.events import EventLog
 from graph.importers.base import open_importer
+from graph.log.events import EventLog
 from graph.release import Release
-from graph.snapshot import Snapshot
-from recall.counters import Counters, Decay, GroupSums, SongSums, plays
-from recall.live import Live
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
+from recall.live.counters import Counters, Decay, GroupSums, SongSums, plays
+from recall.live.live import Live
 
 EVENTS: Final = 100_000
 BATCH: Final = 100

@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks._peers import peer
 from benchmarks._plots import needed, plotted
-from graph.arrays import Array
 from graph.errors import InvalidInput
-from graph.relations import Relation
-from recall.ppr import nearest
+from graph.snapshot.arrays import Array
+from graph.snapshot.relations import Relation
+from recall.pagerank.circles import nearest
 
 TOP: Final = 100
 SEEDS: Final = (0, 1, 2)

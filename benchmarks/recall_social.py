@@ -22,16 +22,16 @@ import numpy as np
 from api.commands.evaluate import read_data
 from benchmarks._plots import bars, needed
 from benchmarks.channels import WORLD, world_snapshot
-from graph.arrays import Array
 from graph.errors import InvalidInput
-from graph.histories import Histories
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import Histories
+from graph.snapshot.snapshot import Snapshot
 from ranking.evaluation import prepare
 from ranking.metrics import recall_at
 from ranking.training import LEARN, MEASURE, cut, loved
 from recall.base import Channel, Query, channel_type
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 K: Final = 10
 SEEDS: Final = (10, 11, 12)

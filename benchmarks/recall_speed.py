@@ -25,19 +25,19 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from benchmarks._plots import needed, plotted
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
-from graph.exposures import Exposures
-from graph.histories import CODE, Histories
-from graph.ids import Ids, Strings
-from graph.relations import Relation
+from embeddings.vectors.vectors import SongVectors
+from graph.log.exposures import Exposures
 from graph.release import Release
 from graph.schema import LABELS, RELATIONSHIPS
-from graph.snapshot import CELL_RESOLUTION, UNKNOWN_INTEGER, VERSION, Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import CODE, Histories
+from graph.snapshot.ids import Ids, Strings
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import CELL_RESOLUTION, UNKNOWN_INTEGER, VERSION, Snapshot
 from ranking.scene import FUSED, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
-from recall.listener import Listener
-from recall.live import Happened
+from recall.listeners.listener import Listener
+from recall.live.live import Happened
 
 SIZES: Final = (10**4, 10**5, 10**6)
 CHANNELS: Final = (
@@ -428,9 +428,9 @@ def _main(folder: Path) -> dict[str, Any]:
 
 def _overlay(release: Release) -> Any:
     """What has happened since the release: events of listeners drawn at random, and new songs by known artists."""
-    from recall.catalogue import Edits, NewSong, NewSongs
-    from recall.counters import Counters
-    from recall.live import Overlay
+    from recall.live.counters import Counters
+    from recall.live.edits import Edits, NewSong, NewSongs
+    from recall.live.live import Overlay
 
     snapshot, rng = release.snapshot, np.random.default_rng(2)
     artists = rng.integers(0, len(snapshot.ids["Artist"]), NEW).tolist()

@@ -23,15 +23,15 @@ import polars as pl
 
 from benchmarks._plots import needed, plotted
 from benchmarks.channels import world_snapshot
-from graph.arrays import Array
-from graph.histories import STRENGTH_BY_CODE
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import STRENGTH_BY_CODE
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Query
 from recall.channels.trending import Trending, TrendingConfig
-from recall.counters import Counters
-from recall.listener import UNHEARD, Listener
-from recall.live import Happened, Overlay
+from recall.listeners.listener import UNHEARD, Listener
+from recall.live.counters import Counters
+from recall.live.live import Happened, Overlay
 
 SEEDS: Final = (10, 11, 12)
 WORLD: Final = {"users": 2000, "songs": 2000, "days": 60, "events": 300_000, "bursts": 30}

@@ -20,7 +20,7 @@ from torch_geometric.sampler import NodeSamplerInput
 
 from benchmarks.growth import NODES, SIZES, power_law
 from embeddings.gnn.sampler import NeighbourSampler, SamplerConfig
-from graph.arrays import Array
+from graph.snapshot.arrays import Array
 
 FANS: Final = (15, 10)
 SEEDS: Final = 1024

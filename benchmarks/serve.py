@@ -73,7 +73,7 @@ def _users(config: Path) -> list[str]:
 
 
 def _segue() -> list[str]:
-    return [sys.executable, "-m", "api"]
+    return [sys.executable, "-P", "-m", "api"]
 
 
 @contextmanager

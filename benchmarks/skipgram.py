@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks._peers import THREADS
 from benchmarks.node2vec import SPLITS, WALKS, blogcatalog, f1_scores, labels_of
-from embeddings.edges import Edges
-from embeddings.node2vec import collected
-from embeddings.skipgram import SkipGramConfig, WalkCorpus, numbered, train, untrained
-from embeddings.walks import Walks
+from embeddings.skipgram.edges import Edges
+from embeddings.skipgram.node2vec import collected
+from embeddings.skipgram.skipgram import SkipGramConfig, WalkCorpus, numbered, train, untrained
+from embeddings.skipgram.walks import Walks
 
 RATE = 0.035
 PEERS = {"gensim, falling as ours": (RATE, RATE - THREADS * (RATE - 1e-4)), "gensim as it stands": (0.025, 1e-4)}

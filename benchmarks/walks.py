@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks._peers import THREADS, Grape, PecanPy
 from benchmarks.node2vec import WALKS, blogcatalog
-from embeddings.edges import Edges
-from embeddings.walks import WalkConfig, WalkGraph, Walks
-from graph.arrays import Array
+from embeddings.skipgram.edges import Edges
+from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
+from graph.snapshot.arrays import Array
 
 SHORT = WalkConfig(p=0.25, q=0.25, walks=1, length=3)
 RUNS = 3

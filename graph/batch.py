@@ -14,7 +14,8 @@ from typing import Final, Literal
 import polars as pl
 
 from graph import schema
-from graph.checks import (
+from graph.errors import InvalidInput
+from graph.log.checks import (
     EVENT_COLUMNS,
     EXPOSURE_COLUMNS,
     event_problem,
@@ -26,7 +27,6 @@ from graph.checks import (
     property_problems,
     required_problem,
 )
-from graph.errors import InvalidInput
 from graph.schema import Relationship
 
 Repeats = Literal["reject", "drop"]
@@ -60,7 +60,7 @@ class Batch:
     """The good rows of one source as typed frames, the bad ones with file, line and reason.
 
     nodes: per label a frame `id` + properties; relationships: per relationship `source`, `target` + properties;
-    events, exposures: the columns of `graph.checks`; audio_segments: `song_id`, `segment`, attributes (Float64).
+    events, exposures: the columns of `graph.log.checks`; audio_segments: `song_id`, `segment`, attributes (Float64).
     `read` counts the rows of the files, good and bad; the readers of `graph.importers.base` keep it.
     """
 

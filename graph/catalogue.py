@@ -15,13 +15,14 @@ from typing import Any, Final, Self
 
 import polars as pl
 
-from graph import queries, schema
+from graph import schema
 from graph.batch import Batch
-from graph.checks import now_ms, problem_of_property
 from graph.errors import InvalidInput, SourceMismatch
-from graph.events import EventLog, JournalEntry
+from graph.log.checks import now_ms, problem_of_property
+from graph.log.events import EventLog, JournalEntry
 from graph.schema import Relationship, problem_of_id
-from graph.store import GraphStore
+from graph.store import queries
+from graph.store.store import GraphStore
 
 Progress = Callable[[str, int, int], None]  # what, rows done, rows in all
 

@@ -14,12 +14,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from graph import queries
-from graph.arrays import Array
-from graph.histories import UNKNOWN_TIME
-from graph.relations import Relation
 from graph.release import Release
-from graph.snapshot import UNKNOWN_INTEGER, Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import UNKNOWN_TIME
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
+from graph.store import queries
 
 Kind = Literal["path", "neighbour", "popular"]
 SIMILAR_KEPT: Final = 20

@@ -24,9 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from graph.arrays import Array, checksum, fingerprint, read_arrays, touch, write_text
 from graph.errors import Busy, CorruptRelease, ReleaseNotFound
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array, checksum, fingerprint, read_arrays, touch, write_text
+from graph.snapshot.snapshot import Snapshot
 
 MANIFEST: Final = "manifest.json"
 STATE: Final = "steps.json"

@@ -15,24 +15,24 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.vectors.vectors import SongVectors
 from graph.errors import SettingsError
-from graph.events import Event
+from graph.log.events import Event
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from ranking.features import Features
 from ranking.fine.linear import Linear
 from ranking.scene import FUSED, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query, channel_type
-from recall.catalogue import NOT_ADMITTED, Edits
-from recall.fusion import Fusion
+from recall.blend.fusion import Fusion
+from recall.blend.merge import UNFITTED, Pool, merge, shared_out
+from recall.blend.runner import Runner
 from recall.grouped import distinct
-from recall.listener import UNHEARD, Listener
-from recall.live import Overlay
-from recall.merge import UNFITTED, Pool, merge, shared_out
-from recall.preferences import artist_of
-from recall.runner import Runner
+from recall.listeners.listener import UNHEARD, Listener
+from recall.listeners.preferences import artist_of
+from recall.live.edits import NOT_ADMITTED, Edits
+from recall.live.live import Overlay
 
 KNOWN: Final = 5
 """Songs heard from which on a listener is answered like all others."""

@@ -17,18 +17,18 @@ import numpy as np
 import polars as pl
 
 from embeddings import models
-from embeddings.graph_vectors import GraphVectors
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
+from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.vectors import SongVectors
 from graph.batch import Batch
 from graph.configure import configure
 from graph.errors import FitError, InvalidInput, SettingsError
-from graph.histories import STRENGTH
-from graph.ids import encode
 from graph.release import Release
 from graph.schema import SONG_ACTIONS, Relationship, relationship
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import STRENGTH
+from graph.snapshot.ids import encode
+from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.holdout import Holdout
 from ranking.learning import Learner, LearningConfig, unhurried
@@ -37,8 +37,8 @@ from ranking.scene import SceneConfig
 from ranking.sides import join_side
 from ranking.training import best_first
 from recall.base import Channel, Query, channel_names, channel_type
-from recall.listener import UNHEARD, Listener
-from recall.preferences import listeners
+from recall.listeners.listener import UNHEARD, Listener
+from recall.listeners.preferences import listeners
 
 PROTOCOLS: Final = ("given", "leave-one-out", "ratio", "temporal")
 TRAIN, VALID, TEST = "train", "valid", "test"

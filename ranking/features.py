@@ -6,14 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
-from graph.relations import Relation
+from embeddings.vectors.vectors import SongVectors
 from graph.release import Release
-from graph.snapshot import UNKNOWN_INTEGER
+from graph.snapshot.arrays import Array
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import UNKNOWN_INTEGER
 from recall.base import Query
-from recall.merge import Pool
-from recall.preferences import decayed, listeners
+from recall.blend.merge import Pool
+from recall.listeners.preferences import decayed, listeners
 
 _DAY_MS: Final = 86_400_000
 _RELATIONS: Final = ("PERFORMED_BY", "HAS_GENRE", "HAS_TAG", "ON_ALBUM", "LANGUAGE")

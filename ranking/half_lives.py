@@ -15,12 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from graph.arrays import Array
 from graph.release import Release
+from graph.snapshot.arrays import Array
 from ranking.metrics import recall_at
 from recall.base import Channel, Query
 from recall.channels.attributes import Attributes, AttributesConfig
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 GRID_DAYS: Final = (0.01, 0.1, 1.0, 3.0, 7.0, 14.0, 30.0, 90.0, math.inf)
 POPULARITY: Final = "popularity"

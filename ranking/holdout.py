@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graph.arrays import Array
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 
 _BLOCK = 512
 

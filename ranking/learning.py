@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from embeddings.incremental import LastTraining, UpdateConfig, aligned, update
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors import SongVectors
-from graph.arrays import Array, write_arrays
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
+from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, update
+from embeddings.vectors.vectors import SongVectors
 from graph.errors import SettingsError
 from graph.paths import SIMILAR_KEPT
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
 from ranking.metrics import Scoreboard
@@ -41,7 +41,7 @@ from ranking.training import (
 )
 from recall.base import channel_type
 from recall.channels.popularity import Popularity
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
 _DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5}

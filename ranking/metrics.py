@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graph.arrays import Array
+from graph.snapshot.arrays import Array
 
 
 def recall_at(hits: Array, relevant: int, k: int) -> float:

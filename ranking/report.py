@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from graph.arrays import Array
+from graph.snapshot.arrays import Array
 from ranking.cascade import Cascade
 from recall.base import Candidates
-from recall.fusion import Fusion
-from recall.listener import Listener
-from recall.merge import merge
+from recall.blend.fusion import Fusion
+from recall.blend.merge import merge
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)

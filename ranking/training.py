@@ -12,18 +12,18 @@ from typing import Final
 
 import numpy as np
 
-from graph.arrays import Array
-from graph.histories import CODE, STRENGTH, Histories
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import CODE, STRENGTH, Histories
+from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.fine.linear import Linear, LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
 from recall.base import Candidates, Query, channel_type
-from recall.fusion import Fusion, Outcome
-from recall.listener import Listener
-from recall.preferences import listeners
+from recall.blend.fusion import Fusion, Outcome
+from recall.listeners.listener import Listener
+from recall.listeners.preferences import listeners
 
 LEARN, RANK, MEASURE = 0, 1, 2
 _LOVED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength >= 1)

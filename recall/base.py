@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from graph.arrays import Array
 from graph.configure import configure
 from graph.errors import SettingsError
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from recall.grouped import among, highest
-from recall.listener import Listener
-from recall.live import Overlay
+from recall.listeners.listener import Listener
+from recall.live.live import Overlay
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
-from graph.arrays import Array
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Query
 
 # What a cause is called in code, and how it is said; {name} is that of the node, where it has one.

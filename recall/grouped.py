@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from graph.arrays import Array
+from graph.snapshot.arrays import Array
 
 _FEW: Final = 1024
 _BITS: Final = 63

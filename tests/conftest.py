@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from graph.store import GraphConfig, GraphStore
+from graph.store.store import GraphConfig, GraphStore
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,10 +13,10 @@ from api.gammas import parse_gammas
 from graph.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from embeddings.edges import Edges
-    from embeddings.node_vectors import NodeVectors
-    from embeddings.skipgram import SkipGramConfig
-    from embeddings.walks import WalkConfig
+    from embeddings.skipgram.edges import Edges
+    from embeddings.skipgram.skipgram import SkipGramConfig
+    from embeddings.skipgram.walks import WalkConfig
+    from embeddings.vectors.node_vectors import NodeVectors
 
 METHODS: Final = ("node2vec", "deepwalk", "metapath2vec", "eges", "song2vec")
 MAX_WORKERS: Final = 1024
@@ -62,9 +62,9 @@ def embed(
     """Learn a vector for every node of an edge list, and write them as gensim's KeyedVectors."""
     _check_options(method, p=p, q=q, base=base, metapath=metapath, seed=seed, workers=workers)
     gammas = parse_gammas(gamma or [], least=0)
-    from embeddings.node_vectors import replacing
-    from embeddings.skipgram import SkipGramConfig
-    from embeddings.walks import WalkConfig
+    from embeddings.skipgram.skipgram import SkipGramConfig
+    from embeddings.skipgram.walks import WalkConfig
+    from embeddings.vectors.node_vectors import replacing
 
     walking = WalkConfig(p=p, q=q, walks=walks, length=length)
     training = SkipGramConfig(embedding_dim=dim, window=window, negative=negative, epochs=epochs)
@@ -129,14 +129,14 @@ def _fit(
     Raises: InvalidInput for a gamma that the method has no use for.
     """
     if method == "song2vec":
-        from embeddings.song2vec import Song2Vec, Song2VecConfig
+        from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
 
         config = Song2VecConfig.of_skipgram(training, gamma)
         return lambda edges, **how: Song2Vec.fit_edges(edges, config, walks, base=base, **how)
     if method == "eges":
         from dataclasses import replace
 
-        from embeddings.eges import EGES, EGESConfig
+        from embeddings.skipgram.eges import EGES, EGESConfig
 
         if set(gamma.values()) - {0.0, 1.0}:
             raise InvalidInput("--gamma: eges learns the weight of a relation itself, 0 leaves it out and 1 keeps it")
@@ -146,12 +146,12 @@ def _fit(
         side = replace(plain, walks=walks, skipgram=skipgram, base=base, without=without)
         return lambda edges, **how: EGES.fit(edges, side, **how)
     if method == "metapath2vec":
-        from embeddings.metapath2vec import Metapath2Vec, Metapath2VecConfig
+        from embeddings.skipgram.metapath2vec import Metapath2Vec, Metapath2VecConfig
 
         path = tuple(name.strip() for name in metapath.split(",")) if metapath is not None else ()
         along = Metapath2VecConfig(path, walks, training, gamma)
         return lambda edges, **how: Metapath2Vec.fit(edges, along, **how)
-    from embeddings.node2vec import Node2Vec, Node2VecConfig
+    from embeddings.skipgram.node2vec import Node2Vec, Node2VecConfig
 
     return lambda edges, **how: Node2Vec.fit(edges, Node2VecConfig(walks, training, gamma), **how)
 
@@ -159,7 +159,7 @@ def _fit(
 def _run(fit: Fit, path: Path, directed: bool, seed: int, workers: int) -> NodeVectors:
     import numpy as np
 
-    from embeddings.edges import Edges
+    from embeddings.skipgram.edges import Edges
 
     with console.progress() as progress:
         edges: Edges = Edges.read(path, directed=directed)

@@ -21,7 +21,7 @@ def export(
     json_: console.Json = False,
 ) -> None:
     """Write events and exposures as Parquet, for a data warehouse."""
-    from graph.events import export_parquet
+    from graph.log.events import export_parquet
 
     with console.event_log(console.settings()) as log:
         written = export_parquet(log, folder, after=after)

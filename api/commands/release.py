@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from api import console
-from embeddings.alignment import drift_of_releases
+from embeddings.vectors.alignment import drift_of_releases
 from graph.errors import CorruptRelease, ReleaseNotFound
 from graph.release import Releases, read_manifest
 

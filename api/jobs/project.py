@@ -12,15 +12,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from graph import queries, schema
-from graph.export import relationship_frame, table, types_of
-from graph.histories import UNKNOWN_TIME
-from graph.ids import Strings
+from graph import schema
 from graph.paths import SIMILAR_KEPT
 from graph.release import Release
-from graph.snapshot import Snapshot
-from graph.store import GraphStore
-from recall.preferences import listeners
+from graph.snapshot.export import relationship_frame, table, types_of
+from graph.snapshot.histories import UNKNOWN_TIME
+from graph.snapshot.ids import Strings
+from graph.snapshot.snapshot import Snapshot
+from graph.store import queries
+from graph.store.store import GraphStore
+from recall.listeners.preferences import listeners
 
 Progress = Callable[[str, int, int], None]
 DERIVED: Final = tuple(rel for rel in schema.RELATIONSHIPS if rel.derived)

@@ -296,7 +296,7 @@ class Jobs:
 
 def refresh_command(config: str | None) -> list[str]:
     """The command line of this program with the same settings file."""
-    return [sys.executable, "-m", "api", *(["--config", config] if config else [])]
+    return [sys.executable, "-P", "-m", "api", *(["--config", config] if config else [])]
 
 
 def _engine(url: str) -> sa.Engine:

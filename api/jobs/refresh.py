@@ -16,13 +16,13 @@ from api.jobs.project import project
 from api.jobs.steps import Build, Step, chain
 from api.settings import Settings
 from api.version import VERSION
-from graph.arrays import fingerprint
 from graph.errors import CorruptRelease, FitError, ReleaseNotFound, SettingsError, StaleStep
-from graph.events import EventLog
-from graph.export import export
+from graph.log.events import EventLog
 from graph.release import Release, Releases, read_manifest, release_digest
-from graph.snapshot import Snapshot
-from graph.store import GraphStore
+from graph.snapshot.arrays import fingerprint
+from graph.snapshot.export import export
+from graph.snapshot.snapshot import Snapshot
+from graph.store.store import GraphStore
 from ranking.learning import Learner
 
 _log = structlog.get_logger(__name__)

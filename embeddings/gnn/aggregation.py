@@ -14,7 +14,7 @@ from numba import njit
 from torch import Tensor
 from torch.nn import functional
 
-from graph.arrays import Array
+from graph.snapshot.arrays import Array
 
 _FAST = {"contract", "reassoc", "nsz"}
 

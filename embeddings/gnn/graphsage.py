@@ -32,16 +32,16 @@ from torch_geometric.data import HeteroData
 from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import NegativeSampling
 
-from embeddings.fit import FitConfig
 from embeddings.gnn.aggregation import Neighbours, aggregate
 from embeddings.gnn.inductive import InductiveModel, check_places, relation_type, unknown_relation
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.sampler import EdgeType, NeighbourSampler, SamplerConfig
-from embeddings.losses import sampled_softmax
-from graph.arrays import Array
+from embeddings.training.fit import FitConfig
+from embeddings.training.losses import sampled_softmax
 from graph.configure import check_positive
 from graph.schema import RELATIONSHIPS
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 
 LIKES: Final[EdgeType] = ("User", "LIKES", "Song")
 _BACK: Final = "rev_"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embeddings.gnn.model import SnapshotModel
-from graph.arrays import Array
 from graph.errors import InvalidInput
+from graph.snapshot.arrays import Array
 
 
 class InductiveModel(SnapshotModel):

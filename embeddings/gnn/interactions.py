@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from embeddings.negatives import uniform_negatives
-from graph.arrays import Array
+from embeddings.training.negatives import uniform_negatives
 from graph.errors import FitError
-from graph.histories import strengths
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import strengths
+from graph.snapshot.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

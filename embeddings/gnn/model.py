@@ -12,11 +12,10 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from embeddings.fit import FitConfig, History, Progress, Trainable, fit
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.propagation import Propagation, bipartite, normalised, pool, pull
-from embeddings.graph_vectors import GraphVectors
-from embeddings.losses import (
+from embeddings.training.fit import FitConfig, History, Progress, Trainable, fit
+from embeddings.training.losses import (
     bpr_backward,
     bpr_forward,
     bpr_rows,
@@ -25,9 +24,10 @@ from embeddings.losses import (
     l2_forward,
     l2_rows,
 )
-from graph.arrays import Array
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.configure import check_positive
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 
 Validate = Callable[[Array, Array], float]
 """How good listener vectors (U, D) and song vectors (S, D) are; higher is better."""
@@ -108,7 +108,7 @@ class SnapshotModel(Trainable):
         device: str = "cpu",
         threads: int | None = None,
     ) -> History:
-        """Train in place (see `embeddings.fit.fit`); `validate` chooses the epoch, without it all are trained.
+        """Train in place (see `embeddings.training.fit.fit`); `validate` chooses the epoch, without it all are trained.
 
         Raises: FitError if a weight is not finite; InvalidInput for a checkpoint of another training.
         """

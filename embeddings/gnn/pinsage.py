@@ -32,16 +32,16 @@ from torch.nn import functional
 from torch_geometric.data import Data
 from torch_geometric.loader import NodeLoader
 
-from embeddings.fit import FitConfig
 from embeddings.gnn.aggregation import Neighbours, aggregate
 from embeddings.gnn.inductive import InductiveModel, check_places, relation_type, unknown_relation
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.sampler import NeighbourSampler, SamplerConfig
-from embeddings.losses import sampled_softmax
-from embeddings.walks import WalkConfig, WalkGraph, Walks
-from graph.arrays import Array
+from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
+from embeddings.training.fit import FitConfig
+from embeddings.training.losses import sampled_softmax
 from graph.configure import check_positive
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 
 _CHUNK: Final = 1 << 16
 _HARD_RANKS: Final = 5

@@ -19,8 +19,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
-from embeddings.losses import perturbed
-from graph.arrays import Array
+from embeddings.training.losses import perturbed
+from graph.snapshot.arrays import Array
 
 # sums may be reordered and fused, but NaN and infinity stay what they are: `fit` looks for them
 _FAST = {"contract", "reassoc", "nsz", "arcp"}

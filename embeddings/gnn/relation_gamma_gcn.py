@@ -32,15 +32,15 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from embeddings.fit import Progress
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.model import Validate
-from embeddings.graph_vectors import GraphVectors
-from graph.arrays import Array
+from embeddings.training.fit import Progress
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.configure import check_positive
 from graph.errors import FitError
-from graph.relations import Relation
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import Snapshot
 
 LISTENED: Final = "LISTENED"
 FOLLOWS: Final = "FOLLOWS"

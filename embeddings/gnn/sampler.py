@@ -38,8 +38,8 @@ from torch_geometric.sampler import (
 )
 from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
 
-from embeddings.walks import mix
-from graph.arrays import Array
+from embeddings.skipgram.walks import mix
+from graph.snapshot.arrays import Array
 
 EdgeType = tuple[str, str, str]
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from embeddings.gnn.model import GraphModel, GraphModelConfig, contrast
-from embeddings.losses import bpr_rows, l2_rows
+from embeddings.training.losses import bpr_rows, l2_rows
 from graph.configure import check_positive
 
 

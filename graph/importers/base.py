@@ -23,8 +23,8 @@ from graph import schema
 from graph.batch import Batch, listed, one_line
 from graph.catalogue import Progress, import_batch, no_progress
 from graph.errors import InvalidInput
-from graph.events import EventLog
-from graph.store import GraphStore
+from graph.log.events import EventLog
+from graph.store.store import GraphStore
 
 _READ_BLOCK: Final = 1 << 20
 

@@ -16,9 +16,9 @@ import polars as pl
 from graph import schema
 from graph.batch import Batch, one_line
 from graph.catalogue import Progress
-from graph.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS
 from graph.errors import InvalidInput
 from graph.importers.base import existing_folder, read_delimited, read_parquet, require
+from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS
 
 _LABELS: Final = {entry.table: entry for entry in schema.LABELS if entry.table is not None}
 _RELATIONS: Final = {entry.table: entry for entry in schema.RELATIONSHIPS if entry.table is not None}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from graph.arrays import Array, write_arrays
 from graph.release import Release
-from recall.listwise import fit_listwise
+from graph.snapshot.arrays import Array, write_arrays
+from recall.blend.listwise import fit_listwise
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graph.arrays import Array
+from graph.snapshot.arrays import Array
 
 
 @dataclass(frozen=True)

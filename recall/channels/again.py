@@ -9,15 +9,15 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array, write_arrays
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
-from graph.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.listener import Listener
-from recall.listwise import fit_listwise
+from recall.blend.listwise import fit_listwise
+from recall.listeners.listener import Listener
 
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000

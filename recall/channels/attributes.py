@@ -12,22 +12,22 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array, write_arrays
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
-from graph.histories import UNKNOWN_TIME
-from graph.relations import Relation
 from graph.release import Release
-from graph.snapshot import UNKNOWN_INTEGER, Snapshot
+from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.histories import UNKNOWN_TIME
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
-from recall.catalogue import NewSongs
-from recall.counters import Decay
 from recall.grouped import added, among, distinct, places, spread
-from recall.linear import tastes
-from recall.listener import Listener
-from recall.neighbours import Neighbours
-from recall.preferences import decayed, listeners
-from recall.profile import Dimensions, Profile, offered_shares
+from recall.item_lists.neighbours import Neighbours
+from recall.linear.matrices import tastes
+from recall.listeners.listener import Listener
+from recall.listeners.preferences import decayed, listeners
+from recall.listeners.profile import Dimensions, Profile, offered_shares
+from recall.live.counters import Decay
+from recall.live.edits import NewSongs
 
 DAY_MS: Final = 86_400_000
 _TABLE: Final = 4096
@@ -50,8 +50,9 @@ class AttributesConfig:
     where none is said, infinite for one that stays, or in settings, which know no infinity, 1e6
     (`ranking/half_lives.py` fits them).
 
-    `correction` and `prior` normalise by what was offered (see `recall/profile.py`). Of each dimension the `strongest`
-    attributes are looked at, with some `songs` between them by how much each is preferred: those that are liked most,
+    `correction` and `prior` normalise by what was offered (see `recall/listeners/profile.py`). Of each dimension the
+    `strongest` attributes are looked at, with some `songs` between them by how much each is preferred: those that are
+    liked most,
     times 1 + `freshness` for one that came out at the release's newest event, halved every `fresh_days`. `popularity`
     is the exponent of how much a song is liked: its plays and other signs of liking, halved every `popular_days`, or
     the number of its listeners where that is infinite or no event has a time. Each strong attribute lends `widen` x its

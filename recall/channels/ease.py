@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import Snapshot
-from recall import linear
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.linear_ease import exact, sparse_form
-from recall.listener import Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.linear import matrices
+from recall.linear.ease import exact, sparse_form
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class EaseConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "ridge", "neighbours", "dense", "loves")
-        linear.check_between(self, 0, 1, "beta", "tilt", "by_strength")
-        linear.check_gamma(self.gamma)
+        matrices.check_between(self, 0, 1, "beta", "tilt", "by_strength")
+        matrices.check_gamma(self.gamma)
 
 
 def regression(snapshot: Snapshot, config: EaseConfig, songs: Array) -> Neighbours:
@@ -54,10 +54,10 @@ def regression(snapshot: Snapshot, config: EaseConfig, songs: Array) -> Neighbou
 
     Raises: FitError.
     """
-    likes = linear.tastes(snapshot, config.by_strength)
-    popular = linear.popularity(likes)[songs]
-    matrix, scale = linear.damped(likes, config.beta)
-    rows = sparse.csr_array(linear.stacked(snapshot, matrix, config.gamma)[:, songs])
+    likes = matrices.tastes(snapshot, config.by_strength)
+    popular = matrices.popularity(likes)[songs]
+    matrix, scale = matrices.damped(likes, config.beta)
+    rows = sparse.csr_array(matrices.stacked(snapshot, matrix, config.gamma)[:, songs])
     # weights between damped columns, told in plain ones, and more listeners proposed less
     of, to = scale[songs], 1 / (scale[songs] * np.maximum(popular, 1) ** config.tilt)
     solved = (
@@ -72,7 +72,7 @@ def regression(snapshot: Snapshot, config: EaseConfig, songs: Array) -> Neighbou
             return found * of[block, None] * to
         return sparse.csr_array(sparse.diags_array(of[block]) @ found @ sparse.diags_array(to))
 
-    return linear.nearest(len(songs), config.neighbours, weights, signed=True)
+    return matrices.nearest(len(songs), config.neighbours, weights, signed=True)
 
 
 class Ease:
@@ -103,5 +103,5 @@ class Ease:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = linear.taste(query.listener, query.at, self._config.loves, self._config.by_strength)
-        return linear.answer(self._neighbours, query, songs, weights, k)
+        songs, weights = matrices.taste(query.listener, query.at, self._config.loves, self._config.by_strength)
+        return matrices.answer(self._neighbours, query, songs, weights, k)

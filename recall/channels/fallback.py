@@ -7,14 +7,14 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from graph.arrays import Array
 from graph.configure import check_positive
-from graph.histories import UNKNOWN_TIME, strengths
 from graph.release import Release
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import UNKNOWN_TIME, strengths
 from recall.base import Candidates, Query, Ranked
 from recall.grouped import spread
-from recall.listener import Listener, decay
-from recall.preferences import artist_of, decayed, listeners
+from recall.listeners.listener import Listener, decay
+from recall.listeners.preferences import artist_of, decayed, listeners
 
 _DAY_MS: Final = 86_400_000
 _SONGS: Final = 1000

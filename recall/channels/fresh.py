@@ -7,13 +7,13 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import UNKNOWN_INTEGER
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import UNKNOWN_INTEGER
 from recall.base import Candidates, Query
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 DAY_MS: Final = 86_400_000
 _NEWEST: Final = 2048

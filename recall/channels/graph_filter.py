@@ -11,15 +11,15 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import Snapshot
-from recall import linear
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.listener import Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.linear import matrices
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class GraphFilterConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "rank", "neighbours", "dense", "loves")
-        linear.check_between(self, 0, 1, "beta", "tilt")
-        linear.check_between(self, 0, 100, "direct")
-        linear.check_gamma(self.gamma)
+        matrices.check_between(self, 0, 1, "beta", "tilt")
+        matrices.check_between(self, 0, 100, "direct")
+        matrices.check_gamma(self.gamma)
 
 
 class GraphFilter:
@@ -69,11 +69,11 @@ class GraphFilter:
         *,
         rng: np.random.Generator,
     ) -> None:
-        likes = linear.tastes(snapshot)
-        popular = np.maximum(linear.popularity(likes), 1)
+        likes = matrices.tastes(snapshot)
+        popular = np.maximum(matrices.popularity(likes), 1)
         lengths = np.maximum(np.diff(likes.indptr), 1) ** -0.5
         normal = sparse.csr_array(sparse.diags_array(lengths.astype(np.float32)) @ likes)
-        rows = linear.stacked(snapshot, linear.scaled(normal, popular**-config.beta), config.gamma)
+        rows = matrices.stacked(snapshot, matrices.scaled(normal, popular**-config.beta), config.gamma)
         filtered = low_pass(rows, config.rank, config.direct, dense=snapshot.songs <= config.dense, rng=rng)
         of, to = popular**-config.beta, popular ** (config.beta - config.tilt)
 
@@ -83,7 +83,7 @@ class GraphFilter:
                 return found * of[block, None] * to
             return sparse.csr_array(sparse.diags_array(of[block]) @ found @ sparse.diags_array(to))
 
-        linear.nearest(snapshot.songs, config.neighbours, weights).save(folder / "neighbours")
+        matrices.nearest(snapshot.songs, config.neighbours, weights).save(folder / "neighbours")
 
     def __init__(self, release: Release, config: GraphFilterConfig = GraphFilterConfig()) -> None:
         self._config = config
@@ -93,8 +93,8 @@ class GraphFilter:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = linear.taste(query.listener, query.at, self._config.loves)
-        return linear.answer(self._neighbours, query, songs, weights, k)
+        songs, weights = matrices.taste(query.listener, query.at, self._config.loves)
+        return matrices.answer(self._neighbours, query, songs, weights, k)
 
 
 def low_pass(
@@ -109,7 +109,7 @@ def low_pass(
     def at_pairs(block: slice) -> sparse.csr_array:
         common = sparse.csr_array(by_song[block] @ rows)
         of = np.repeat(np.arange(block.start, block.stop), np.diff(common.indptr))
-        for part in linear.blocks(common.nnz, 1 << 20):
+        for part in matrices.blocks(common.nnz, 1 << 20):
             passed = np.einsum("pd,pd->p", vectors[of[part]], vectors[common.indices[part]])
             common.data[part] = passed + direct * common.data[part]
         return common

@@ -9,19 +9,19 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array, write_arrays
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import CELL_RESOLUTION, Snapshot
+from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.snapshot import CELL_RESOLUTION, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, Cause
-from recall.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
+from recall.geo.cell_sums import CellSums, Lasting
+from recall.geo.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
 from recall.grouped import added, among, spread
-from recall.listener import HALF_LIFE_MS, Listener, decay
-from recall.live import Overlay
-from recall.places import CellSums, Lasting
-from recall.since import whereabouts
+from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
+from recall.live.live import Overlay
+from recall.live.since import whereabouts
 
 DAY_MS: Final = 86_400_000
 WIDER: Final = 3

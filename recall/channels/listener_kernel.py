@@ -10,18 +10,18 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array, write_arrays
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import Snapshot
-from recall import linear
+from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.channels.ease import EaseConfig, regression
 from recall.grouped import added
-from recall.linear_kernel import ListenerRidge, paths, smoothed
-from recall.listener import Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.linear import matrices
+from recall.linear.listener_kernel import ListenerRidge, paths, smoothed
+from recall.listeners.listener import Listener
 
 _NEW: Final = 200
 """Songs since the refresh that are asked, the most loved."""
@@ -71,9 +71,9 @@ class ListenerKernelConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "ridge", "smooth_ridge", "kept", "landmarks", "songs")
-        linear.check_between(self, 0, 1, "beta", "by_strength", "tilt")
-        linear.check_between(self, 0, 100, "sharp", "smooth", "items")
-        linear.check_gamma(self.gamma)
+        matrices.check_between(self, 0, 1, "beta", "by_strength", "tilt")
+        matrices.check_between(self, 0, 100, "sharp", "smooth", "items")
+        matrices.check_gamma(self.gamma)
 
 
 class ListenerKernel:
@@ -81,7 +81,7 @@ class ListenerKernel:
     the refresh add what one more song adds to a listener of mean history by a likeness that is not sharp, and somebody
     unknown is the sum of that alone.
 
-    Source: see `recall.linear_kernel` and `recall.linear_ease`.
+    Source: see `recall.linear.listener_kernel` and `recall.linear.ease`.
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
@@ -97,7 +97,7 @@ class ListenerKernel:
         *,
         rng: np.random.Generator,
     ) -> None:
-        popular = linear.popularity(linear.tastes(snapshot))
+        popular = matrices.popularity(matrices.tastes(snapshot))
         songs = _most_heard(popular, config.songs)
         to = (1 / np.maximum(popular[songs], 1) ** config.tilt).astype(np.float32)
         said = _said(snapshot, config, songs)
@@ -107,7 +107,7 @@ class ListenerKernel:
             landmarks = np.sort(rng.choice(snapshot.users, config.landmarks, replace=False))
 
         def solved(sharp: float) -> ListenerRidge:
-            targets = sparse.csr_array(linear.tastes(snapshot, config.by_strength)[:, songs])
+            targets = sparse.csr_array(matrices.tastes(snapshot, config.by_strength)[:, songs])
             ridge = ListenerRidge(found, landmarks, targets, config.ridge, sharp)
             ridge.weights = _passed_on(snapshot, ridge.weights, config, songs) * to
             return ridge
@@ -121,7 +121,7 @@ class ListenerKernel:
             whole[:, songs] = linear_in_songs.by_song(snapshot, block) + said[block].toarray()
             return whole
 
-        linear.nearest(snapshot.songs, config.kept, adds).save(folder / "neighbours")
+        matrices.nearest(snapshot.songs, config.kept, adds).save(folder / "neighbours")
 
     def __init__(self, release: Release, config: ListenerKernelConfig = ListenerKernelConfig()) -> None:
         self._config = config
@@ -134,13 +134,13 @@ class ListenerKernel:
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener = query.listener
-        songs, weights = linear.taste(listener, query.at, _NEW, self._config.by_strength)
+        songs, weights = matrices.taste(listener, query.at, _NEW, self._config.by_strength)
         known = listener.user >= 0 and listener.user < len(self._songs)
         if known:
             histories = listener.snapshot.histories
             new = ~np.isin(songs, histories.song[histories.of(listener.user)])
             songs, weights = songs[new], weights[new]
-        found, scores = linear.sums(self._neighbours, songs, weights)
+        found, scores = matrices.sums(self._neighbours, songs, weights)
         if known:
             kept = self._songs[listener.user] >= 0
             mine = self._songs[listener.user][kept], self._scores[listener.user][kept]
@@ -157,7 +157,7 @@ def _unheard(
     snapshot: Snapshot, solved: ListenerRidge, config: ListenerKernelConfig, songs: Array, said: sparse.csr_array
 ) -> tuple[Array, Array]:
     """The best of the proposed songs for each listener, but for those heard: their places in `songs` and scores."""
-    likes, strong = linear.tastes(snapshot)[:, songs], linear.tastes(snapshot, _items(config).by_strength)
+    likes, strong = matrices.tastes(snapshot)[:, songs], matrices.tastes(snapshot, _items(config).by_strength)
 
     def scored(block: slice) -> Array:
         scores: Array = solved.likeness(block) @ solved.weights + (strong[block] @ said).toarray()
@@ -165,12 +165,12 @@ def _unheard(
         scores[np.repeat(np.arange(len(scores)), np.diff(heard.indptr)), heard.indices] = 0
         return scores
 
-    return linear.best_of_rows(snapshot.users, len(songs), config.kept, scored)
+    return matrices.best_of_rows(snapshot.users, len(songs), config.kept, scored)
 
 
 def _passed_on(snapshot: Snapshot, weights: Array, config: ListenerKernelConfig, songs: Array) -> Array:
     """Weights (M, S), smoothed over the attributes in which paths end."""
-    told = list(linear.song_matrices(snapshot, dict.fromkeys(_lasts(config), 1.0)).values())
+    told = list(matrices.song_matrices(snapshot, dict.fromkeys(_lasts(config), 1.0)).values())
     if not told:
         return weights
     attributes = sparse.csr_array(sparse.hstack(told, format="csr"))[songs]

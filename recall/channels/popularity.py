@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from graph.release import Release
 from recall.base import Candidates, Query, Ranked
-from recall.listener import Listener
-from recall.preferences import listeners
+from recall.listeners.listener import Listener
+from recall.listeners.preferences import listeners
 
 
 @dataclass(frozen=True)

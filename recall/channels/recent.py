@@ -9,17 +9,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
-from graph.histories import STRENGTH_BY_CODE
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import STRENGTH_BY_CODE
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.index import VectorIndex
-from recall.listener import Listener
-from recall.neighbours import Neighbours
-from recall.vectors import near
+from recall.index.nearest_songs import near
+from recall.index.vector_index import VectorIndex
+from recall.item_lists.neighbours import Neighbours
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.graph_vectors import GraphVectors
-from embeddings.vectors import SongVectors
-from graph.arrays import Array, write_arrays
+from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import Snapshot
-from recall import linear
+from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.linear_kernel import smoothed
-from recall.listener import Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.linear import matrices
+from recall.linear.listener_kernel import smoothed
+from recall.listeners.listener import Listener
 
 _NEAREST: Final = 100
 _LOVES: Final = 200
@@ -54,9 +54,9 @@ class RelationGcnConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "embedding_dim", "decay", "smooth_ridge", "kept")
-        linear.check_between(self, 0, 1, "beta", "by_strength", "tilt")
-        linear.check_between(self, 0, 100, "smooth")
-        linear.check_gamma(self.gamma)
+        matrices.check_between(self, 0, 1, "beta", "by_strength", "tilt")
+        matrices.check_between(self, 0, 100, "smooth")
+        matrices.check_gamma(self.gamma)
 
 
 class RelationGcn:
@@ -64,7 +64,7 @@ class RelationGcn:
 
     A listener's list is that of the refresh; what is played since moves it no more than that it is left out.
     Source: see `embeddings.gnn.relation_gamma_gcn`; the passing on over a song's attributes is
-    `recall.linear_kernel.smoothed`.
+    `recall.linear.listener_kernel.smoothed`.
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
@@ -84,7 +84,7 @@ class RelationGcn:
 
         names = [f.name for f in fields(RelationGammaGCNConfig) if f.name != "rounds"]
         model = RelationGammaGCNConfig(**{name: getattr(config, name) for name in names})
-        if linear.tastes(snapshot).nnz:
+        if matrices.tastes(snapshot).nnz:
             found = RelationGammaGCN.fit(snapshot, model, rng=rng)
         else:  # a catalogue that nobody has loved anything of yet
             nothing = [np.zeros((n, 1), dtype=np.float32) for n in (snapshot.users, snapshot.songs)]
@@ -94,9 +94,9 @@ class RelationGcn:
     @classmethod
     def keep(cls, snapshot: Snapshot, vectors: GraphVectors, config: RelationGcnConfig, folder: Path) -> None:
         """The lists of all listeners, and each song's nearest, by vectors of any graph network."""
-        likes = linear.tastes(snapshot)
+        likes = matrices.tastes(snapshot)
         by_song = _passed_on(snapshot, vectors.songs, config)
-        to = np.maximum(linear.popularity(likes), 1) ** -np.float32(config.tilt)
+        to = np.maximum(matrices.popularity(likes), 1) ** -np.float32(config.tilt)
 
         def unheard(block: slice) -> Array:
             scores = vectors.listeners[block] @ by_song.T * to
@@ -104,7 +104,7 @@ class RelationGcn:
             scores[np.repeat(np.arange(len(scores)), np.diff(heard.indptr)), heard.indices] = 0
             return np.asarray(scores)
 
-        songs, scores = linear.best_of_rows(snapshot.users, snapshot.songs, config.kept, unheard)
+        songs, scores = matrices.best_of_rows(snapshot.users, snapshot.songs, config.kept, unheard)
         write_arrays(folder / "lists", {"songs": songs, "scores": scores})
         lengths = np.linalg.norm(by_song, axis=1, keepdims=True)
         unit = by_song / np.where(lengths > 0, lengths, 1)
@@ -132,11 +132,11 @@ def _passed_on(snapshot: Snapshot, songs: Array, config: RelationGcnConfig) -> A
     """(songs, D) the vectors of songs, with what their attributes explain of them once more; that alone for songs which
     nobody has liked yet."""
     everything = {relation.name: 1.0 for relation in snapshot.song_relations() if relation.name in _ATTRIBUTES}
-    told = list(linear.song_matrices(snapshot, everything).values())
+    told = list(matrices.song_matrices(snapshot, everything).values())
     if not told or not config.smooth:
         return songs
     attributes = sparse.csr_array(sparse.hstack(told, format="csr"))
     explained = smoothed(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
     # a song that nobody has liked has no vector of its own to add to
-    share = np.where(linear.popularity(linear.tastes(snapshot)) > 0, np.float32(config.smooth), np.float32(1))
+    share = np.where(matrices.popularity(matrices.tastes(snapshot)) > 0, np.float32(config.smooth), np.float32(1))
     return np.asarray(songs + share[:, None] * explained)

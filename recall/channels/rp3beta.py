@@ -9,15 +9,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
 from graph.release import Release
-from graph.snapshot import Snapshot
-from recall import linear
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.linear_walks import walked
-from recall.listener import Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.linear import matrices
+from recall.linear.walks import walked
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class RP3betaConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "neighbours", "loves")
-        linear.check_between(self, 0, 5, "alpha", "beta")
-        linear.check_gamma(self.gamma)
+        matrices.check_between(self, 0, 5, "alpha", "beta")
+        matrices.check_gamma(self.gamma)
 
 
 class RP3beta:
@@ -70,5 +70,5 @@ class RP3beta:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = linear.taste(query.listener, query.at, self._config.loves)
-        return linear.answer(self._neighbours, query, songs, weights, k)
+        songs, weights = matrices.taste(query.listener, query.at, self._config.loves)
+        return matrices.answer(self._neighbours, query, songs, weights, k)

@@ -9,20 +9,20 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
-from graph.arrays import Array
+from embeddings.vectors.vectors import SongVectors
 from graph.configure import check_positive
-from graph.histories import UNKNOWN_TIME, strengths
-from graph.relations import Relation
 from graph.release import Release
-from graph.snapshot import UNKNOWN_INTEGER, Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import UNKNOWN_TIME, strengths
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
 from recall.grouped import added, among, highest, places, spread
-from recall.listener import HALF_LIFE_MS, Listener, decay
-from recall.ppr import Circles, nearest
-from recall.preferences import listeners
-from recall.since import doings
+from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
+from recall.listeners.preferences import listeners
+from recall.live.since import doings
+from recall.pagerank.circles import Circles, nearest
 
 DAY_MS: Final = 86_400_000
 FOLLOWEES: Final = 300
@@ -108,7 +108,8 @@ class Social:
     score = sum over people p of weight of p x p's decayed preference for the song, the highest of p's being 1. A
     followee weighs trust + the cosine of tastes, one of their circle that x the share of the mass of personalised
     PageRank x circle, one of the same taste the cosine x alike. Follows and events are those of this moment.
-    Source: Andersen et al. 2006 (PageRank, see `recall.ppr`); Herlocker et al. 1999 (people of the same taste).
+    Source: Andersen et al. 2006 (PageRank, see `recall.pagerank.circles`); Herlocker et al. 1999 (people of the same
+    taste).
     """
 
     audience: ClassVar[str] = "listeners with at least 3 followees"

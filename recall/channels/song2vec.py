@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
+from embeddings.vectors.vectors import SongVectors
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.index import VectorIndex
-from recall.listener import Listener
-from recall.vectors import near
+from recall.index.nearest_songs import near
+from recall.index.vector_index import VectorIndex
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from embeddings.vectors import SongVectors
+from embeddings.vectors.vectors import SongVectors
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.listener import Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from graph.arrays import Array
 from graph.configure import check_positive
-from graph.histories import STRENGTH_BY_CODE, Histories, strengths
-from graph.relations import Relation
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import STRENGTH_BY_CODE, Histories, strengths
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.catalogue import NewSongs
-from recall.counters import Counters, Decay, GroupSums, SongSums
 from recall.grouped import distinct, places, spread
-from recall.listener import Listener
-from recall.live import Overlay
+from recall.listeners.listener import Listener
+from recall.live.counters import Counters, Decay, GroupSums, SongSums
+from recall.live.edits import NewSongs
+from recall.live.live import Overlay
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -255,7 +255,7 @@ class Trending:
 
 
 class _Touched:
-    """Songs that something was done to since the release, or since it was emptied; a tally for `recall.counters`."""
+    """Songs that something was done to since the release, or since it was emptied; a tally for `live.counters`."""
 
     def __init__(self) -> None:
         self._songs, self._late = _NONE, list[Array]()

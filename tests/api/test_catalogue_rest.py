@@ -12,7 +12,7 @@ import pytest
 from segue_test_house import House, Server
 
 from api.jobs.project import project
-from graph.store import GraphConfig, GraphStore
+from graph.store.store import GraphConfig, GraphStore
 
 KNOWN_WITHIN_S = 5
 

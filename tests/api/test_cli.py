@@ -327,7 +327,7 @@ def test_serving_imports_neither_torch_nor_gensim(house):
         "import sys, pathlib, api.app, api.service\n"
         "from api.recommender import Ask, Recommender\n"
         "from api.settings import load\n"
-        "from graph.events import EventLog\n"
+        "from graph.log.events import EventLog\n"
         f"settings = load(pathlib.Path({str(house.config)!r}))\n"
         "with EventLog(settings.events.url) as log:\n"
         "    assert Recommender(settings, log).recommend(Ask(user_id='u', explain=True))['items']\n"

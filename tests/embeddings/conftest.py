@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from embeddings.edges import Edges
-from embeddings.node_vectors import NodeVectors
+from embeddings.skipgram.edges import Edges
+from embeddings.vectors.node_vectors import NodeVectors
 
 ROCKERS, JAZZERS = [f"r{i}" for i in range(8)], [f"j{i}" for i in range(7)]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from graph.events import EventLog
+from graph.log.events import EventLog
 
 _SPEC = importlib.util.spec_from_file_location(
     "support_postgres", Path(__file__).parents[1] / "support" / "postgres.py"

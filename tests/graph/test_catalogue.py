@@ -8,12 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from graph import queries, schema
+from graph import schema
 from graph.batch import Batch
 from graph.catalogue import Catalogue, audio_segments, import_batch, sources, unfinished_imports
 from graph.errors import Busy, InvalidInput, SourceMismatch
-from graph.events import EventLog
-from graph.store import GraphStore
+from graph.log.events import EventLog
+from graph.store import queries
+from graph.store.store import GraphStore
 
 PERFORMED_BY = schema.relationship("PERFORMED_BY", "Song", "Artist")
 

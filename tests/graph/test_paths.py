@@ -6,7 +6,7 @@ from segue_test_worlds import LOPSIDED_EDGES, LOPSIDED_EVENTS, LOPSIDED_NODES, N
 
 from api.jobs.project import project
 from graph.paths import Paths, Reason
-from graph.store import GraphStore
+from graph.store.store import GraphStore
 
 OF_2 = 1 / (1 + np.log(3) / 4)  # how telling what two songs share is
 OF_3 = 1 / (1 + np.log(4) / 4)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from segue_test_worlds import lopsided_snapshot
 
-from graph.arrays import write_arrays
 from graph.errors import Busy, CorruptRelease, ReleaseNotFound
 from graph.release import Release, Releases, release_digest
+from graph.snapshot.arrays import write_arrays
 
 MANIFEST: dict[str, Any] = {
     "seed": 7,

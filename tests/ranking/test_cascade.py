@@ -9,16 +9,16 @@ import pytest
 from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
-from graph.events import Event, JournalEntry
+from graph.log.events import Event, JournalEntry
 from ranking.cascade import Cascade
 from ranking.fine.linear import Linear
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
-from recall.catalogue import Edits, NewSongs
-from recall.counters import Counters
-from recall.fusion import Fusion
-from recall.live import Overlay
-from recall.runner import STUCK
+from recall.blend.fusion import Fusion
+from recall.blend.runner import STUCK
+from recall.live.counters import Counters
+from recall.live.edits import Edits, NewSongs
+from recall.live.live import Overlay
 
 
 def cascade(world: World, **scene: Any) -> Cascade:

@@ -9,8 +9,8 @@ from segue_test_worlds import LOPSIDED_EDGES, LOPSIDED_NODES, planted_snapshot
 
 from api.commands.evaluate import read_data
 from graph.batch import Batch
-from graph.checks import EVENT_COLUMNS
 from graph.errors import FitError, InvalidInput, SettingsError
+from graph.log.checks import EVENT_COLUMNS
 from graph.schema import relationship
 from ranking.evaluation import Data, evaluate, model_names, prepare, split
 

@@ -4,7 +4,7 @@ from segue_test_worlds import DAY, NOW, World
 
 from ranking.features import Features
 from recall.base import Candidates
-from recall.merge import Pool, merge
+from recall.blend.merge import Pool, merge
 
 
 def pool(world: World) -> Pool:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from segue_test_worlds import events, nodes
 
-from embeddings.graph_vectors import GraphVectors
-from graph.snapshot import Snapshot
+from embeddings.vectors.graph_vectors import GraphVectors
+from graph.snapshot.snapshot import Snapshot
 from ranking.evaluation import ByScore
 from ranking.holdout import Holdout
 from recall.base import Query
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from segue_test_worlds import DAY, SHORT, World, planted_snapshot
 
 from graph.errors import SettingsError
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 from ranking.learning import Learner, LearningConfig
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import LEARN, MEASURE

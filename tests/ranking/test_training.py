@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import World, events, lopsided_snapshot
 
-from graph.histories import Histories
+from graph.snapshot.histories import Histories
 from ranking import training
 from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
@@ -24,7 +24,7 @@ from ranking.training import (
     without_memory,
 )
 from recall.base import Candidates
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 
 def log(*rows: tuple[object, ...]) -> Histories:

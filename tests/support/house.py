@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 import pytest
 
-from graph import embedded
-from graph.events import EventLog
+from graph.log.events import EventLog
 from graph.release import Release, Releases
-from graph.store import GraphConfig, GraphStore
+from graph.store import embedded
+from graph.store.store import GraphConfig, GraphStore
 
 WORLD = {"users": 60, "songs": 200, "days": 20, "events": 4000, "seed": 3}
 HALT = Path(__file__).with_name("halt.py")
@@ -119,7 +119,7 @@ class House:
         return self
 
     def command(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "api", "--config", str(self.config), *args]
+        return [sys.executable, "-P", "-m", "api", "--config", str(self.config), *args]
 
     def segue(self, *args: str, env: dict[str, str] | None = None, timeout: float = 120) -> Ran:
         """Run a command to its end."""
@@ -138,7 +138,7 @@ class House:
         or after it with a `+` at the end; returned once it stands there."""
         marker = self.folder / f"halted-{time.monotonic_ns()}"
         command = self.command(*args)
-        process = self._started([command[0], str(HALT), where, str(call), str(marker), *command[3:]])
+        process = self._started([command[0], str(HALT), where, str(call), str(marker), *command[4:]])
         until(lambda: marker.exists() or process.poll() is not None, 60)
         assert marker.exists(), f"never came to {where}: {process.communicate()[1]}"
         marker.unlink()

@@ -14,16 +14,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from embeddings.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors import SongVectors
+from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
+from embeddings.vectors.vectors import SongVectors
 from graph import schema
-from graph.arrays import write_arrays
 from graph.paths import SIMILAR_KEPT
 from graph.release import Release
-from graph.snapshot import Snapshot
+from graph.snapshot.arrays import write_arrays
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Query, channel_names, channel_type
-from recall.listener import UNHEARD, Listener
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.listeners.listener import UNHEARD, Listener
 
 DAY: Final = 86_400_000
 NOW: Final = 1_000 * DAY

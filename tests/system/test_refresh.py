@@ -9,8 +9,8 @@ import pytest
 
 # Where each step is killed: in its midst, with work done and nothing of it written down yet.
 STEPS = {
-    "snapshot": ("graph.snapshot:Snapshot.write", 1),
-    "snapshot, written": ("graph.snapshot:Snapshot.write+", 1),
+    "snapshot": ("graph.snapshot.snapshot:Snapshot.write", 1),
+    "snapshot, written": ("graph.snapshot.snapshot:Snapshot.write+", 1),
     "embed": ("ranking.learning:Learner.embed+", 1),
     "recall": ("ranking.learning:Learner.recall+", 1),
     "rank": ("ranking.learning:Learner.rank+", 1),
@@ -22,7 +22,7 @@ STEPS = {
     "publish, sealed": ("graph.release:Releases.activate", 1),
     "publish, half active": ("graph.release:write_text+", 2),
     "publish, active": ("graph.release:Releases.activate+", 1),
-    "project": ("graph.store:GraphStore.replace_derived+", 3),
+    "project": ("graph.store.store:GraphStore.replace_derived+", 3),
 }
 
 
@@ -144,7 +144,7 @@ def test_a_killed_projection_leaves_the_graph_whole_after_the_next(changed, own_
     house = own_house(source=changed)
     house.segue("cypher", "MATCH (:User)-[r:LISTENED]->(:Song) DELETE r", "--write")
     assert house.segue("graph", "stats", "--json").json["relationships"]["LISTENED"] == 0
-    house.killed("refresh", where="graph.store:GraphStore.replace_derived+", call=2)
+    house.killed("refresh", where="graph.store.store:GraphStore.replace_derived+", call=2)
     assert house.segue("refresh", "--resume", "--json").json["projected"]
     counts = house.segue("graph", "stats", "--json").json["relationships"]
     snapshot = house.release.snapshot

@@ -18,11 +18,12 @@ from segue_test_worlds import (
 )
 
 from api.jobs.project import DERIVED, derived_frame, project
-from graph import queries, schema
-from graph.export import graph_frames
+from graph import schema
 from graph.release import Release
-from graph.snapshot import Snapshot
-from graph.store import GraphStore
+from graph.snapshot.export import graph_frames
+from graph.snapshot.snapshot import Snapshot
+from graph.store import queries
+from graph.store.store import GraphStore
 
 BARE = {"Tag": nodes(["calm", "loud"]), "Album": nodes(["first"]), "Place": nodes(["here"]), "Entity": nodes(["film"])}
 LISTENED = schema.relationship("LISTENED", "User", "Song")

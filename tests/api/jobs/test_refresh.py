@@ -4,8 +4,8 @@ import pytest
 
 from api.jobs.refresh import Refresh
 from api.settings import Settings
-from graph.events import EventLog
-from graph.store import GraphStore
+from graph.log.events import EventLog
+from graph.store.store import GraphStore
 
 METRIC = "ndcg@10"
 

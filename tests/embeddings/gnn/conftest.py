@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 
 SCENES = {"a": (12, 9), "b": (10, 7)}
 

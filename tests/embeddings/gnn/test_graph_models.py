@@ -13,17 +13,17 @@ import torch
 from segue_test_worlds import events, lopsided_snapshot
 from torch_geometric.nn import LightGCN as PygLightGCN
 
-from embeddings.fit import FitConfig
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.lightgcn import LightGCN, LightGCNConfig
 from embeddings.gnn.lightgcnpp import LightGCNpp, LightGCNppConfig
 from embeddings.gnn.model import GraphModel, contrast
 from embeddings.gnn.simgcl import SimGCL, SimGCLConfig
 from embeddings.gnn.xsimgcl import XSimGCL, XSimGCLConfig
-from embeddings.graph_vectors import GraphVectors
-from embeddings.losses import bpr_rows, info_nce, l2_rows
+from embeddings.training.fit import FitConfig
+from embeddings.training.losses import bpr_rows, info_nce, l2_rows
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.errors import CorruptRelease, FitError, InvalidInput, SettingsError
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 
 MODELS = {
     LightGCN: LightGCNConfig,

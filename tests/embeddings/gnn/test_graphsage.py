@@ -9,13 +9,13 @@ import pytest
 import torch
 from segue_test_worlds import NOW, events, lopsided_snapshot
 
-from embeddings.fit import FitConfig
 from embeddings.gnn.aggregation import Neighbours
 from embeddings.gnn.graphsage import LIKES, GraphSAGE, GraphSAGEConfig, typed_graph
 from embeddings.gnn.interactions import Interactions
-from embeddings.graph_vectors import GraphVectors
+from embeddings.training.fit import FitConfig
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.errors import FitError, InvalidInput
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 
 SHORT = GraphSAGEConfig(embedding_dim=8, batch_size=32, training=FitConfig(epochs=12, learning_rate=0.02))
 

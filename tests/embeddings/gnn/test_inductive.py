@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from segue_test_worlds import edges, events, lopsided_snapshot
 
-from embeddings.fit import FitConfig
 from embeddings.gnn.graphsage import GraphSAGE, GraphSAGEConfig
 from embeddings.gnn.inductive import InductiveModel
 from embeddings.gnn.pinsage import PinSage, PinSageConfig
+from embeddings.training.fit import FitConfig
 from graph.errors import InvalidInput
 
 ONE: dict[str, Any] = {"embedding_dim": 8, "training": FitConfig(epochs=1)}

@@ -11,12 +11,12 @@ from scipy import sparse
 from scipy.stats import chisquare
 from segue_test_worlds import lopsided_snapshot
 
-from embeddings.fit import FitConfig
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.pinsage import PinSage, PinSageConfig, _Pairs
-from embeddings.graph_vectors import GraphVectors
+from embeddings.training.fit import FitConfig
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.errors import InvalidInput
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 
 SHORT = PinSageConfig(
     embedding_dim=8, batch_size=32, random=16, neighbours=4, training=FitConfig(epochs=15, learning_rate=0.01)

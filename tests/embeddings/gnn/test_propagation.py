@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from torch_geometric.nn import LGConv
 
 from embeddings.gnn.propagation import Propagation, bipartite, normalised
-from embeddings.losses import perturbed
+from embeddings.training.losses import perturbed
 
 # 3 listeners, 5 songs; nobody has met the last song
 LIKED = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 0], [0, 0, 1, 0, 0]], dtype=np.float32)

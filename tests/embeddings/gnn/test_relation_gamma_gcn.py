@@ -7,9 +7,9 @@ from segue_test_worlds import NOW, edges, events, lopsided_snapshot
 
 from embeddings.gnn import relation_gamma_gcn
 from embeddings.gnn.relation_gamma_gcn import RelationGammaGCN, RelationGammaGCNConfig, spectrum
-from embeddings.graph_vectors import GraphVectors
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.errors import FitError
-from graph.snapshot import Snapshot
+from graph.snapshot.snapshot import Snapshot
 
 
 def fitted(snapshot: Snapshot, seed: int = 0, **config: Any) -> GraphVectors:

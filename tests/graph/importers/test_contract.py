@@ -10,9 +10,9 @@ import pytest
 
 from graph.catalogue import no_progress
 from graph.errors import InvalidInput, SourceMismatch
-from graph.events import EventLog
 from graph.importers.base import formats, importer, open_importer, run_import
-from graph.store import GraphStore
+from graph.log.events import EventLog
+from graph.store.store import GraphStore
 
 FORMATS = formats()
 KEYS = ["format", "path", "read", "written", "rejected", "rejects_file", "warnings", "seconds"]

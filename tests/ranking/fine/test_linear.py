@@ -7,7 +7,7 @@ from segue_test_worlds import lopsided_snapshot
 from graph.errors import CorruptRelease, FitError
 from graph.release import Release
 from ranking.fine.linear import Linear, LinearConfig
-from recall.listwise import listwise
+from recall.blend.listwise import listwise
 
 SCORES = np.array([2.0, 0.0, 1.0, 0.0, 0.0])
 LABELS = np.array([1.0, 0, 0, 1, 1])

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from segue_test_worlds import DAY, NOW, World, built, edges, events
 
-from embeddings.vectors import SongVectors
-from graph.events import JournalEntry
-from graph.snapshot import Snapshot
+from embeddings.vectors.vectors import SongVectors
+from graph.log.events import JournalEntry
+from graph.snapshot.snapshot import Snapshot
 from recall.base import Query, channel_type
-from recall.catalogue import Edits, NewSongs
 from recall.channels.attributes import Attributes, AttributesConfig
-from recall.counters import Counters
-from recall.live import Overlay
-from recall.neighbours import Neighbours
+from recall.item_lists.neighbours import Neighbours
+from recall.live.counters import Counters
+from recall.live.edits import Edits, NewSongs
+from recall.live.live import Overlay
 
 PLAIN: Final = {"correction": 0.0, "freshness": 0.0, "widen": 0.0, "popular_days": math.inf}
 

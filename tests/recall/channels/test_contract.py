@@ -13,7 +13,7 @@ from segue_test_worlds import ANSWER, World, built, planted_snapshot
 
 from graph.errors import SettingsError
 from recall.base import Channel, ChannelType, Query, channel_names, channel_type
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 KS = (0, 1, 3, 100)
 NAMES = channel_names()

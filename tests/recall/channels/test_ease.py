@@ -5,7 +5,7 @@ import pytest
 from segue_test_worlds import World, built, planted_snapshot
 
 from recall.channels.ease import Ease, EaseConfig
-from recall.linear import tastes
+from recall.linear.matrices import tastes
 
 PLAIN = {"gamma": {"HAS_TAG": 0.0}, "ridge": 0.5, "beta": 0.0, "tilt": 0.0, "by_strength": 0.0}
 

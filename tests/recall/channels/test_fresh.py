@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from segue_test_worlds import DAY, NOW, World
 
-from graph.events import JournalEntry
+from graph.log.events import JournalEntry
 from recall.base import Query
-from recall.catalogue import Edits, NewSongs
 from recall.channels.fresh import Fresh, FreshConfig
-from recall.counters import Counters
-from recall.listener import UNHEARD, Listener
-from recall.live import Overlay
+from recall.listeners.listener import UNHEARD, Listener
+from recall.live.counters import Counters
+from recall.live.edits import Edits, NewSongs
+from recall.live.live import Overlay
 
 NO_TASTE = FreshConfig(taste=0.0)
 

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from segue_test_worlds import DAY, NOW, World, built, edges, events, lopsided_snapshot, lopsided_vectors, nodes
 
-from graph.arrays import read_arrays
-from graph.events import EventLog
+from graph.log.events import EventLog
+from graph.snapshot.arrays import read_arrays
 from recall.base import Query
 from recall.causes import NEAR_ARTIST, NEARBY, Cause
-from recall.cells import cell_at, spacing_km
 from recall.channels.lbs import Lbs, LbsConfig
-from recall.live import Live, Overlay
+from recall.geo.cells import cell_at, spacing_km
+from recall.live.live import Live, Overlay
 
 VIENNA, SUBURB, LINZ, OCEAN = (48.2082, 16.3738), (48.2082, 16.4400), (48.3069, 14.2858), (-40.0, -20.0)
 SHARP = LbsConfig(half_life_days=7.0, rings=0, creators=0, enough=1, shrink=1.0)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from segue_test_worlds import ANSWER, NOW, World, built, planted_snapshot
 
-from graph.events import Event
+from graph.log.events import Event
 from recall.base import Query, channel_type
 from recall.channels.listener_kernel import ListenerKernel, ListenerKernelConfig
-from recall.linear import popularity, tastes
-from recall.listener import Listener
+from recall.linear.matrices import popularity, tastes
+from recall.listeners.listener import Listener
 
 Scores = Callable[..., dict[int, float]]
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from segue_test_worlds import NOW, World
 
-from graph.events import Event, JournalEntry
+from graph.log.events import Event, JournalEntry
 from recall.base import Candidates, Query
-from recall.catalogue import Edits, NewSongs
 from recall.channels.recent import Recent, RecentConfig
-from recall.counters import Counters
-from recall.listener import UNHEARD, Listener
-from recall.live import Overlay
+from recall.listeners.listener import UNHEARD, Listener
+from recall.live.counters import Counters
+from recall.live.edits import Edits, NewSongs
+from recall.live.live import Overlay
 
 COS30, COS60 = 3**0.5 / 2, 0.5
 

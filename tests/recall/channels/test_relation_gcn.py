@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from segue_test_worlds import ANSWER, NOW, World
 
-from embeddings.graph_vectors import GraphVectors
+from embeddings.vectors.graph_vectors import GraphVectors
 from graph.errors import SettingsError
 from graph.release import Release
 from recall.base import Query, channel_type
 from recall.channels.relation_gcn import RelationGcn, RelationGcnConfig
-from recall.listener import Listener
+from recall.listeners.listener import Listener
 
 
 def test_somebody_known_is_answered_from_the_stored_list(planted: World) -> None:

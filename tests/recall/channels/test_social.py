@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from segue_test_worlds import DAY, LOPSIDED_EVENTS, NOW, World, edges, events
 
-from graph.events import EventLog
+from graph.log.events import EventLog
 from recall.base import Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, FOLLOWEE, Cause
 from recall.channels.social import Social, SocialConfig, Works, with_newer
-from recall.live import Live
+from recall.live.live import Live
 
 USUAL = SocialConfig(trust=0.2, circle=0.3, alike=0.5, works=0.5, catalogue=0.2)
 FOLLOWEES = replace(USUAL, circle=0.0, alike=0.0, works=0.0)

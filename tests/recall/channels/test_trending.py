@@ -8,10 +8,10 @@ import pytest
 from segue_test_worlds import DAY, NOW, World, events
 
 from recall.base import channel_type
-from recall.catalogue import Edits, NewSong, NewSongs
 from recall.channels.trending import Trending, TrendingConfig, rise
-from recall.counters import Counters, SongSums
-from recall.live import Happened, Overlay
+from recall.live.counters import Counters, SongSums
+from recall.live.edits import Edits, NewSong, NewSongs
+from recall.live.live import Happened, Overlay
 
 # With a half-life of 7 days: s1 4 x 2^-3, s4 3 x 2^-1 + 2^-2, s2 1; the play of s3 has no time.
 PLAIN: Final = {"burst": 0.0, "correction": 0.0}

@@ -1,0 +1,1 @@
+"""Walks, the skip-gram loop, and the models made of both."""

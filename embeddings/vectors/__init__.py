@@ -1,0 +1,1 @@
+"""What a release holds of a model; alignment; incremental updates."""

@@ -1,0 +1,174 @@
+"""Song2Vec taken on from the last release: only what new events and songs touch is trained.
+
+1. Every song and entity that the last release knows starts from its vectors, a new song from what describes it.
+2. The sessions that hold a new event are trained, and with them a sample of older sessions around the songs touched,
+   so that what they were near to is not forgotten.
+3. Negatives are drawn from all songs and entities, as in a full training; nothing else moves.
+
+An update costs what the new events cost, not what the log does. Updates drift: `segue release diff` says how far, and a
+full training, rotated into the frame of the last release (`embeddings.vectors.alignment`), starts afresh.
+
+Source: Kaji and Kobayashi 2017, Incremental Skip-gram Model with Negative Sampling, arXiv 1704.03956.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from embeddings.skipgram.sequences import Sequences
+from embeddings.skipgram.song2vec import Progress, Song2Vec, Song2VecConfig
+from embeddings.vectors.alignment import common, rotation
+from embeddings.vectors.vectors import SongVectors
+from graph.configure import check_positive
+from graph.release import Release
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class UpdateConfig:
+    """`share`: an update is made where at most this share of the events is new, 0 for never; at most `most` in a row.
+
+    `epochs` and `learning_rate` as in Song2Vec; `replay`: older events around which a session is trained again, for
+    each new one.
+
+    Raises: ValueError for a number out of range.
+    """
+
+    share: float = 0.05
+    most: int = 24
+    epochs: int = 4
+    learning_rate: float = 0.01
+    replay: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive(self, "most", "epochs", "learning_rate")
+        for name in ("share", "replay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1 (got {getattr(self, name)})")
+
+
+@dataclass(frozen=True)
+class LastTraining:
+    """What the last release learned, in the places that its songs and entities have in a newer snapshot.
+
+    `fresh` (E,): the newer snapshot's events that it did not learn from; `beyond`: whether it learned from events that
+    the newer one may not (late events move the cuts of a log); `config` as it was stored; `updates`: how many in a row
+    made it.
+    """
+
+    vectors: SongVectors
+    fresh: Array
+    beyond: bool
+    config: Mapping[str, Any]
+    updates: int
+
+    @classmethod
+    def of(cls, release: Release, learned: Snapshot, newer: Snapshot) -> LastTraining:
+        """`learned`: the release's own snapshot, with the events that it learned from.
+
+        Raises: CorruptRelease if the release holds no Song2Vec.
+        """
+        vectors, (_, meta) = SongVectors.load(release, "song2vec"), release.arrays("vectors/song2vec")
+        offsets = [snapshot.histories.offset for snapshot in (learned, newer)]
+        seen, seeing = (np.zeros(max(int(o.max(initial=0)) for o in offsets) + 1, dtype=bool) for _ in offsets)
+        seen[offsets[0]] = seeing[offsets[1]] = True
+        beyond = bool((seen & ~seeing).any())
+        fresh, updates = ~seen[offsets[1]], int(meta.get("updates", 0))
+        return cls(carried(vectors, learned, newer), fresh, beyond, meta["config"], updates)
+
+    def leads_to(self, config: Song2VecConfig, how: UpdateConfig) -> bool:
+        """Whether an update will do: the same settings, little that is new, nothing that it should not have seen, and
+        not too many updates in a row."""
+        same = json.loads(json.dumps(asdict(config))) == json.loads(json.dumps(self.config))
+        new = float(self.fresh.mean()) if len(self.fresh) else 1.0
+        usable = self.vectors.outputs is not None and not self.beyond
+        return same and usable and new <= how.share and self.updates < how.most
+
+
+def update(
+    snapshot: Snapshot,
+    last: LastTraining,
+    config: Song2VecConfig,
+    how: UpdateConfig,
+    *,
+    rng: np.random.Generator,
+    progress: Progress | None = None,
+) -> SongVectors:
+    """The vectors after the snapshot's fresh events, from those before them; the same state of `rng` gives the same.
+
+    Raises: FitError if the weights are not finite; ValueError as `Song2Vec.fit`.
+    """
+    if not last.fresh.any():
+        return last.vectors
+    touched = last.fresh | _replayed(snapshot, last.fresh, how.replay, rng)
+    sequences = Sequences.of(snapshot, config.sequences, among=touched)
+    if not len(sequences.songs):  # what is new is skips, or too short
+        return last.vectors
+    short = replace(config, epochs=how.epochs, learning_rate=how.learning_rate)
+    return Song2Vec.fit(snapshot, short, rng=rng, start=last.vectors, only=sequences, progress=progress)
+
+
+def _replayed(snapshot: Snapshot, fresh: Array, replay: float, rng: np.random.Generator) -> Array:
+    """(E,) older events on songs that the fresh ones touch, `replay` for each fresh one."""
+    histories = snapshot.histories
+    around = np.zeros(snapshot.songs, dtype=bool)
+    around[histories.song[fresh]] = True
+    older = np.flatnonzero(~fresh & around[histories.song])
+    drawn = np.zeros(len(histories), dtype=bool)
+    drawn[rng.choice(older, min(len(older), round(replay * int(fresh.sum()))), replace=False)] = True
+    return drawn
+
+
+def carried(vectors: SongVectors, old: Snapshot, new: Snapshot) -> SongVectors:
+    """Vectors learned on `old` in the places that their songs and entities have in `new`.
+
+    A song that `old` has no vector of is composed from what describes it in `new`; a new entity has none.
+    """
+    was, now = common(old.ids["Song"].to_list(), new.ids["Song"].to_list())
+
+    def placed(matrix: Array, size: int, places: tuple[Array, Array]) -> Array:
+        moved = np.zeros((size, matrix.shape[1]), dtype=np.float32)
+        moved[places[1]] = matrix[places[0]]
+        return moved
+
+    raw = placed(vectors.raw, new.songs, (was, now))
+    trained = np.zeros(new.songs, dtype=bool)
+    trained[now] = vectors.trained[was]
+    entities, entity_outputs = {}, {}
+    for relation in new.song_relations():
+        name = relation.name
+        if name not in vectors.entities:
+            continue
+        places = common(old.ids[relation.target].to_list(), new.ids[relation.target].to_list())
+        entities[name] = placed(vectors.entities[name], relation.targets, places)
+        if name in vectors.entity_outputs:
+            entity_outputs[name] = placed(vectors.entity_outputs[name], relation.targets, places)
+    gamma = {name: weight for name, weight in vectors.gamma.items() if name in entities}
+    outputs = None if vectors.outputs is None else placed(vectors.outputs, new.songs, (was, now))
+    found = SongVectors.of(new, raw, trained, entities, gamma, vectors.described)
+    return replace(found, outputs=outputs, entity_outputs=entity_outputs)
+
+
+def aligned(vectors: SongVectors, last: SongVectors) -> SongVectors:
+    """`vectors` turned into the frame of `last`, by the songs that both trained; not a dot product among them changes.
+
+    Both stand in the places of one snapshot. Vectors of another length are left as they are.
+    """
+    if vectors.unit.shape[1] != last.unit.shape[1]:
+        return vectors
+    both = vectors.trained & last.trained
+    turn = rotation(vectors.unit[both], last.unit[both])
+    return replace(
+        vectors,
+        unit=vectors.unit @ turn,
+        entities={name: matrix @ turn for name, matrix in vectors.entities.items()},
+        own=None if vectors.own is None else vectors.own @ turn,
+        outputs=None if vectors.outputs is None else vectors.outputs @ turn,
+        entity_outputs={name: matrix @ turn for name, matrix in vectors.entity_outputs.items()},
+    )

@@ -1,0 +1,1 @@
+"""The event log, its exposures, and the checks of what enters it."""

@@ -1,0 +1,618 @@
+"""The event log: what listeners did, what they were shown, and the journal of single edits.
+
+Three append-only tables and a small key/value table in one SQL database: SQLite by default, PostgreSQL by URL. Offsets
+are handed out inside the writing transaction, while no other writer can be in one (`BEGIN IMMEDIATE` on SQLite, an
+advisory lock on PostgreSQL), so a reader that follows them never skips one. An acknowledged append is durable; it is
+idempotent by `event_id`. The hot paths speak to the database driver itself, through SQLAlchemy's pools.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import h3
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy import event as sa_event
+from sqlalchemy.engine import make_url
+
+from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, now_ms, problem_of_event
+
+SCHEMA_VERSION: Final = "1"
+CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
+_FETCH_ROWS: Final = 50_000
+
+_BUSY_TIMEOUT_S: Final = 30
+_LOCKS: Final = {"events": 0x5E6E01, "exposures": 0x5E6E02, "journal": 0x5E6E03, "meta": 0x5E6E04}
+
+_SQL_TYPES: Final[dict[type[pl.DataType], Any]] = {
+    pl.String: sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+    pl.Int64: sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+    pl.Float64: sa.Double().with_variant(sa.Float(), "sqlite"),
+}
+
+
+def _offset() -> sa.Column[Any]:
+    return sa.Column("offset", _SQL_TYPES[pl.Int64], primary_key=True, autoincrement=False)
+
+
+def _columns(types: Mapping[str, type[pl.DataType]], required: Sequence[str]) -> list[sa.Column[Any]]:
+    return [sa.Column(name, _SQL_TYPES[kind], nullable=name not in required) for name, kind in types.items()]
+
+
+_TABLES: Final = sa.MetaData()
+_EVENTS: Final = sa.Table(
+    "events", _TABLES, _offset(), *_columns(EVENT_COLUMNS, ("event_id", "user_id", "action", "count"))
+)
+sa.Index("events_event_id", _EVENTS.c.event_id, unique=True)
+sa.Index("events_user", _EVENTS.c.user_id, _EVENTS.c.offset)
+_EXPOSURES: Final = sa.Table(
+    "exposures", _TABLES, _offset(), *_columns(EXPOSURE_COLUMNS, ("request_id", "song_id", "position"))
+)
+_JOURNAL: Final = sa.Table(
+    "journal",
+    _TABLES,
+    _offset(),
+    *(sa.Column(name, _SQL_TYPES[pl.String], nullable=name in ("label", "id")) for name in ("kind", "label", "id")),
+    sa.Column("payload", _SQL_TYPES[pl.String], nullable=False),
+)
+_META: Final = sa.Table(
+    "meta",
+    _TABLES,
+    sa.Column("key", _SQL_TYPES[pl.String], primary_key=True),
+    sa.Column("value", _SQL_TYPES[pl.String], nullable=False),
+)
+
+
+_EVENT_FIELDS: Final = ", ".join(f'"{name}"' for name in (*EVENT_COLUMNS, "offset"))  # in the order of `Event`
+
+
+def _insert(table: sa.Table) -> str:
+    names = ", ".join(f'"{c.name}"' for c in table.columns)
+    return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' for _ in table.columns)})"  # noqa: S608
+
+
+def _select(table: sa.Table) -> str:
+    names = ", ".join(f'"{c.name}"' for c in table.columns)
+    return f"SELECT {names} FROM {table.name}"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as it stands in the log; `at` and `played_ms` in milliseconds, `offset` 0 before it is written."""
+
+    event_id: str
+    user_id: str
+    action: str
+    song_id: str | None = None
+    target_label: str | None = None
+    target_id: str | None = None
+    query: str | None = None
+    count: int = 1
+    rating: float | None = None
+    at: int | None = None
+    played_ms: int | None = None
+    scene: str | None = None
+    request_id: str | None = None
+    position: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What became of a batch: `rejected` holds (index in the batch, reason)."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One line of the journal: a single edit, or a whole import."""
+
+    offset: int
+    kind: str
+    label: str | None
+    id: str | None
+    payload: dict[str, Any]
+
+
+class EventLog:
+    """Events, exposures and the journal of one state folder; usable from many threads and processes at once.
+
+    Raises: InvalidInput for a URL that is neither `sqlite:///FILE` nor `postgresql+psycopg://…`, StoreUnavailable if
+    the database does not answer, is no database, or was written with another schema version, Busy if another
+    process held the write lock for half a minute.
+    """
+
+    log_id: str
+
+    def __init__(self, url: str = "sqlite:///var/events.db", *, h3_resolution: int = 7) -> None:
+        if not 0 <= h3_resolution <= 15:
+            raise ValueError(f"h3_resolution must be 0 to 15 (got {h3_resolution})")
+        self.h3_resolution = h3_resolution
+        self._mutex = threading.Lock()
+        parsed = _parse(url)
+        self._shown = parsed.render_as_string(hide_password=True)
+        self._sqlite = parsed.get_backend_name() == "sqlite"
+        if self._sqlite:
+            _make_folder(Path(str(parsed.database)), self._shown)
+            self._writer = _sqlite_engine(parsed, "FULL")
+            # Survives a killed process; a power cut may lose the last slates, which nobody was promised.
+            self._lazy = _sqlite_engine(parsed, "NORMAL")
+            self._reader = _sqlite_engine(parsed, "FULL", read_only=True)
+        else:
+            engine = _postgresql_engine(parsed)
+            self._writer = self._lazy = self._reader = engine
+        driver = self._writer.dialect.loaded_dbapi
+        self._failures: tuple[type[Exception], ...] = (
+            driver.OperationalError,
+            driver.InterfaceError,
+            sa.exc.DBAPIError,
+        )
+        try:
+            self._create()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection; closing twice is harmless."""
+        for engine in (self._writer, self._lazy, self._reader):
+            engine.dispose()
+
+    # ---- events
+
+    def append(self, events: Sequence[Mapping[str, Any]], *, now: int | None = None) -> Appended:
+        """Check and write events; they are durable when this returns.
+
+        An event without `event_id` gets a random one. One whose `event_id` the log (or the batch) has is a duplicate.
+        `now`: epoch milliseconds that an `at` may pass by a day at most (default: the clock).
+        """
+        now = now_ms() if now is None else now
+        rejected: list[tuple[int, str]] = []
+        rows: dict[str, tuple[Any, ...]] = {}
+        duplicates = 0
+        for index, given in enumerate(events):
+            problem = problem_of_event(given, now)
+            if problem is not None:
+                rejected.append((index, problem))
+                continue
+            row: dict[str, Any] = {name: given.get(name) for name in EVENT_COLUMNS}
+            row["event_id"] = row["event_id"] or uuid.uuid4().hex
+            row["count"] = 1 if row["count"] is None else row["count"]
+            if row["latitude"] is not None:
+                row["latitude"], row["longitude"] = self.coarsen(row["latitude"], row["longitude"])
+            if row["event_id"] in rows:
+                duplicates += 1
+            else:
+                rows[row["event_id"]] = tuple(row.values())
+        accepted = 0
+        if rows:
+            with self._transaction("events") as cursor:
+                accepted = self._write_events(cursor, rows)
+        return Appended(accepted, duplicates + len(rows) - accepted, rejected)
+
+    def append_frame(self, frame: pl.DataFrame) -> tuple[int, int]:
+        """Write many events whose columns are checked already (`graph.log.checks.event_problems`).
+
+        Columns of an event that are missing are null (`count`: 1). Written in transactions of `CHUNK_ROWS` rows, each
+        durable on its own; after an interruption the same call adds what is missing.
+        Returns: (accepted, duplicates).
+        Raises: ValueError for a column that no event has, or a null where a value is required.
+        """
+        frame = _shaped(frame, EVENT_COLUMNS, {"count": 1})
+        for name in ("event_id", "user_id", "action"):
+            if frame[name].null_count():
+                raise ValueError(f"every event needs {name} ({frame[name].null_count()} have none)")
+        accepted = 0
+        for chunk in frame.iter_slices(CHUNK_ROWS):
+            rows = {row[0]: row for row in self.coarsened(chunk).rows()}
+            with self._transaction("events") as cursor:
+                accepted += self._write_events(cursor, rows)
+        return accepted, frame.height - accepted
+
+    def last_offset(self) -> int:
+        """The newest event's offset, 0 for an empty log."""
+        return self._last("events")
+
+    def frame(self, after: int = 0, upto: int | None = None) -> pl.DataFrame:
+        """All events with `after` < offset <= `upto`, ordered by offset: `offset`, then an event's fields."""
+        return self._export(_EVENTS, EVENT_COLUMNS, after, upto)
+
+    def of_user(self, user_id: str, after: int = 0) -> list[Event]:
+        """The listener's events with an offset beyond `after`, in order of offset."""
+        query = f'SELECT {_EVENT_FIELDS} FROM events WHERE user_id = ? AND "offset" > ? ORDER BY "offset"'  # noqa: S608
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (user_id, after))
+            return [Event(*row) for row in cursor.fetchall()]
+
+    def coarsen(self, latitude: float, longitude: float) -> tuple[float, float]:
+        """The centre (degrees) of the H3 cell that holds the point; what the log keeps instead of it."""
+        cell = h3.latlng_to_cell(latitude, longitude, self.h3_resolution)
+        centre: tuple[float, float] = h3.cell_to_latlng(cell)
+        return centre
+
+    # ---- exposures
+
+    def append_exposures(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Write what was shown; survives a killed process without a sync for each slate. Returns: the last offset.
+
+        Raises: ValueError for a field that no exposure has.
+        """
+        values = []
+        for row in rows:
+            if unknown := sorted(set(row) - set(EXPOSURE_COLUMNS)):
+                raise ValueError(f"unknown exposure field {unknown[0]!r} (expected {', '.join(EXPOSURE_COLUMNS)})")
+            values.append(tuple(row.get(name) for name in EXPOSURE_COLUMNS))
+        with self._transaction("exposures", durable=False) as cursor:
+            return self._write_rows(cursor, _EXPOSURES, values)
+
+    def append_exposures_frame(self, frame: pl.DataFrame, *, key: str) -> int:
+        """Write many checked exposures once: `key` names them in the meta table, where the rows done are counted.
+
+        Returns: how many rows this call added; a repeated call goes on where an interrupted one stopped.
+        """
+        frame = _shaped(frame, EXPOSURE_COLUMNS, {})
+        done = int(self.get_meta(key) or 0)
+        added = 0
+        for chunk in frame.slice(done).iter_slices(CHUNK_ROWS):
+            with self._transaction("exposures") as cursor:
+                self._write_rows(cursor, _EXPOSURES, chunk.rows())
+                done += chunk.height
+                self._put_meta(cursor, key, str(done))
+            added += chunk.height
+        return added
+
+    def exposures(self, after: int = 0, upto: int | None = None) -> pl.DataFrame:
+        """All exposures with `after` < offset <= `upto`, ordered by offset."""
+        return self._export(_EXPOSURES, EXPOSURE_COLUMNS, after, upto)
+
+    def last_exposure_offset(self) -> int:
+        """The newest exposure's offset, 0 for none."""
+        return self._last("exposures")
+
+    # ---- journal and meta
+
+    def append_journal(self, kind: str, label: str | None, id: str | None, payload: Mapping[str, Any]) -> int:  # noqa: A002
+        """Write one line of the journal, durable on return. Returns: its offset."""
+        text = json.dumps(dict(payload), ensure_ascii=False, sort_keys=True)
+        with self._transaction("journal") as cursor:
+            return self._write_rows(cursor, _JOURNAL, [(kind, label, id, text)])
+
+    def journal(self, after: int = 0) -> list[JournalEntry]:
+        """The journal's lines beyond offset `after`, in order."""
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, f'{_select(_JOURNAL)} WHERE "offset" > ? ORDER BY "offset"', (after,))
+            rows = cursor.fetchall()
+        return [JournalEntry(offset, kind, label, key, json.loads(text)) for offset, kind, label, key, text in rows]
+
+    def last_journal_offset(self) -> int:
+        """The newest journal line's offset, 0 for none."""
+        return self._last("journal")
+
+    def get_meta(self, key: str) -> str | None:
+        """The value kept under `key`, or None."""
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, "SELECT value FROM meta WHERE key = ?", (key,))
+            row = cursor.fetchone()
+            return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep `value` under `key`, durable on return."""
+        with self._transaction("meta") as cursor:
+            self._put_meta(cursor, key, value)
+
+    def meta(self, prefix: str = "") -> dict[str, str]:
+        """Every key that begins with `prefix`, and its value."""
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, "SELECT key, value FROM meta ORDER BY key", ())
+            return {key: value for key, value in cursor.fetchall() if key.startswith(prefix)}
+
+    # ---- inside
+
+    def _create(self) -> None:
+        """Make the tables of a new log; check the version of one that is there."""
+        if self._sqlite:
+            self._wal()
+        with self._transaction("meta") as cursor:
+            dialect = self._writer.dialect
+            for table in _TABLES.sorted_tables:
+                cursor.execute(str(sa.schema.CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
+                for index in table.indexes:
+                    cursor.execute(str(sa.schema.CreateIndex(index, if_not_exists=True).compile(dialect=dialect)))
+            for key, value in (("schema_version", SCHEMA_VERSION), ("log_id", uuid.uuid4().hex)):
+                self._execute(
+                    cursor, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value)
+                )
+        found = self.get_meta("schema_version")
+        if found != SCHEMA_VERSION:
+            raise StoreUnavailable(
+                f"event log {self._shown} has schema version {found}, this version of Segue reads {SCHEMA_VERSION}"
+            )
+        self.log_id = str(self.get_meta("log_id"))
+
+    def _wal(self) -> None:
+        with self._cursor(self._writer) as cursor:
+            cursor.execute("PRAGMA journal_mode")
+            if cursor.fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+
+    @contextmanager
+    def _cursor(self, engine: sa.Engine) -> Iterator[Any]:
+        """A driver's cursor on a pooled connection in autocommit; driver failures become StoreUnavailable or Busy."""
+        try:
+            connection = engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                try:
+                    yield cursor
+                finally:
+                    cursor.close()
+            except BaseException:
+                connection.invalidate()  # whatever it was in the middle of is rolled back by the database
+                raise
+            finally:
+                connection.close()
+        except self._failures as failure:
+            raise self._translated(failure) from failure
+        except self._writer.dialect.loaded_dbapi.DatabaseError as failure:
+            if self._sqlite and type(failure) is sqlite3.DatabaseError:  # "file is not a database", a damaged page
+                raise self._translated(failure) from failure
+            raise
+
+    def _translated(self, failure: Exception) -> Exception:
+        cause = failure.orig if isinstance(failure, sa.exc.DBAPIError) and failure.orig is not None else failure
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        code = getattr(cause, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Busy(f"event log {self._shown}: another process is writing ({reason})")
+        return StoreUnavailable(f"event log {self._shown} does not answer: {reason}")
+
+    @contextmanager
+    def exclusive(self, name: str, *, wait: bool = True) -> Iterator[None]:
+        """Hold a lock of that name that one thread of one process can have at a time; a killed holder loses it.
+
+        Raises: Busy if `wait` is false and another has it.
+        """
+        busy = Busy(f"event log {self._shown}: another process holds the {name} lock")
+        if self._sqlite:
+            path = f"{self._writer.url.database}.{name}.lock"
+            with Path(path).open("w", encoding="utf-8") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    raise busy from None
+                yield
+            return
+        key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
+        with self._cursor(self._writer) as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)" if wait else "SELECT pg_try_advisory_lock(%s)", (key,))
+            if cursor.fetchone()[0] is False:
+                raise busy
+            try:
+                yield
+            finally:
+                with suppress(*self._failures):  # a connection that is gone has let go of it
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", (key,))
+
+    @contextmanager
+    def _transaction(self, table: str, *, durable: bool = True) -> Iterator[Any]:
+        """A cursor inside a transaction that no other writer of `table` can be in at the same time."""
+        with self._mutex, self._cursor(self._writer if durable else self._lazy) as cursor:
+            if self._sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            else:
+                cursor.execute("BEGIN")
+                cursor.execute(f"SELECT pg_advisory_xact_lock({_LOCKS[table]})")
+                if not durable:
+                    cursor.execute("SET LOCAL synchronous_commit TO off")
+            try:
+                yield cursor
+            except BaseException:
+                with suppress(*self._failures):
+                    cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")
+
+    def _execute(self, cursor: Any, query: str, values: Sequence[Any]) -> None:
+        cursor.execute(query if self._sqlite else query.replace("?", "%s"), values)
+
+    def _last(self, table: str) -> int:
+        with self._cursor(self._reader) as cursor:
+            return self._last_in(cursor, table)
+
+    def _last_in(self, cursor: Any, table: str) -> int:
+        cursor.execute(f'SELECT coalesce(max("offset"), 0) FROM {table}')  # noqa: S608
+        return int(cursor.fetchone()[0])
+
+    def _write_events(self, cursor: Any, rows: Mapping[str, tuple[Any, ...]]) -> int:
+        """Insert those of `rows` (by event id) that the log does not have. Returns: how many."""
+        ids = list(rows)
+        if self._sqlite:
+            query = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))"
+            cursor.execute(query, (json.dumps(ids),))
+        else:
+            cursor.execute("SELECT event_id FROM events WHERE event_id = ANY(%s)", (ids,))
+        known = {row[0] for row in cursor.fetchall()}
+        fresh = [row for key, row in rows.items() if key not in known]
+        self._write_rows(cursor, _EVENTS, fresh)
+        return len(fresh)
+
+    def _write_rows(self, cursor: Any, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert rows at the next offsets. Returns: the last offset."""
+        last = self._last_in(cursor, table.name)
+        numbered = [(offset, *row) for offset, row in enumerate(rows, last + 1)]
+        if self._sqlite:
+            cursor.executemany(_insert(table), numbered)
+        elif len(numbered) < 200:
+            cursor.executemany(_insert(table).replace("?", "%s"), numbered)
+        else:
+            names = ", ".join(f'"{c.name}"' for c in table.columns)
+            with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+                for row in numbered:
+                    copy.write_row(row)
+        return last + len(numbered)
+
+    def _put_meta(self, cursor: Any, key: str, value: str) -> None:
+        query = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        self._execute(cursor, query, (key, value))
+
+    def _export(
+        self, table: sa.Table, types: Mapping[str, type[pl.DataType]], after: int, upto: int | None
+    ) -> pl.DataFrame:
+        kinds: dict[str, type[pl.DataType]] = {"offset": pl.Int64, **types}
+        bounds = f'"offset" > {int(after)}' + ("" if upto is None else f' AND "offset" <= {int(upto)}')
+        query = f'{_select(table)} WHERE {bounds} ORDER BY "offset"'
+        with self._cursor(self._reader) as cursor:
+            if not self._sqlite:
+                with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as copy:
+                    data = b"".join(copy)
+                if not data:
+                    return pl.DataFrame(schema=kinds)
+                return pl.read_csv(io.BytesIO(data), has_header=False, schema=kinds)
+            return self._columnar(cursor, table.name, kinds, bounds)
+
+    def _columnar(self, cursor: Any, table: str, kinds: Mapping[str, type[pl.DataType]], bounds: str) -> pl.DataFrame:
+        """SQLite's rows within `bounds` as a frame; columns without a value are not fetched, which halves the time."""
+        counts = ", ".join(f'count("{name}")' for name in kinds)
+        cursor.execute("BEGIN")  # both queries see the same rows
+        try:
+            cursor.execute(f"SELECT {counts} FROM {table} WHERE {bounds}")  # noqa: S608
+            used = [name for name, n in zip(kinds, cursor.fetchone(), strict=True) if n]
+            parts = [pl.DataFrame(schema=kinds)]
+            if used:
+                names = ", ".join(f'"{name}"' for name in used)
+                cursor.execute(f'SELECT {names} FROM {table} WHERE {bounds} ORDER BY "offset"')  # noqa: S608
+            while used and (rows := cursor.fetchmany(_FETCH_ROWS)):
+                columns = zip(used, zip(*rows, strict=True), strict=True)
+                part = pl.DataFrame([pl.Series(name, values, dtype=kinds[name]) for name, values in columns])
+                missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in kinds.items() if name not in used]
+                parts.append(part.with_columns(missing).select(list(kinds)))
+        finally:
+            cursor.execute("COMMIT")
+        return pl.concat(parts, rechunk=True)
+
+    def coarsened(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with every point (`latitude`, `longitude`) moved to its cell's centre, half a point left out."""
+        points = frame.select("latitude", "longitude").drop_nulls().unique()  # equal ones are looked up once
+        centres = [self.coarsen(*point) for point in points.rows()]
+        table = points.with_columns(
+            pl.Series(f"{name}_", [c[i] for c in centres], dtype=pl.Float64)
+            for i, name in enumerate(("latitude", "longitude"))
+        )
+        return (
+            frame.join(table, on=["latitude", "longitude"], how="left", maintain_order="left")
+            .with_columns(latitude=pl.col("latitude_"), longitude=pl.col("longitude_"))
+            .select(frame.columns)
+        )
+
+
+def export_parquet(log: EventLog, folder: Path, *, after: int = 0) -> dict[str, int]:
+    """Write `events.parquet` and `exposures.parquet` into `folder`, for a data warehouse; each appears whole or not.
+
+    Returns: rows written per table.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for name, frame in (("events", log.frame(after)), ("exposures", log.exposures(after))):
+        partial = folder / f".{name}.parquet.partial"
+        frame.write_parquet(partial)
+        partial.replace(folder / f"{name}.parquet")
+        written[name] = frame.height
+    return written
+
+
+def _shaped(frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], defaults: Mapping[str, Any]) -> pl.DataFrame:
+    """The frame with exactly the columns of `types`, in that order and of those types."""
+    if unknown := sorted(set(frame.columns) - set(types)):
+        raise ValueError(f"unknown column {unknown[0]!r} (expected {', '.join(types)})")
+    present = set(frame.columns)
+    chosen = [
+        (pl.col(name).cast(kind) if name in present else pl.lit(None, dtype=kind).alias(name))
+        for name, kind in types.items()
+    ]
+    return frame.select(chosen).with_columns(pl.col(name).fill_null(value) for name, value in defaults.items())
+
+
+def _parse(url: str) -> sa.URL:
+    expected = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError:
+        raise InvalidInput(f"events.url is no database URL ({expected})") from None
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+        raise InvalidInput(f"events.url has the unknown scheme {parsed.drivername!r} ({expected})")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise InvalidInput(f"events.url names no file, and an event log in memory would not be durable ({expected})")
+    return parsed
+
+
+def _make_folder(file: Path, shown: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise StoreUnavailable(f"event log {shown} does not answer: {failure.strerror}: {file.parent}") from failure
+
+
+def _sqlite_engine(url: sa.URL, synchronous: str, *, read_only: bool = False) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        poolclass=sa.QueuePool,
+        pool_size=8,
+        max_overflow=-1,
+        pool_use_lifo=True,
+        connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+
+    @sa_event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute(f"PRAGMA cache_size = {-16_384 if read_only else -262_144}")  # KiB, used as needed
+        cursor.execute("PRAGMA temp_store = MEMORY")
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    return engine
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    try:
+        return sa.create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=8,
+            max_overflow=-1,
+            pool_use_lifo=True,
+            pool_pre_ping=True,  # a server that was restarted is noticed here, not by a caller
+            # seconds; short, because an answer may wait for it (once: then serving goes on without the log)
+            connect_args={"connect_timeout": 3},
+        )
+    except ModuleNotFoundError:
+        raise StoreUnavailable("an event log in PostgreSQL needs psycopg (the extra `scale`)") from None

@@ -1,0 +1,1 @@
+"""Memory-mapped arrays of the whole graph and of every history."""

@@ -1,0 +1,1 @@
+"""The graph store: one client over Bolt, and the embedded server."""

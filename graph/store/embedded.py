@@ -1,0 +1,582 @@
+"""The embedded default engine: finds, starts, shares and stops a local ArcadeDB server that speaks Bolt.
+
+One folder holds one store. Whoever opens it holds a shared lock on `users.lock`; the server is a child process in a
+session of its own that holds `owner.lock` and leaves once nobody holds `users.lock` any more. All three locks belong to
+the operating system, so a killed user or a killed server leaves nothing behind that has to be cleaned by hand:
+
+    open.lock     whoever opens, and a server that is about to leave: the two never cross
+    users.lock    shared by every user
+    owner.lock    the running server
+    bulk.lock     shared by whoever writes over Bolt, exclusive for a bulk load
+    server.json   port, passwords and process id of the running server, readable by this user alone
+
+`python -m graph.store.embedded DIR HEAP` is that child process, and the only place that imports arcadedb_embedded.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import Any, Final
+
+from graph import schema
+from graph.errors import Busy, InvalidInput, StoreUnavailable
+
+START_LIMIT_S: Final = 60.0
+STOP_LIMIT_S: Final = 5.0
+DATABASE: Final = "graph"
+WRITER: Final = "root"
+READER: Final = "reader"
+# ArcadeDB keeps the time limit of a user's group, not that of a transaction: one user for each limit on offer.
+TIME_LIMITS_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+_POLL_S: Final = 0.02
+_WATCH_S: Final = 0.2
+_OWNED_ELSEWHERE: Final = 75  # exit status of a server that finds another in its folder
+_EDGES_A_CALL: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, as its `server.json` says."""
+
+    pid: int
+    port: int
+    control_port: int
+    writer_password: str
+    reader_password: str
+    secret: str
+    version: str
+
+    @property
+    def url(self) -> str:
+        return f"bolt://127.0.0.1:{self.port}"
+
+
+def guest(timeout_s: float) -> str:
+    """The user whose queries the server ends after `timeout_s` seconds, rounded up to a limit on offer."""
+    limit = next((known for known in TIME_LIMITS_S if known >= timeout_s), TIME_LIMITS_S[-1])
+    return f"guest{round(limit * 1000)}"
+
+
+class Lock:
+    """A lock of the operating system on one file; it ends with this object or with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self, *, shared: bool = False) -> bool:
+        """Take it without waiting; false if somebody else's lock is in the way."""
+        try:
+            fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self, limit_s: float, *, shared: bool = False) -> None:
+        """Take it within `limit_s` seconds.
+
+        Raises: Busy after that.
+        """
+        end = time.monotonic() + limit_s
+        while not self.take(shared=shared):
+            if time.monotonic() > end:
+                raise Busy(f"{self._path}: locked by another process for more than {limit_s:g} s")
+            time.sleep(_POLL_S)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class Embedded:
+    """One user's hold on the server of a folder: the server lives while anybody has one.
+
+    Raises: StoreUnavailable if the server does not start, or does not answer in time.
+    """
+
+    def __init__(self, folder: Path, *, heap: str = "1g", start_limit_s: float = START_LIMIT_S) -> None:
+        self.folder = folder.resolve()
+        self._heap = _checked_heap(heap)
+        self._limit = start_limit_s
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._users = Lock(self.folder / "users.lock")
+            self._bulk = Lock(self.folder / "bulk.lock")
+        except OSError as error:
+            raise StoreUnavailable(f"{self.folder}: no folder for a graph store ({error.strerror})") from None
+        try:
+            self.server = self.join()
+        except BaseException:
+            self.close()
+            raise
+
+    def join(self) -> Server:
+        """The running server of the folder, started if there is none; also after the last one died."""
+        gate = Lock(self.folder / "open.lock")
+        try:
+            gate.wait(self._limit)
+            self._users.take(shared=True)
+            self.server = self._running() or self._start()
+        except Busy as error:
+            raise StoreUnavailable(f"embedded graph store: {error}") from None
+        finally:
+            gate.close()
+        return self.server
+
+    def close(self) -> None:
+        """Let go; the server leaves when it was the last user's."""
+        self._users.close()
+        self._bulk.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold a place among the writers: a bulk load waits for them, and they for it."""
+        lock = Lock(self.folder / "bulk.lock")
+        try:
+            lock.wait(600.0, shared=True)
+            yield
+        finally:
+            lock.close()
+
+    @contextmanager
+    def alone(self, limit_s: float = 60.0) -> Iterator[None]:
+        """Hold off every other writer of this store."""
+        lock = Lock(self.folder / "bulk.lock")
+        try:
+            lock.wait(limit_s)
+            yield
+        finally:
+            lock.close()
+
+    def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Send the server a message and wait for its answer.
+
+        Raises: StoreUnavailable if it does not answer, or could not do it.
+        """
+        try:
+            with _dial(self.server) as line:
+                line.send_bytes(json.dumps(message).encode())
+                answer: dict[str, Any] = json.loads(line.recv_bytes())
+        except (OSError, EOFError) as error:
+            raise StoreUnavailable(f"embedded graph store in {self.folder}: died while it worked ({error})") from None
+        if "error" in answer:
+            raise StoreUnavailable(f"embedded graph store in {self.folder}: {answer['error']}")
+        return answer
+
+    def _running(self) -> Server | None:
+        owner = Lock(self.folder / "owner.lock")
+        try:
+            if owner.take():
+                return None
+        finally:
+            owner.close()
+        return self._wait(None)
+
+    def _start(self) -> Server:
+        # Nobody owns the folder and the gate is ours, so what a dead server left behind cannot be taken for a live one.
+        (self.folder / "server.json").unlink(missing_ok=True)
+        package = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
+        with (self.folder / "server.log").open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "graph.store.embedded", str(self.folder), self._heap],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,  # Ctrl-C in this terminal is not meant for a server that others may share
+            )
+        _reap(child)
+        return self._wait(child)
+
+    def _wait(self, child: subprocess.Popen[bytes] | None) -> Server:
+        end = time.monotonic() + self._limit
+        while True:
+            with suppress(FileNotFoundError):
+                return Server(**json.loads((self.folder / "server.json").read_text("utf-8")))
+            status = None if child is None else child.poll()
+            if status == _OWNED_ELSEWHERE:
+                child = None
+            elif status is not None:
+                raise StoreUnavailable(f"embedded graph store in {self.folder}: {self._last_words(status)}")
+            elif child is None and not self._owned():
+                child = None
+                raise StoreUnavailable(f"embedded graph store in {self.folder}: the server died while it started")
+            if time.monotonic() > end:
+                raise StoreUnavailable(f"embedded graph store in {self.folder}: not ready after {self._limit:g} s")
+            time.sleep(_POLL_S)
+
+    def _owned(self) -> bool:
+        owner = Lock(self.folder / "owner.lock")
+        try:
+            return not owner.take()
+        finally:
+            owner.close()
+
+    def _last_words(self, status: int) -> str:
+        lines = (self.folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
+        return f"the server ended with status {status}: {lines[-1].strip() if lines else 'without a word'}"
+
+
+def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
+    """Stop the server of `folder`, whoever uses it: by message, by kill after `limit_s` seconds; false if none ran."""
+    owner = Lock(folder / "owner.lock")
+    try:
+        if owner.take():
+            return False
+        server = Server(**json.loads((folder / "server.json").read_text("utf-8")))
+        # Aside, for a server that hangs takes the call and never answers.
+        threading.Thread(target=_say_stop, args=(server,), daemon=True).start()
+        try:
+            owner.wait(limit_s)
+        except Busy:
+            os.kill(server.pid, signal.SIGKILL)
+            owner.wait(limit_s)
+        return True
+    finally:
+        owner.close()
+
+
+def _say_stop(server: Server) -> None:
+    with suppress(OSError, EOFError), _dial(server) as line:
+        line.send_bytes(b'{"do": "stop"}')
+        line.recv_bytes()
+
+
+def _dial(server: Server) -> Connection:
+    line: Connection = Client(("127.0.0.1", server.control_port), authkey=server.secret.encode())
+    with socket.socket(fileno=os.dup(line.fileno())) as tcp:
+        tcp.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # or each message waits 40 ms for an answer to the last
+    return line
+
+
+def _reap(child: subprocess.Popen[bytes]) -> None:
+    """Collect the exit status of a server that outlives this call, so that it never stays behind as a zombie."""
+    threading.Thread(target=child.wait, name="segue-embedded-reaper", daemon=True).start()
+
+
+def _checked_heap(heap: str) -> str:
+    if not (heap[:-1].isdigit() and heap[-1:] in "kKmMgG" and int(heap[:-1]) > 0):
+        raise InvalidInput(f"graph.heap: expected a size such as 512m or 2g, got {heap!r}")
+    return heap
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What follows runs in the child process.
+
+
+class _Owner:
+    """The server process: owns the folder, serves Bolt, loads in bulk, leaves after its last user."""
+
+    def __init__(self, folder: Path, heap: str) -> None:
+        self._folder = folder
+        self._root = folder / "arcadedb"
+        self._mark = folder / "bulk.unfinished"
+        self._stopping = threading.Event()
+        self._passwords = {name: secrets.token_hex(24) for name in (WRITER, READER)}
+        self._secret = secrets.token_hex(24)
+        self._heap = heap
+
+    def run(self) -> int:
+        owner = Lock(self._folder / "owner.lock")
+        if not owner.take():
+            return _OWNED_ELSEWHERE
+        self._prepare()
+        server, port = self._serve()
+        self._recover(server)
+        listener = Listener(("127.0.0.1", 0), authkey=self._secret.encode())
+        threading.Thread(target=self._listen, args=(listener, server), daemon=True).start()
+        threading.Thread(target=self._end_late, args=(server,), daemon=True).start()
+        self._announce(port, listener.address[1])
+        gate = self._watch()
+        self._stopping.set()
+        threading.Timer(STOP_LIMIT_S - 1, os._exit, (1,)).start()  # a JVM that will not stop is left to recovery
+        (self._folder / "server.json").unlink(missing_ok=True)
+        server.stop()
+        del gate  # held to the very end: whoever opens next must find the folder free
+        return 0
+
+    def _prepare(self) -> None:
+        """Fresh passwords at every start: the user file of the last one goes."""
+        config = self._root / "config"
+        config.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (config / "server-users.jsonl").unlink(missing_ok=True)
+        (config / "server-groups.json").write_text(json.dumps(_groups()), "utf-8")
+        shutil.rmtree(self._folder / "bulk", ignore_errors=True)
+        if self._mark.exists():
+            # A bulk load, which only ever goes into an empty store, was cut short: half a graph without a log is none.
+            shutil.rmtree(self._root / "databases" / DATABASE, ignore_errors=True)
+
+    def _serve(self) -> tuple[Any, int]:
+        from arcadedb_embedded.server import ArcadeDBServer
+
+        reader = self._passwords[READER]
+        users = [f"{READER}:{reader}:{READER}", *(f"{guest(s)}:{reader}:{guest(s)}" for s in TIME_LIMITS_S)]
+        port = _free_port()
+        config = {
+            "host": "127.0.0.1",
+            "http_port": "0",
+            "mode": "development",
+            "server_plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
+            "bolt_port": port,
+            "bolt_defaultDatabase": DATABASE,
+            "server_defaultDatabases": f"{DATABASE}[{','.join(users)}]",
+        }
+        jvm = {"heap_size": self._heap, "jvm_args": _jvm_settings(self._root)}
+        server = ArcadeDBServer(str(self._root), self._passwords[WRITER], config, jvm_kwargs=jvm)
+        server.start()
+        return server, port
+
+    def _recover(self, server: Any) -> None:
+        database = server.create_database(DATABASE)
+        if self._mark.exists():
+            for statement in schema.statements():
+                database.command("opencypher", statement)
+            self._mark.unlink()
+
+    def _announce(self, port: int, control_port: int) -> None:
+        import jpype  # type: ignore[import-untyped, unused-ignore]
+
+        version = str(jpype.JClass("com.arcadedb.Constants").getVersion()).split()[0]
+        state = Server(
+            pid=os.getpid(),
+            port=port,
+            control_port=control_port,
+            writer_password=self._passwords[WRITER],
+            reader_password=self._passwords[READER],
+            secret=self._secret,
+            version=version,
+        )
+        draft = self._folder / ".server.json"
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(state), file)
+        draft.replace(self._folder / "server.json")
+
+    def _watch(self) -> Lock:
+        """Wait for the last user to go, or for the message to stop; the gate, held so that no user can come in."""
+        gate, users = Lock(self._folder / "open.lock"), Lock(self._folder / "users.lock")
+        while not self._stopping.wait(_WATCH_S):
+            if gate.take():
+                if users.take():
+                    return gate
+                fcntl.flock(gate._file, fcntl.LOCK_UN)
+        return gate
+
+    def _listen(self, listener: Listener, server: Any) -> None:
+        while True:
+            try:
+                line = listener.accept()
+            except Exception:  # noqa: BLE001, S112 - a caller with a wrong secret or a lost connection ends nothing
+                continue
+            threading.Thread(target=self._answer, args=(line, server), daemon=True).start()
+
+    def _answer(self, line: Connection, server: Any) -> None:
+        with suppress(OSError, EOFError), line:
+            message = json.loads(line.recv_bytes())
+            try:
+                answer = self._do(message, server)
+            except Exception as error:  # noqa: BLE001 - goes to whoever asked
+                answer = {"error": " ".join(str(error).split())[:500]}
+            line.send_bytes(json.dumps(answer).encode())
+            if "error" in answer and self._mark.exists():
+                # Without its log a half-made load cannot be undone, only thrown away: the next server does so.
+                os._exit(1)
+
+    def _do(self, message: dict[str, Any], server: Any) -> dict[str, Any]:
+        if message["do"] == "stop":
+            self._stopping.set()
+            return {}
+        if message["do"] == "bulk":
+            return self._bulk(server, Path(message["folder"]), message["nodes"], message["relationships"])
+        if message["do"] == "end":
+            self._end(server, message["opening"])
+            return {}
+        if message["do"] == "analyse":
+            return self._analyse(server, message["query"])
+        raise ValueError(f"unknown message {message['do']!r}")
+
+    def _analyse(self, server: Any, query: str) -> dict[str, Any]:
+        """Whether the engine takes the query for a reading one; it is not run."""
+        import jpype  # type: ignore[import-untyped, unused-ignore]
+
+        engine = server.get_database(DATABASE)._java_db.getQueryEngine("opencypher")
+        try:
+            plan = engine.analyze(query)
+        except jpype.JException as error:
+            return {"syntax": " ".join(str((error.getCause() or error).getMessage()).split())[:300]}
+        return {"reads": bool(plan.isIdempotent()) and not bool(plan.isDDL())}
+
+    def _end(self, server: Any, opening: str) -> None:
+        """End the query whose text begins so: its client has read enough of it."""
+        for query in server._java_server.getRunningQueries().getRunning():
+            if str(query.getText()).startswith(opening):
+                query.terminate("its client")
+
+    def _end_late(self, server: Any) -> None:
+        """End the queries of guests whose time is up: a group's own limit counts in scans of records only."""
+        running = server._java_server.getRunningQueries()
+        limits = {guest(s): round(s * 1000) for s in TIME_LIMITS_S}
+        while not self._stopping.wait(_WATCH_S / 4):
+            for query in running.getRunning():
+                limit = limits.get(str(query.getUser()))
+                if limit is not None and query.getElapsedMillis() > limit:
+                    query.terminate("the time limit")
+
+    def _bulk(
+        self, server: Any, folder: Path, nodes: dict[str, str], relationships: list[dict[str, str]]
+    ) -> dict[str, Any]:
+        """Load Arrow files into the empty database, without a log: marked before, on disk after."""
+        database = server.get_database(DATABASE)
+        if any(database.count_type(label) for label in nodes if database.schema.exists_type(label)):
+            raise ValueError("a bulk load needs an empty store")
+        _write_durably(self._mark, "a bulk load was under way\n")
+        loaded = _load(database, folder, nodes, relationships)
+        _flush(database, self._root / "databases" / DATABASE)
+        self._mark.unlink()
+        _sync(self._folder)
+        return loaded
+
+
+def _load(database: Any, folder: Path, nodes: dict[str, str], relationships: list[dict[str, str]]) -> dict[str, Any]:
+    import polars as pl
+
+    for entry in relationships:
+        database.command("sql", f"CREATE EDGE TYPE `{entry['type']}` IF NOT EXISTS")
+    records: dict[str, pl.DataFrame] = {}
+    edges = 0
+    with database.graph_batch(use_wal=False, bidirectional=True) as batch:
+        for label, name in nodes.items():
+            frame = pl.read_ipc(folder / name)
+            rids = batch.create_vertices(label, _rows(frame))
+            records[label] = pl.DataFrame({"id": frame["id"], "rid": pl.Series(rids, dtype=pl.String)})
+        for entry in relationships:
+            frame = pl.read_ipc(folder / entry["file"])
+            frame = _resolved(frame, records[entry["source"]], records[entry["target"]])
+            for part in frame.iter_slices(_EDGES_A_CALL):
+                properties = part.drop("source", "target", "_source", "_target")
+                batch.new_edges(
+                    part["_source"].to_list(),
+                    entry["type"],
+                    part["_target"].to_list(),
+                    _rows(properties) if properties.width else None,
+                )
+            edges += frame.height
+    return {"nodes": sum(frame.height for frame in records.values()), "relationships": edges}
+
+
+def _resolved(frame: Any, sources: Any, targets: Any) -> Any:
+    """The frame with the record numbers of both ends; its writer has checked that both exist."""
+    frame = frame.join(sources.rename({"id": "source", "rid": "_source"}), on="source", how="left")
+    return frame.join(targets.rename({"id": "target", "rid": "_target"}), on="target", how="left")
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    """One dictionary a row, without what it does not say: a null is an absent property."""
+    if not any(frame.null_count().row(0)) if frame.width else True:
+        return list(frame.to_dicts())
+    return [{name: value for name, value in row.items() if value is not None} for row in frame.iter_rows(named=True)]
+
+
+def _flush(database: Any, folder: Path) -> None:
+    """Wait until every page is written, then until the disk has it."""
+    inner = database._java_db.getEmbedded()
+    inner.getPageManager().waitAllPagesOfDatabaseAreFlushed(inner)
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+    _sync(path)
+    _sync(path.parent)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _jvm_settings(root: Path) -> list[str]:
+    settings: dict[str, object] = {
+        "txWalFlush": 2,  # a write is on the disk before it is acknowledged
+        "opencypher.loadCsv.allowRemoteUrls": False,
+        "opencypher.loadCsv.allowFileUrls": False,
+        "server.saltIterations": 1000,  # the passwords are random and 192 bits long
+        "server.httpWorkerThreads": 1,
+        "server.logsDirectory": root / "log",
+        "serverMetrics": False,
+    }
+    # A JVM out of memory is in no state to serve: it ends, its log is replayed, and its users join the next one.
+    return [
+        "-XX:+ExitOnOutOfMemoryError",
+        f"-XX:ErrorFile={root / 'log' / 'jvm-error.log'}",
+        *(
+            f"-Darcadedb.{name}={str(value).lower() if isinstance(value, bool) else value}"
+            for name, value in settings.items()
+        ),
+    ]
+
+
+def _groups() -> dict[str, Any]:
+    def group(types: Sequence[str], access: Sequence[str] = (), limit_ms: int = -1) -> dict[str, Any]:
+        return {
+            "resultSetLimit": -1,
+            "readTimeout": limit_ms,
+            "access": list(access),
+            "types": {"*": {"access": list(types)}},
+        }
+
+    write = ("createRecord", "readRecord", "updateRecord", "deleteRecord")
+    groups = {
+        "admin": group(write, ("updateSecurity", "updateSchema", "updateDatabaseSettings")),
+        "*": group(()),
+        READER: group(("readRecord",)),
+        **{guest(s): group(("readRecord",), limit_ms=round(s * 1000)) for s in TIME_LIMITS_S},
+    }
+    return {"databases": {"*": {"groups": groups}}, "version": 2}
+
+
+def _main(arguments: Sequence[str]) -> None:
+    folder, heap = arguments
+    try:
+        status = _Owner(Path(folder), heap).run()
+    except BaseException as error:  # noqa: BLE001 - the last line of the log is what the opener reads
+        print(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr, flush=True)  # noqa: T201
+        status = 1
+    os._exit(status)  # the JVM's own threads would keep the process
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

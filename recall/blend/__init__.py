@@ -1,0 +1,1 @@
+"""One pool out of many channels."""

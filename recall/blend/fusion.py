@@ -1,0 +1,355 @@
+"""What a release has learned about its channels: what their scores are worth, and how many candidates to take of each.
+
+**Calibration.** A channel's scores are its own affair. On what listeners went on to love, the chance that a candidate
+is loved is fitted to them as a function that never falls (isotonic regression): of the score itself, of its share of
+the channel's best, or of its rank, whichever foretells best on listeners that it was not fitted to.
+
+**Weights.** How much each channel counts beside the others is learned from the same listeners, as the order that best
+puts what was loved first: a candidate is worth its channel's weight times its height, the logarithm of how many
+standard deviations of its list it stands above the list's last. They are used unless, on listeners that they were not
+fitted to, the sum of the calibrated chances orders better by more than its standard error: fitted to a half of them,
+weights do worse than they will.
+
+**Quotas.** Every channel has a least quota, since those who taught may lack those whom it is there for (a listener
+without a history, say). From there each channel's quota is raised in steps, always where a further step finds the most
+loved songs that no channel has found yet, until the pool is full; a channel whose time the budget does not hold is left
+out.
+
+Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates; the
+iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978; weights as a linear stack of models
+with non-negative weights, Breiman 1996, Stacked regressions, by a listwise loss (`recall.blend.listwise`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from graph.release import Release
+from graph.snapshot.arrays import Array, write_arrays
+from recall.base import Candidates
+from recall.blend.listwise import listwise
+
+KINDS: Final = ("score", "share", "rank")
+LEAST_HITS: Final = 30
+"""Loved candidates below which a channel has no calibration."""
+LEAST_QUOTA: Final = 50
+_KNOTS: Final = 64
+_STEP: Final = 10
+_RANK_OFFSET: Final = 60.0
+_TIE: Final = 1e-3
+_L2S: Final = (1e-3, 1e-2, 1e-1)
+"""How much weights are held down: the one that orders best those whom the weights were not fitted to."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One listener's candidates of every channel, and the songs (R,) that the listener loved afterwards."""
+
+    found: Mapping[str, Candidates]
+    loved: Array
+
+    def within(self, quotas: Mapping[str, int]) -> Outcome:
+        """As it would have been had every channel been asked for its quota, and those without one not at all."""
+        cut = {
+            name: Candidates(found.songs[: quotas[name]], found.scores[: quotas[name]])
+            for name, found in self.found.items()
+            if name in quotas
+        }
+        return Outcome(cut, self.loved)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The chance (K,) at each of K knots, rising, of what `kind` says; between them a straight line."""
+
+    kind: str
+    knots: Array
+    chance: Array
+
+    def __call__(self, scores: Array) -> Array:
+        """(C,) how likely each candidate is to be loved, from a channel's scores (C,), the best first."""
+        return np.asarray(np.interp(_value(self.kind, scores), self.knots, self.chance))
+
+    @classmethod
+    def fit(cls, lists: Sequence[tuple[Array, Array]]) -> Calibration | None:
+        """From (scores, whether each was loved) of each listener; None where too few were."""
+        if sum(int(hits.sum()) for _, hits in lists) < LEAST_HITS:
+            return None
+        halves = lists[::2], lists[1::2]
+
+        def loss(kind: str) -> float:
+            crossed = ((halves[0], halves[1]), (halves[1], halves[0]))
+            return sum(_log_loss(cls._of(kind, learned), tested) for learned, tested in crossed)
+
+        return cls._of(min(KINDS, key=loss), lists)
+
+    @classmethod
+    def _of(cls, kind: str, lists: Sequence[tuple[Array, Array]]) -> Calibration:
+        from scipy.optimize import isotonic_regression
+
+        values = np.concatenate([_value(kind, scores) for scores, _ in lists] or [np.zeros(1)])
+        hits = np.concatenate([hits for _, hits in lists] or [np.zeros(1)]).astype(np.float64)
+        # equal values are one point: they cannot be told apart
+        points, place = np.unique(values, return_inverse=True)
+        weights = np.bincount(place).astype(np.float64)
+        means = np.bincount(place, hits) / weights
+        rising = np.asarray(isotonic_regression(means, weights=weights).x)
+        kept = np.unique(np.linspace(0, len(points) - 1, min(_KNOTS, len(points))).round().astype(np.int64))
+        return cls(kind, points[kept], rising[kept])
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Calibrations, quotas and weights by channel, and what the best candidate of a channel without calibration is
+    worth. Without `weights` a candidate is worth its calibrated chance."""
+
+    calibrations: Mapping[str, Calibration]
+    quotas: Mapping[str, int]
+    otherwise: float = 1 / _RANK_OFFSET
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def fit(
+        cls,
+        outcomes: Sequence[Outcome],
+        pool: int,
+        cost_ms: Mapping[str, float],
+        budget_ms: float,
+        *,
+        quotas: Mapping[str, int] | None = None,
+        signed: bool = False,
+    ) -> Fusion | None:
+        """From listeners' outcomes; None where nobody loved anything that a channel found.
+
+        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`. `quotas` that are
+        given are kept, and weights learned for them. If `signed` a channel may also count against what it proposes:
+        more precise where every listener is answered by all channels, upside down for somebody whom that channel alone
+        answers.
+        """
+        calibrations = {}
+        for name in cost_ms:
+            lists = [(o.found[name].scores, np.isin(o.found[name].songs, o.loved)) for o in outcomes if name in o.found]
+            if (fitted := Calibration.fit([one for one in lists if len(one[0])])) is not None:
+                calibrations[name] = fitted
+        learned = learned_quotas(outcomes, pool, cost_ms, budget_ms)
+        if not learned:
+            return None
+        quotas = learned if quotas is None else quotas
+        best = [float(c.chance[-1]) for c in calibrations.values()]
+        plain = cls(calibrations, quotas, float(np.median(best)) if best else cls.otherwise)
+        cut = [outcome.within(quotas) for outcome in outcomes]
+        halves = cut[::2], cut[1::2]
+
+        def crossed(l2: float) -> Array:
+            weighed = [replace(plain, weights=learned_weights(half, signed=signed, l2=l2)) for half in halves]
+            return np.concatenate([one.gains(half) for one, half in zip(weighed, halves[::-1], strict=True)])
+
+        l2 = max(_L2S, key=lambda one: float(crossed(one).sum()))
+        lost = np.concatenate([plain.gains(half) for half in halves[::-1]]) - crossed(l2)
+        if lost.mean() > lost.std() / np.sqrt(len(lost)) or not np.any(lost):
+            return plain
+        return replace(plain, weights=learned_weights(cut, signed=signed, l2=l2))
+
+    def worth(self, name: str, found: Candidates) -> Array:
+        """(C,) what each candidate of a channel is worth, the best first; equal ones keep the channel's order.
+
+        By the channel's weight where there are weights (the median one where it has none), else by its calibrated
+        chance, and the reciprocal of its rank where there is no calibration.
+        """
+        by_rank = _RANK_OFFSET / (_RANK_OFFSET + np.arange(len(found)))
+        if self.weights:
+            weight = self.weights.get(name, float(np.median(list(self.weights.values()))))
+            return np.asarray(weight * heights(found.scores) + _TIE * by_rank)
+        if name in self.calibrations:
+            return np.asarray(self.calibrations[name](found.scores) * (1 + _TIE * by_rank))
+        return np.asarray(self.otherwise * by_rank)
+
+    def towards(self, other: Fusion, share: float) -> Fusion:
+        """What lies between this one (at `share` 0) and another (at 1): their weights and quotas mixed.
+
+        Weights and chances do not mix: where one of the two has no weights it is this one at 0 and the other from then
+        on.
+        """
+        if share == 0 or not (self.weights and other.weights):
+            return other if share else self
+
+        def mixed(mine: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+            return {n: (1 - share) * mine.get(n, 0.0) + share * others.get(n, 0.0) for n in {**mine, **others}}
+
+        quotas = {name: round(quota) for name, quota in mixed(self.quotas, other.quotas).items()}
+        return Fusion(other.calibrations, quotas, other.otherwise, mixed(self.weights, other.weights))
+
+    def gains(self, outcomes: Sequence[Outcome]) -> Array:
+        """(O,) of each outcome the discounted gain of all that was loved, in the order of what candidates are worth in
+        sum, over that of the ideal order."""
+        found = np.zeros(len(outcomes))
+        for i, outcome in enumerate(outcomes):
+            songs, worths = _table(outcome, list(outcome.found), self.worth)
+            order = np.argsort(-worths.sum(axis=1), kind="stable")
+            discounts = 1 / np.log2(np.arange(2, 2 + max(len(songs), len(outcome.loved))))
+            hits = np.flatnonzero(np.isin(songs[order], outcome.loved))
+            found[i] = discounts[hits].sum() / max(discounts[: len(outcome.loved)].sum(), 1e-12)
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write to `path`.bin and `path`.json."""
+        arrays: dict[str, Array] = {}
+        for name, one in self.calibrations.items():
+            arrays |= {f"{name}/knots": one.knots, f"{name}/chance": one.chance}
+        kinds = {name: one.kind for name, one in self.calibrations.items()}
+        told = {"quotas": dict(self.quotas), "otherwise": self.otherwise, "weights": dict(self.weights)}
+        write_arrays(path, arrays, {**told, "kinds": kinds})
+
+    @classmethod
+    def load(cls, release: Release, name: str) -> Fusion:
+        """The one stored under `name`.
+
+        Raises: CorruptRelease if there is none.
+        """
+        arrays, meta = release.arrays(name)
+        calibrations = {
+            channel: Calibration(kind, arrays[f"{channel}/knots"], arrays[f"{channel}/chance"])
+            for channel, kind in meta["kinds"].items()
+        }
+        return cls(calibrations, meta["quotas"], meta["otherwise"], meta.get("weights", {}))
+
+
+def heights(scores: Array) -> Array:
+    """(C,) ln(1 + how far each of falling scores stands above the last, in standard deviations of all); 0 where all are
+    alike.
+
+    A list says nothing of a song that it does not hold, so its last one is worth nothing either.
+    """
+    spread = float(scores.std()) if len(scores) else 0.0
+    return np.log1p((scores - scores[-1]) / spread) if spread > 0 else np.zeros(len(scores))
+
+
+def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: float = _L2S[0]) -> dict[str, float]:
+    """The weight of each channel's heights whose sums best put what was loved first: a convex problem, solved for the
+    listwise loss plus l2 x |weights|^2; none below 0 unless `signed`. Nothing where nobody loved anything found."""
+    from scipy.optimize import minimize
+
+    names = sorted({name for outcome in outcomes for name in outcome.found})
+    parts, labels = [], []
+    for outcome in outcomes:
+        songs, table = _table(outcome, names, lambda _, found: heights(found.scores))
+        hits = np.isin(songs, outcome.loved)
+        if hits.any():
+            parts.append(table)
+            labels.append(hits)
+    if not parts:
+        return {}
+    rows, loved = np.concatenate(parts), np.concatenate(labels).astype(np.float64)
+    groups = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+
+    def objective(weights: Array) -> tuple[float, Array]:
+        loss, gradient = listwise(rows @ weights, loved, groups)
+        return loss + l2 * float(weights @ weights), rows.T @ gradient + 2 * l2 * weights
+
+    bounds = [(None if signed else 0.0, None)] * len(names)
+    found = minimize(objective, np.full(len(names), 0.1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return {name: float(weight) for name, weight in zip(names, found, strict=True)}
+
+
+def _table(outcome: Outcome, names: Sequence[str], worth: Callable[[str, Candidates], Array]) -> tuple[Array, Array]:
+    """All songs found (P,), each once, and what each channel says of each (P, channels), 0 where it names it not."""
+    lists = [outcome.found[name].songs for name in names if name in outcome.found]
+    songs = np.unique(np.concatenate(lists)) if lists else np.empty(0, dtype=np.int32)
+    table = np.zeros((len(songs), len(names)))
+    for c, name in enumerate(names):
+        if (found := outcome.found.get(name)) is not None and len(found):
+            table[np.searchsorted(songs, found.songs), c] = worth(name, found)
+    return songs, table
+
+
+def learned_quotas(
+    outcomes: Sequence[Outcome],
+    pool: int,
+    cost_ms: Mapping[str, float],
+    budget_ms: float,
+    *,
+    least: int = LEAST_QUOTA,
+) -> dict[str, int]:
+    """Quotas by channel, at least `least`, that find the most loved songs within a pool of so many songs and the
+    budget; none where nothing is found."""
+    names = list(cost_ms)
+    wanted, weights = _ranks(outcomes, names, loved_only=True)
+    everything, _ = _ranks(outcomes[:200], names, loved_only=False)
+    listeners = max(1, len(outcomes[:200]))
+    if not (wanted < _NEVER).any():
+        return {}
+    quotas, spent = np.zeros(len(names), dtype=np.int64), 0.0
+    for c, name in enumerate(names) if least else ():
+        if spent + cost_ms[name] <= budget_ms:
+            quotas[c], spent = least, spent + cost_ms[name]
+    covered: Array = np.asarray((wanted < quotas).any(axis=1))
+    while True:
+        gains = np.zeros(len(names))
+        for c, name in enumerate(names):
+            if quotas[c] > 0 or spent + cost_ms[name] <= budget_ms:
+                gains[c] = weights[~covered & (wanted[:, c] < quotas[c] + _STEP)].sum()
+        best = int(gains.argmax())
+        if gains[best] <= 0:
+            # nothing is found by one more step; a larger one may still find something
+            open_ = [quotas[c] > 0 or spent + cost_ms[n] <= budget_ms for c, n in enumerate(names)]
+            if (best := _farther(wanted, covered, quotas, weights, open_)) < 0:
+                break
+        spent += 0.0 if quotas[best] else cost_ms[names[best]]
+        quotas[best] += _STEP
+        covered |= wanted[:, best] < quotas[best]
+        if (everything < quotas).any(axis=1).sum() / listeners >= pool:
+            break
+    return {name: int(q) for name, q in zip(names, quotas, strict=True) if q}
+
+
+def _farther(wanted: Array, covered: Array, quotas: Array, weights: Array, open_: Sequence[bool]) -> int:
+    """The channel with the most to find further down its list, -1 where no channel has anything."""
+    left = [weights[~covered & (wanted[:, c] < _NEVER)].sum() if open_[c] else 0.0 for c in range(len(quotas))]
+    best = int(np.argmax(left))
+    return best if left[best] > 0 else -1
+
+
+_NEVER: Final = np.iinfo(np.int32).max
+
+
+def _ranks(outcomes: Sequence[Outcome], names: Sequence[str], *, loved_only: bool) -> tuple[Array, Array]:
+    """(N, channels) the rank of each song that somebody loved (or that was found) in each channel, `_NEVER` where it
+    was not found; (N,) its share of what that listener loved."""
+    parts, weights = [], []
+    for outcome in outcomes:
+        found = [outcome.found[name].songs for name in names if name in outcome.found]
+        songs = outcome.loved if loved_only else np.unique(np.concatenate(found or [np.empty(0, dtype=np.int32)]))
+        ranks = np.full((len(songs), len(names)), _NEVER, dtype=np.int32)
+        for c, name in enumerate(names):
+            if name in outcome.found and len(songs):
+                mine = outcome.found[name].songs
+                order = np.argsort(songs, kind="stable")
+                place = np.minimum(np.searchsorted(songs[order], mine), len(songs) - 1)
+                known = songs[order][place] == mine
+                ranks[order[place[known]], c] = np.flatnonzero(known)
+        parts.append(ranks)
+        weights.append(np.full(len(songs), 1 / max(len(songs), 1)))
+    none = np.empty((0, len(names)), dtype=np.int32)
+    return np.concatenate(parts or [none]), np.concatenate(weights or [np.empty(0)])
+
+
+def _value(kind: str, scores: Array) -> Array:
+    if kind == "rank":
+        return np.asarray(-np.log2(1.0 + np.arange(len(scores))))
+    if kind == "share" and len(scores):
+        return np.asarray(scores / max(float(np.abs(scores).max()), 1e-12))
+    return np.asarray(scores, dtype=np.float64)
+
+
+def _log_loss(calibration: Calibration, lists: Sequence[tuple[Array, Array]]) -> float:
+    """Nats over all candidates."""
+    total = 0.0
+    for scores, hits in lists:
+        chance = np.clip(calibration(scores), 1e-6, 1 - 1e-6)
+        total -= float(np.log(np.where(hits, chance, 1 - chance)).sum())
+    return total

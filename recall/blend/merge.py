@@ -1,0 +1,120 @@
+"""One pool out of many channels: quotas, de-duplication, fusion, provenance, and a reserve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from graph.snapshot.arrays import Array
+from recall.base import Candidates
+from recall.blend.fusion import Fusion
+from recall.grouped import distinct, places, ranges
+
+UNFITTED: Final = Fusion({}, {})
+"""Nothing learned: every candidate is worth the reciprocal of 60 + its rank."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Songs of all channels, each once, the best fused score first, with where each comes from.
+
+    Shapes: P songs, C channels; songs (P,), fused (P,) falling; ranks (P, C) a song's rank in each channel, counted
+    from 0, -1 where the channel did not propose it; scores (P, C) the channel's own score, 0 there.
+    """
+
+    channels: tuple[str, ...]
+    songs: Array
+    fused: Array
+    ranks: Array
+    scores: Array
+
+    def __len__(self) -> int:
+        return len(self.songs)
+
+    def of(self, rows: Array | slice) -> Pool:
+        """These rows of it."""
+        return Pool(self.channels, self.songs[rows], self.fused[rows], self.ranks[rows], self.scores[rows])
+
+    def provenance(self, i: int) -> list[dict[str, object]]:
+        """Channels that proposed song `i` of the pool, with its rank (from 1) and score in each."""
+        return [
+            {"channel": name, "rank": int(self.ranks[i, c]) + 1, "score": float(self.scores[i, c])}
+            for c, name in enumerate(self.channels)
+            if self.ranks[i, c] >= 0
+        ]
+
+
+def merge(
+    proposals: Mapping[str, Candidates],
+    quotas: Mapping[str, int],
+    weights: Mapping[str, float],
+    fusion: Fusion = UNFITTED,
+) -> Pool:
+    """Each channel's best up to its quota, each song once.
+
+    A song's fused score is the sum over channels of weight x what the candidate is worth (`Fusion.worth`): its height
+    in the channel's list where weights were learned, else its calibrated chance of being loved, or the reciprocal of
+    60 + its rank. A song that stands within one channel's quota counts in the others
+    too, beyond their quotas. A channel that names the interest of each candidate shares its quota out among its
+    interests (see `within`).
+    Source: Cormack et al. 2009, Reciprocal rank fusion.
+    """
+    names = tuple(proposals)
+    inside = [proposals[name].songs[within(proposals[name], quotas[name])] for name in names]
+    songs = distinct(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
+    ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
+    scores = np.zeros((len(songs), len(names)))
+    if not len(songs):
+        return Pool(names, songs, np.zeros(0), ranks, scores)
+    # all candidates of all channels, one after the other: the channel, the rank, and what it is worth
+    sizes = [len(found) for found in proposals.values()]
+    channel, rank = ranges(np.zeros(len(names), dtype=np.int64), np.array(sizes))
+    worth = [weights.get(name, 1.0) * fusion.worth(name, proposals[name]) for name in names]
+    place = places(songs, np.concatenate([found.songs for found in proposals.values()]))
+    known = place < len(songs)
+    place, channel = place[known], channel[known]
+    ranks[place, channel] = rank[known]
+    scores[place, channel] = np.concatenate([found.scores for found in proposals.values()])[known]
+    fused = np.bincount(place, np.concatenate(worth)[known], len(songs))
+    order = np.argsort(-fused, kind="stable")
+    return Pool(names, songs[order], fused[order], ranks[order], scores[order])
+
+
+def within(found: Candidates, quota: int) -> Array:
+    """Places (n,) of the candidates within a channel's quota, the best first.
+
+    Where candidates name their interest, each interest gets a part of the quota by its importance, and at least one
+    place while there is one; what an interest leaves over goes to the best of the others.
+    """
+    if found.interest is None or len(found) <= quota:
+        return np.arange(min(quota, len(found)))
+    importance = np.bincount(found.interest, minlength=1) > 0
+    shares = np.ones(len(importance)) if found.importance is None else np.asarray(found.importance, dtype=np.float64)
+    parts = shared_out(quota, np.where(importance, shares[: len(importance)], 0))
+    order = np.argsort(found.interest, kind="stable")
+    first = np.searchsorted(found.interest[order], np.arange(len(parts)))
+    turn = np.empty(len(found), dtype=np.int64)
+    turn[order] = np.arange(len(found)) - first[found.interest[order]]
+    inside = turn < parts[found.interest]
+    inside[np.flatnonzero(~inside)[: quota - int(inside.sum())]] = True
+    return np.flatnonzero(inside)
+
+
+def shared_out(places: int, importance: Array) -> Array:
+    """(I,) whole numbers that add up to `places`, in proportion to what is important; one for each that is at all,
+    while there are enough (the largest remainders get what rounding leaves)."""
+    parts = np.zeros(len(importance), dtype=np.int64)
+    alive = np.flatnonzero(importance > 0)
+    if not len(alive) or places <= 0:
+        return parts
+    if places <= len(alive):
+        parts[alive[np.argsort(-importance[alive], kind="stable")[:places]]] = 1
+        return parts
+    exact = (places - len(alive)) * importance[alive] / importance[alive].sum()
+    parts[alive] = 1 + np.floor(exact).astype(np.int64)
+    rest = places - int(parts.sum())
+    parts[alive[np.argsort(-(exact - np.floor(exact)), kind="stable")[:rest]]] += 1
+    return parts

@@ -1,0 +1,207 @@
+"""All channels of a scene within one time budget: who is late, fails or answers nonsense is left out and named."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import structlog
+
+from recall.base import Candidates, Channel, Query, Warms
+from recall.listeners.listener import Listener
+
+_log = structlog.get_logger(__name__)
+PATIENCE: Final = 0.25
+"""Share of the time left after which the channels still to be asked no longer wait for the one being asked."""
+STUCK: Final = 4
+"""Calls of one channel that have not come back from requests that are over; with so many it is not asked."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came in time: candidates by channel, milliseconds by channel, and why each of the others was left out."""
+
+    found: Mapping[str, Candidates]
+    ms: Mapping[str, float]
+    dropped: Mapping[str, str]
+
+
+@dataclass
+class _Job:
+    """One request: what is still to be asked, and what came back; `since` is when the latest question was put."""
+
+    todo: deque[str]
+    waiting: int
+    since: float
+    asking: set[str] = field(default_factory=set)
+    found: dict[str, Any] = field(default_factory=dict)
+    ms: dict[str, float] = field(default_factory=dict)
+    over: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+
+class Runner:
+    """Asks channels, one after the other in a thread beside the request, so that one which hangs cannot hold it up.
+
+    A channel that takes long does not hold up the others either: another thread goes on with those. Safe to share
+    between requests. A call that never returns keeps its thread; a channel with `STUCK` of them is left out at once.
+    """
+
+    def __init__(self) -> None:
+        self._pool, self._stuck, self._lock = _Threads(), Counter[str](), threading.Lock()
+
+    def ask(
+        self, channels: Mapping[str, Channel], query: Query, counts: Mapping[str, int], budget_ms: float
+    ) -> Answers:
+        """Ask each channel for its count; without a time budget (infinity) all are waited for, in this thread."""
+        job = _Job(deque(channels), len(channels), time.perf_counter())
+
+        def work() -> None:
+            while True:
+                with job.changed:
+                    if job.over or not job.todo:
+                        return
+                    name = job.todo.popleft()
+                    job.since = began = time.perf_counter()
+                    job.asking.add(name)
+                with self._lock:
+                    jammed = self._stuck[name] >= STUCK
+                answer: Any = RuntimeError("earlier requests still wait for it") if jammed else None
+                if not jammed:
+                    answer = _answer(channels[name], query, counts[name])
+                with job.changed:
+                    job.asking.discard(name)
+                    if job.over:
+                        with self._lock:
+                            self._stuck[name] -= 1  # it came back after all
+                    job.found[name], job.ms[name] = answer, (time.perf_counter() - began) * 1000
+                    job.waiting -= 1
+                    if not job.waiting:  # to wake the request for each channel would cost it more than some of them
+                        job.changed.notify()
+
+        if budget_ms == float("inf"):
+            work()
+        else:
+            self._wait(job, work, time.perf_counter() + budget_ms / 1000)
+        return self._answers(job, list(channels), query, budget_ms)
+
+    def warm(self, channels: Mapping[str, Channel], query: Query, budget_ms: float) -> Answers:
+        """Have each channel count what it counts from the first, and answer once; one that hangs holds up nobody for
+        longer than the budget, and goes on beside the requests."""
+        cold: dict[str, Channel] = {name: _Cold(channel) for name, channel in channels.items()}
+        return self.ask(cold, query, dict.fromkeys(channels, 1), budget_ms)
+
+    def _wait(self, job: _Job, work: Callable[[], None], deadline: float) -> None:
+        self._pool.run(work)
+        with job.changed:
+            while job.waiting and (now := time.perf_counter()) < deadline:
+                patience = deadline
+                if job.todo:
+                    patience = job.since + max((deadline - job.since) * PATIENCE, 1e-3)
+                    if now >= patience:
+                        job.since = now
+                        self._pool.run(work)
+                        continue
+                job.changed.wait(patience - now)
+            job.over = True
+            with self._lock:
+                self._stuck.update(job.asking)
+
+    def _answers(self, job: _Job, names: list[str], query: Query, budget_ms: float) -> Answers:
+        with job.changed:
+            came, ms = dict(job.found), dict(job.ms)
+        found, dropped = {}, {}
+        for name in names:
+            if name not in came:
+                dropped[name] = f"over the time budget ({budget_ms:.0f} ms)"
+                continue
+            answer = came[name]
+            problem = f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else None
+            try:
+                problem = problem or _problem_of(answer, query)
+            except Exception as error:  # noqa: BLE001  it may answer with anything
+                problem = f"{type(error).__name__}: {error}"
+            if problem is None:
+                found[name] = answer
+            else:
+                dropped[name] = problem
+        for name, reason in dropped.items():
+            _log.warning("channel left out", channel=name, scene=query.scene, reason=reason)
+        return Answers(found, ms, dropped)
+
+
+@dataclass(frozen=True)
+class _Cold:
+    """A channel that nobody has asked yet."""
+
+    channel: Channel
+    audience: ClassVar[str] = "nobody"
+
+    def serves(self, listener: Listener) -> bool:
+        return self.channel.serves(listener)
+
+    def recall(self, query: Query, k: int) -> Candidates:
+        if isinstance(self.channel, Warms):
+            self.channel.warm(query.live)
+        return self.channel.recall(query, k)
+
+
+def _answer(channel: Channel, query: Query, count: int) -> Any:
+    try:
+        return channel.recall(query, count)
+    except Exception as error:  # noqa: BLE001  whatever a channel does, the listener gets an answer
+        return error
+
+
+def _problem_of(found: Candidates, query: Query) -> str | None:
+    if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
+        return "songs and scores that do not pair"
+    songs = np.sort(found.songs)
+    if len(songs) and not 0 <= songs[0] <= songs[-1] < query.live.size:
+        return "songs that do not exist"
+    if not np.isfinite(found.scores).all():
+        return "scores that are not finite"
+    if (songs[1:] == songs[:-1]).any():
+        return "the same song twice"
+    if not query.permits(songs).all():
+        return "songs that are excluded"
+    return None
+
+
+class _Threads:
+    """Threads that wait for work, as many as there is work at once; none of them keeps the process alive.
+
+    Those of `concurrent.futures` would: the process waits for each at its end, and one may hang in a channel.
+    """
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle, self._lock = 0, threading.Lock()
+
+    def run(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            if self._idle > 0:
+                self._idle -= 1
+                self._work.put(work)
+                return
+        threading.Thread(target=self._loop, args=(work,), name="recall", daemon=True).start()
+
+    def _loop(self, work: Callable[[], None]) -> None:
+        while True:
+            work()
+            with self._lock:
+                self._idle += 1
+            try:
+                work = self._work.get(timeout=60)
+            except Empty:
+                with self._lock:
+                    if self._idle > 0 and self._work.empty():
+                        self._idle -= 1
+                        return
+                work = self._work.get()

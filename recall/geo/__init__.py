@@ -1,0 +1,1 @@
+"""H3 cells and sums over them."""

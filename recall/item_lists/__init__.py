@@ -1,0 +1,1 @@
+"""The nearest songs of every song, stored as lists."""

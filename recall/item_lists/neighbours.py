@@ -1,0 +1,99 @@
+"""The nearest songs of every song, as arrays: how item-to-item channels are stored and searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy import sparse
+
+from graph.release import Release
+from graph.snapshot.arrays import Array, write_arrays
+from recall.base import Candidates, Query
+from recall.grouped import added
+
+WHOLE: Final = 30_000
+"""Vectors up to which every one is compared with every other."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Shapes: N songs; songs (N, M) int32 positions, -1 where there are fewer than M; weights (N, M), falling."""
+
+    songs: Array
+    weights: Array
+
+    @classmethod
+    def of_vectors(cls, unit: Array, count: int) -> Neighbours:
+        """By cosine of unit vectors (N, D); a song without a vector has none and is nobody's.
+
+        Of more than `WHOLE` songs only those of the nearest cells are compared with a song, which finds 99.7 % of the
+        50 nearest among 10^6 clustered vectors.
+        """
+        if len(unit) > WHOLE:
+            from recall.item_lists.by_cells import nearest_by_cells
+
+            return cls(*nearest_by_cells(unit, count))
+        filled = np.einsum("nd,nd->n", unit, unit) > 0.5
+        return cls._by_blocks(len(unit), count, lambda rows: np.where(filled, unit[rows] @ unit.T, 0))
+
+    @classmethod
+    def of_interactions(cls, matrix: sparse.csr_array, count: int, shrink: float) -> Neighbours:
+        """By cosine of the columns of a sparse (users, N) matrix, shrunk towards 0 where listeners are few."""
+        from recall.linear.matrices import nearest
+
+        norms = np.sqrt(matrix.power(2).sum(axis=0)) + 1e-12
+        by_song = matrix.T.tocsr()
+
+        def scores(rows: slice) -> sparse.csr_array:
+            common = sparse.csr_array(by_song[rows] @ matrix)
+            mine = np.repeat(norms[rows], np.diff(common.indptr))
+            common.data = np.asarray(common.data / (mine * norms[common.indices] + shrink), dtype=np.float32)
+            return common
+
+        return nearest(matrix.shape[1], max(1, min(count, matrix.shape[1] - 1)), scores)
+
+    @classmethod
+    def _by_blocks(cls, n: int, count: int, scores: object) -> Neighbours:
+        count = max(1, min(count, n - 1))
+        songs = np.full((n, count), -1, dtype=np.int32)
+        weights = np.zeros((n, count), dtype=np.float32)
+        for start in range(0, n, 512):
+            rows = slice(start, min(start + 512, n))
+            block = np.array(scores(rows), dtype=np.float32)  # type: ignore[operator]
+            block[np.arange(rows.stop - start), np.arange(start, rows.stop)] = 0
+            np.maximum(block, 0, out=block)
+            # Equal weights in the order of the songs, so that a partition's whim shows nowhere: the bits of a float
+            # that is not negative sort as the float does, and the song's place decides below them.
+            keys = (block.view(np.int32).astype(np.int64) << 32) + np.arange(n, 0, -1)
+            top = np.argpartition(keys, n - count, axis=1)[:, n - count :]
+            order = np.argsort(-np.take_along_axis(keys, top, axis=1), axis=1)
+            top = np.take_along_axis(top, order, axis=1)
+            values = np.take_along_axis(block, top, axis=1)
+            songs[rows] = np.where(values > 0, top, -1)
+            weights[rows] = values
+        return cls(songs, weights)
+
+    def recall(self, query: Query, seeds: Array, seed_weights: Array, k: int) -> Candidates:
+        """The allowed songs with the highest sum over seeds of seed weight x neighbour weight."""
+        if not len(seeds):
+            return Candidates.none()
+        songs = self.songs[seeds]
+        known = songs >= 0
+        found, scores = added(songs[known], (self.weights[seeds] * seed_weights[:, None])[known])
+        kept = scores > 0
+        return Candidates.permitted(found[kept], scores[kept], query, k)
+
+    def save(self, path: Path) -> None:
+        write_arrays(path, {"songs": self.songs, "weights": self.weights})
+
+    @classmethod
+    def load(cls, release: Release, name: str) -> Neighbours:
+        """Those stored under `name`, such as `recall/item_knn/neighbours`.
+
+        Raises: CorruptRelease if there are none.
+        """
+        arrays, _ = release.arrays(name)
+        return cls(arrays["songs"], arrays["weights"])

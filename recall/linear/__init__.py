@@ -1,0 +1,1 @@
+"""Linear models of listeners x songs: EASE, listener kernel, graph filters, walks."""

@@ -1,0 +1,236 @@
+"""Linear recall from the interaction graph: what its channels share.
+
+Each learns how much a song that a listener likes says about every other song, from the matrix X of what listeners
+like, and keeps the best few of every song as `Neighbours`; an answer is a sum over the listener's own songs, so
+somebody who came a minute ago is served like anybody else. The side graph comes in as rows that stand below the
+listeners': a row for each tag, artist or genre (`attributes`), and a row for each listener of what the people
+followed like (`followed`), each weighed by the gamma of its relation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from scipy import sparse
+
+from graph.errors import FitError
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
+from recall.base import Candidates, Query
+from recall.grouped import added
+from recall.item_lists.neighbours import Neighbours
+from recall.listeners.listener import HALF_LIFE_MS, Listener
+from recall.listeners.preferences import event_weights
+
+FOLLOWS: Final = "FOLLOWS"
+BLOCK: Final = 512
+
+
+def tastes(snapshot: Snapshot, by_strength: float = 0.0) -> sparse.csr_array:
+    """X, sparse (users, songs) float32: what each listener likes.
+
+    With `by_strength` 0 every liked song counts 1, with 1 it counts by its decayed strength over the listener's mean.
+    """
+    histories = snapshot.histories
+    weights = event_weights(snapshot, HALF_LIFE_MS)
+    shape = (histories.users, histories.songs)
+    matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data = np.maximum(matrix.data, 0)
+    matrix.eliminate_zeros()
+    sizes = np.diff(matrix.indptr)
+    means = matrix.sum(axis=1) / np.maximum(sizes, 1)
+    matrix.data = (1 - by_strength + by_strength * matrix.data / np.repeat(means, sizes)).astype(np.float32)
+    return matrix
+
+
+def taste(listener: Listener, now: int, most: int, by_strength: float = 0.0) -> tuple[Array, Array]:
+    """The listener's row of `tastes` as it is at `now`, of the `most` loved songs: songs (S,), weights (S,)."""
+    songs, weights = listener.loves(now, most)
+    if len(songs):
+        weights = 1 - by_strength + by_strength * weights / weights.mean()
+    return songs, weights
+
+
+def popularity(matrix: sparse.csr_array) -> Array:
+    """(songs,) how many rows of a sparse (rows, songs) matrix hold each song, float32."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float32)
+
+
+def damped(matrix: sparse.csr_array, beta: float) -> tuple[sparse.csr_array, Array]:
+    """Columns over their degree^beta, so that what everybody likes says less; the same mean weight as before.
+
+    Returns: the matrix, and what each column was multiplied by (songs,).
+    """
+    degrees = popularity(matrix)
+    scale = np.maximum(degrees, 1) ** -beta
+    scale *= max(degrees.sum(), 1) / max((degrees * scale).sum(), 1e-12)
+    return sparse.csr_array(matrix @ sparse.diags_array(scale)), scale
+
+
+def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Rows at length 1; empty ones stay empty."""
+    squares = np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()
+    lengths = np.sqrt(np.maximum(squares, 1e-24)).astype(matrix.dtype)
+    return sparse.csr_array(sparse.diags_array(1 / lengths) @ matrix)
+
+
+def shares(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Rows that sum to 1; empty ones stay empty."""
+    sums = np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-12).astype(matrix.dtype)
+    return sparse.csr_array(sparse.diags_array(1 / sums) @ matrix)
+
+
+def log_weights(matrix: sparse.csr_array) -> sparse.csr_array:
+    """ln(1 + weight): a tag given by twice as many people is not twice as true."""
+    matrix = matrix.copy()
+    matrix.data = np.log1p(np.maximum(matrix.data, 0))
+    return matrix
+
+
+def song_matrices(snapshot: Snapshot, gamma: Mapping[str, float]) -> dict[str, sparse.csr_array]:
+    """Sparse (songs, targets) of ln(1 + weight) for each song relation with a gamma above 0, by its name."""
+    named = ((r, gamma.get(r.name, 0.0)) for r in snapshot.song_relations())
+    return {r.name: log_weights(r.matrix()) for r, value in named if value > 0}
+
+
+def attributes(snapshot: Snapshot, gamma: Mapping[str, float]) -> list[sparse.csr_array]:
+    """A row for each attribute (attributes, songs): what the songs have of it, columns of length sqrt(gamma).
+
+    An attribute of one song says nothing of any other, and is left out.
+    """
+    found = []
+    for name, matrix in song_matrices(snapshot, gamma).items():
+        rows = sparse.csr_array(unit_rows(matrix).T)
+        rows = rows[np.flatnonzero(np.diff(rows.indptr) > 1)]
+        found.append(sparse.csr_array(rows * np.float32(np.sqrt(gamma[name]))))
+    return found
+
+
+def follow_shares(snapshot: Snapshot) -> sparse.csr_array | None:
+    """Sparse (users, users): every row the same share of each person followed; None where nobody follows anybody."""
+    for relation in snapshot.relations():
+        if relation.name == FOLLOWS and relation.source == relation.target == "User" and len(relation):
+            ones = np.ones(len(relation), dtype=np.float32)
+            return shares(sparse.csr_array((ones, relation.indices, relation.indptr), shape=(relation.sources,) * 2))
+    return None
+
+
+def stacked(snapshot: Snapshot, matrix: sparse.csr_array, gamma: Mapping[str, float]) -> sparse.csr_array:
+    """The rows of `matrix` (users, songs), below them those of the side graph: sparse (rows, songs) float32.
+
+    A row of what followees like is as long as a listener's row is on the mean, times sqrt(gamma).
+    """
+    parts = [matrix, *attributes(snapshot, gamma)]
+    follows = follow_shares(snapshot) if gamma.get(FOLLOWS, 0.0) > 0 else None
+    if follows is not None:
+        length = np.sqrt(gamma[FOLLOWS] * np.square(matrix.data, dtype=np.float64).sum() / max(matrix.shape[0], 1))
+        parts.append(sparse.csr_array(unit_rows(follows @ matrix) * np.float32(length)))
+    return sparse.csr_array(sparse.vstack(parts, format="csr").astype(np.float32))
+
+
+def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
+    """0..n in slices of at most `size`."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def nearest(n: int, count: int, weights: Callable[[slice], Any], *, signed: bool = False) -> Neighbours:
+    """The `count` highest positive weights of each of N songs, equal ones in the order of the songs; if `signed` those
+    farthest from 0, falling in that sense: a regression takes back with one song what it gave too much with another.
+
+    `weights` gives a block of rows, dense or sparse (B, N); a song is never its own neighbour.
+
+    Raises: FitError if a weight is not finite.
+    """
+    return Neighbours(*best_of_rows(n, n, count, weights, itself=False, signed=signed))
+
+
+def best_of_rows(
+    n: int, columns: int, count: int, weights: Callable[[slice], Any], *, itself: bool = True, signed: bool = False
+) -> tuple[Array, Array]:
+    """The `count` highest positive weights of each of N rows: columns (N, count) int32, -1 where there are fewer, and
+    weights (N, count) float32, falling.
+
+    Raises: FitError if a weight is not finite.
+    """
+    count = max(1, min(count, columns))
+    found = np.full((n, count), -1, dtype=np.int32)
+    kept = np.zeros((n, count), dtype=np.float32)
+    for rows in blocks(n):
+        block = weights(rows)
+        dense = isinstance(block, np.ndarray)
+        if not np.isfinite(block if dense else block.data).all():
+            raise FitError("linear recall ended with weights that are not finite")
+        for place, row in enumerate(range(rows.start, rows.stop)):
+            if dense:
+                values = block[place]
+                songs = np.flatnonzero(values if signed else values > 0)
+                values = values[songs]
+            else:
+                mine = slice(block.indptr[place], block.indptr[place + 1])
+                songs, values = block.indices[mine], block.data[mine]
+                said = values != 0 if signed else values > 0
+                songs, values = songs[said], values[said]
+            if not itself:
+                songs, values = songs[songs != row], values[songs != row]
+            songs, values = _highest(songs, values.astype(np.float32), count)
+            found[row, : len(songs)], kept[row, : len(songs)] = songs, values
+    return found, kept
+
+
+def _highest(songs: Array, values: Array, count: int) -> tuple[Array, Array]:
+    size = np.abs(values)
+    if len(songs) > count:
+        border = np.partition(size, len(size) - count)[len(size) - count]
+        songs, values, size = songs[size >= border], values[size >= border], size[size >= border]
+    order = np.lexsort((songs, -size))[:count]
+    return songs[order], values[order]
+
+
+def answer(near: Neighbours, query: Query, songs: Array, weights: Array, k: int) -> Candidates:
+    """The allowed songs with the highest sum over the listener's songs of weight x neighbour weight; ties in order of
+    arrival."""
+    if not len(songs):
+        return Candidates.none()
+    return Candidates.of_songs(*sums(near, songs, weights), query, k)
+
+
+def sums(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:
+    """The neighbours (n,) of the given songs, rising, and the sums (n,) over those of weight x neighbour weight."""
+    found = near.songs[songs]
+    contributions = near.weights[songs] * weights[:, None].astype(np.float32)
+    known = found >= 0
+    return added(found[known], contributions[known])
+
+
+def check_gamma(gamma: Mapping[str, float]) -> None:
+    """For a config's `__post_init__`.
+
+    Raises: ValueError if a gamma is negative or not finite.
+    """
+    for name, value in gamma.items():
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"gamma of {name} must be 0 or more (got {value})")
+
+
+def check_between(config: Any, low: float, high: float, *names: str) -> None:
+    """For a config's `__post_init__`.
+
+    Raises: ValueError if one of the named fields is not from `low` to `high`.
+    """
+    for name in names:
+        if not low <= getattr(config, name) <= high:
+            raise ValueError(f"{name} must be between {low:g} and {high:g} (got {getattr(config, name)})")
+
+
+def tilted(weights: Array, popular: Array, tilt: float) -> Array:
+    """Rows of weights (B, songs), each column over its song's number of listeners to the power `tilt`."""
+    return np.asarray(weights / np.maximum(popular, 1) ** tilt)
+
+
+def scaled(matrix: sparse.csr_array, columns: Array | Sequence[float]) -> sparse.csr_array:
+    """Columns of a sparse matrix times `columns` (songs,)."""
+    return sparse.csr_array(matrix @ sparse.diags_array(np.asarray(columns, dtype=matrix.dtype)))

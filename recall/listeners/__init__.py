@@ -1,0 +1,1 @@
+"""A listener's history, profile and preferences."""

@@ -1,0 +1,158 @@
+"""A listener as channels and rankers see one: the merged history and the profile that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from graph.log.events import Event
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
+from graph.snapshot.relations import Relation
+from graph.snapshot.snapshot import Snapshot
+from recall.grouped import distinct, spread
+
+HALF_LIFE_MS: Final = 21 * 86_400_000
+UNHEARD: Final = np.empty(0, dtype=np.int32)
+
+
+def decay(at: Array, now: int, half_life_ms: float) -> Array:
+    """Weight of each time (E,) at `now`: halved every half-life; 1 where the time is unknown or yet to come."""
+    age = np.where(at == UNKNOWN_TIME, 0, np.maximum(now - at, 0))
+    return np.asarray(np.exp2(-age / half_life_ms))
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One listener's events on songs in order, oldest first, and what follows from them.
+
+    Shapes: E events; song, action, at and count (E,) as in `Histories`. `user` is the position among the release's
+    users, -1 for someone it does not know. Events on songs that came after the release stand apart in `new_events`:
+    (song, action, at) by positions beyond the release's songs, in the order of the log.
+    """
+
+    snapshot: Snapshot
+    user: int
+    song: Array
+    action: Array
+    at: Array
+    count: Array
+    user_id: str | None = None
+    new_events: Sequence[tuple[int, int, int]] = ()
+    _affinities: dict[str, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Snapshot,
+        user_id: str | None,
+        latest: Sequence[Event] = (),
+        new_songs: Mapping[str, int] = MappingProxyType({}),
+    ) -> Listener:
+        """The listener `user_id` with the release's history and the `latest` events since.
+
+        `new_songs`: positions of songs that came after the release, by id. An unknown id of a listener is an answer (an
+        empty history), not an error; events on songs that nobody knows are left out.
+        """
+        user = snapshot.ids["User"].index(user_id) if user_id is not None else -1
+        histories = snapshot.histories
+        mine = histories.of(user) if user >= 0 else slice(0, 0)
+        columns = [getattr(histories, name)[mine] for name in ("song", "action", "at", "count")]
+        rows = [
+            (song, CODE[event.action], UNKNOWN_TIME if event.at is None else event.at, event.count)
+            for event in latest
+            if event.song_id is not None and (song := snapshot.ids["Song"].index(event.song_id)) >= 0
+        ]
+        if rows:
+            added = np.array(rows, dtype=np.int64).T
+            # an event without a time happened after whatever the log held before it
+            happened = [np.maximum.accumulate(columns[2]) if len(columns[2]) else columns[2]]
+            before = int(happened[0][-1]) if len(happened[0]) else UNKNOWN_TIME
+            known = np.maximum.accumulate(np.maximum(added[2], before))
+            happened.append(np.where(added[2] == UNKNOWN_TIME, known, added[2]))
+            order = np.argsort(np.concatenate(happened), kind="stable")
+            columns = [np.concatenate([old, new])[order] for old, new in zip(columns, added, strict=True)]
+        late = [
+            (new_songs[event.song_id], CODE[event.action], UNKNOWN_TIME if event.at is None else event.at)
+            for event in latest
+            if event.song_id is not None and event.song_id in new_songs
+        ]
+        song, action, at, count = columns
+        return cls(snapshot, user, song, action, at, count, user_id, late)
+
+    @classmethod
+    def of_session(cls, snapshot: Snapshot, songs: Array, now: int) -> Listener:
+        """Somebody who just played `songs` in full, and of whom nothing else is known."""
+        n = len(songs)
+        action = np.full(n, CODE["full_play"])
+        return cls(snapshot, -1, songs, action, np.full(n, now, dtype=np.int64), np.ones(n, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.song)
+
+    @cached_property
+    def heard(self) -> Array:
+        """Songs with at least one event, without repetition."""
+        return distinct(self.song)
+
+    @cached_property
+    def last_heard(self) -> Array:
+        """Time of the latest event on each of `heard` (-1 where unknown)."""
+        last = np.full(len(self.heard), UNKNOWN_TIME, dtype=np.int64)
+        np.maximum.at(last, np.searchsorted(self.heard, self.song), self.at)
+        return last
+
+    @cached_property
+    def blocked(self) -> Array:
+        """Songs that are blocked and were not unblocked since, new ones included."""
+        relevant = (self.action == CODE["block"]) | (self.action == CODE["unblock"])
+        latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
+        latest |= {song: action for song, action, _ in self.new_events if action in (CODE["block"], CODE["unblock"])}
+        return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
+
+    def preferences(self, now: int) -> tuple[Array, Array]:
+        """Songs with what the listener's events say about each at `now`, decayed: songs (S,), weights (S,).
+
+        Negative weights are kept: they say what to avoid.
+        """
+        key = f"preferences@{now}"
+        if key not in self._affinities:
+            weights = strengths(self.action, self.count) * decay(self.at, now, HALF_LIFE_MS)
+            total = np.zeros(len(self.heard))
+            np.add.at(total, np.searchsorted(self.heard, self.song), weights)
+            self._affinities[key] = self.heard, total
+        return self._affinities[key]
+
+    def loves(self, now: int, most: int) -> tuple[Array, Array]:
+        """The `most` songs with the highest positive weights, the highest first: songs (S,), weights (S,)."""
+        songs, weights = self.preferences(now)
+        positive = weights > 0
+        songs, weights = songs[positive], weights[positive]
+        order = np.argsort(-weights, kind="stable")[:most]
+        return songs[order], weights[order]
+
+    def recent(self, most: int) -> Array:
+        """The latest songs that were liked (anything but skips and blocks), the latest first, without repetition."""
+        liked = self.song[STRENGTH_BY_CODE[self.action] > 0][::-1]
+        _, first = np.unique(liked, return_index=True)
+        return liked[np.sort(first)[:most]]
+
+    def affinity(self, relation: Relation, now: int) -> Array:
+        """How much the listener likes each target of a song relation (targets,), as a share between -1 and 1.
+
+        Each song's weight is spread over its targets by the relation's weights.
+        """
+        key = f"{relation.key}@{now}"
+        if key not in self._affinities:
+            songs, weights = self.preferences(now)
+            shares = relation.shares
+            rows, at = spread(shares.indptr, songs)
+            norm = float(np.abs(weights[shares.indptr[songs + 1] > shares.indptr[songs]]).sum())
+            liked = np.bincount(shares.indices[at], weights[rows] * shares.data[at], relation.targets)
+            self._affinities[key] = liked / max(norm, 1e-12), UNHEARD
+        return self._affinities[key][0]

@@ -1,0 +1,78 @@
+"""What all listeners like, as matrices that several channels read; computed once for each view of a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import sparse
+
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import UNKNOWN_TIME, strengths
+from graph.snapshot.snapshot import Snapshot
+from recall.listeners.listener import HALF_LIFE_MS, decay
+
+T = TypeVar("T")
+_kept: WeakKeyDictionary[Snapshot, dict[str, object]] = WeakKeyDictionary()
+
+
+def once(snapshot: Snapshot, name: str, compute: Callable[[], T]) -> T:
+    """What `compute` gives for this view of a snapshot, computed at the first call and shared by all channels."""
+    kept = _kept.setdefault(snapshot, {})
+    if name not in kept:
+        kept[name] = compute()
+    return kept[name]  # type: ignore[return-value]
+
+
+def event_weights(snapshot: Snapshot, half_life_ms: float) -> Array:
+    """(E,) what each event says about liking its song, decayed to the newest event that the view sees."""
+    histories = snapshot.histories
+    return strengths(histories.action, histories.count) * decay(histories.at, snapshot.as_of, half_life_ms)
+
+
+def loves(snapshot: Snapshot) -> sparse.csr_array:
+    """Sparse (users, songs): positive decayed preference of each listener, each row's largest being 1."""
+
+    def compute() -> sparse.csr_array:
+        histories = snapshot.histories
+        weights = event_weights(snapshot, HALF_LIFE_MS)
+        shape = (histories.users, histories.songs)
+        matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
+        matrix.sum_duplicates()
+        matrix.data = np.maximum(matrix.data, 0)
+        matrix.eliminate_zeros()
+        largest = np.maximum(matrix.max(axis=1).toarray().ravel(), 1e-12)
+        matrix.data /= np.repeat(largest, np.diff(matrix.indptr))
+        return matrix
+
+    return once(snapshot, "loves", compute)
+
+
+def listeners(snapshot: Snapshot) -> Array:
+    """(songs,) how many listeners each song has had."""
+    return once(snapshot, "listeners", lambda: np.diff(snapshot.relation("LISTENED").reverse_indptr))
+
+
+def artist_of(snapshot: Snapshot) -> Array:
+    """(songs,) position of an artist of each song, -1 where none is known; of several, the last."""
+
+    def compute() -> Array:
+        performed = snapshot.relation("PERFORMED_BY")
+        artist = np.full(snapshot.songs, -1, dtype=np.int64)
+        artist[performed.edge_sources] = performed.indices
+        return artist
+
+    return once(snapshot, "artist", compute)
+
+
+def decayed(snapshot: Snapshot, half_life_ms: float) -> Array:
+    """(songs,) plays and other signs of liking, halved every half-life; events without a time are left out."""
+
+    def compute() -> Array:
+        timed = snapshot.histories.at != UNKNOWN_TIME
+        weights = np.maximum(event_weights(snapshot, half_life_ms), 0) * timed
+        return np.bincount(snapshot.histories.song, weights=weights, minlength=snapshot.songs)
+
+    return once(snapshot, f"decayed:{half_life_ms}", compute)

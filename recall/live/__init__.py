@@ -1,0 +1,1 @@
+"""What has happened since the release: counters, new songs, edits."""

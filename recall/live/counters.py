@@ -1,0 +1,218 @@
+"""Time-decayed sums over what listeners do, first of a release's events and then of those that follow, in one.
+
+A sum is kept as it was worth at a landmark, sum of w x 2^((at - landmark) / half-life), so that adding is all there is:
+the order of events does not matter, parts may be merged, and what is folded in live equals what a rebuild from the log
+gives.
+
+Source: Cormode et al. 2009, Forward decay: a practical time decay model for streaming systems.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+
+from graph.snapshot.arrays import Array
+from graph.snapshot.histories import UNKNOWN_TIME, Histories
+from graph.snapshot.snapshot import Snapshot
+from recall.grouped import added
+from recall.listeners.preferences import once
+
+_ROOM: Final = 256
+_FARTHEST: Final = 1000.0  # half-lives; 2^1000 is a number still, and nothing that was decayed so far is read
+
+
+class Events(Protocol):
+    """E events: arrays (E,) as in `Histories`; positions of songs beyond the release's are those of new songs."""
+
+    @property
+    def user(self) -> Array: ...
+    @property
+    def song(self) -> Array: ...
+    @property
+    def action(self) -> Array: ...
+    @property
+    def at(self) -> Array: ...
+    @property
+    def count(self) -> Array: ...
+    @property
+    def cell(self) -> Array: ...
+
+
+class Tally(Protocol):
+    """Something that is counted: given the release's events once, then those that follow."""
+
+    def add(self, events: Any) -> None: ...
+
+
+T = TypeVar("T", bound=Tally)
+
+
+class Counters:
+    """Tallies of one release, made when first asked for and kept up to date by `fold`; safe between threads."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._kept: dict[str, dict[Hashable, Tally]] = {"events": {}, "exposures": {}}
+        self._since: dict[str, list[Any]] = {"events": [], "exposures": []}
+        self._lock = threading.Lock()
+        self.version = 0
+        """How often something was folded in: what was computed from tallies holds until it changes."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Counters:
+        """Those of a snapshot that nothing follows, shared by all who read it."""
+        return once(snapshot, "counters", lambda: cls(snapshot))
+
+    def events(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The tally of events under `key`, which `make` makes empty."""
+        return self._tally("events", key, make, lambda: self.snapshot.histories)
+
+    def exposures(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The same for exposures."""
+        return self._tally("exposures", key, make, lambda: self.snapshot.exposures)
+
+    def fold(self, events: Events | None = None, exposures: Any = None) -> None:
+        """Add what came after; each event and exposure must come once."""
+        with self._lock:
+            for kind, batch in (("events", events), ("exposures", exposures)):
+                if batch is None or not len(batch.song):
+                    continue
+                self._since[kind].append(batch)
+                self.version += 1
+                for tally in self._kept[kind].values():
+                    tally.add(batch)
+
+    def _tally(self, kind: str, key: Hashable, make: Callable[[], T], first: Callable[[], Any]) -> T:
+        with self._lock:
+            kept = self._kept[kind]
+            if key not in kept:
+                tally = make()
+                for batch in (first(), *self._since[kind]):
+                    tally.add(batch)
+                kept[key] = tally
+            return kept[key]  # type: ignore[return-value]
+
+
+class Decay:
+    """Halves every half-life, reckoned from a landmark; both in milliseconds."""
+
+    def __init__(self, half_life_ms: float, landmark: int) -> None:
+        if half_life_ms <= 0:
+            raise ValueError(f"half_life_ms must be above 0 (got {half_life_ms})")
+        self.half_life_ms, self.landmark = half_life_ms, landmark
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, half_life_ms: float) -> Decay:
+        """From the snapshot's newest event on."""
+        return cls(half_life_ms, max(snapshot.as_of, 0))
+
+    def weights(self, at: Array) -> Array:
+        """(E,) what something at each of these times was worth at the landmark; 0 where the time is unknown."""
+        halvings = np.clip((at - self.landmark) / self.half_life_ms, -_FARTHEST, _FARTHEST)
+        return np.where(at == UNKNOWN_TIME, 0.0, np.exp2(halvings))
+
+    def since(self, now: int) -> float:
+        """What a sum at the landmark is to be multiplied with at `now`."""
+        return float(np.exp2(min(max((self.landmark - now) / self.half_life_ms, -_FARTHEST), _FARTHEST)))
+
+
+class SongSums:
+    """(songs,) decayed sums of what `weigh` makes of each event (E,); new songs included, as they come."""
+
+    def __init__(self, songs: int, decay: Decay, weigh: Callable[[Any], Array]) -> None:
+        self._decay, self._weigh = decay, weigh
+        self._sums, self._all = np.zeros(songs + _ROOM), 0.0
+
+    def add(self, events: Any) -> None:
+        song = events.song
+        if not len(song):
+            return
+        if (most := int(song.max()) + 1) > len(self._sums):
+            self._sums = np.concatenate([self._sums, np.zeros(most + _ROOM - len(self._sums))])
+        weights = self._weigh(events) * self._decay.weights(events.at)
+        self._all += float(weights.sum())
+        if len(song) < len(self._sums) // 8:
+            np.add.at(self._sums, song, weights)
+        else:
+            self._sums += np.bincount(song, weights, len(self._sums))
+
+    def at(self, now: int, songs: int) -> Array:
+        """(songs,) the sums as they are worth at `now`."""
+        sums = self._sums[:songs] * self._decay.since(now)
+        return sums if len(sums) == songs else np.concatenate([sums, np.zeros(songs - len(sums))])
+
+    def of(self, now: int, songs: Array) -> Array:
+        """(n,) the same for some songs."""
+        sums = self._sums
+        if int(songs.max(initial=0)) < len(sums):
+            return np.asarray(sums[songs] * self._decay.since(now))
+        inside = songs < len(sums)
+        return np.where(inside, sums[np.where(inside, songs, 0)], 0.0) * self._decay.since(now)
+
+    def total(self, now: int) -> float:
+        """The sum over all songs."""
+        return self._all * self._decay.since(now)
+
+
+class GroupSums:
+    """Decayed sums of songs within groups, such as places or cells: sparse, a group at a time.
+
+    `group` gives each event's group (E,) int64, -1 for none.
+    """
+
+    def __init__(self, decay: Decay, weigh: Callable[[Any], Array], group: Callable[[Any], Array]) -> None:
+        self._decay, self._weigh, self._group = decay, weigh, group
+        self._parts: dict[int, list[tuple[Array, Array]]] = {}
+
+    def add(self, events: Any) -> None:
+        group = self._group(events)
+        weights = self._weigh(events) * self._decay.weights(events.at)
+        kept = (group >= 0) & (weights != 0)
+        group, song, weights = group[kept], events.song[kept].astype(np.int64), weights[kept]
+        order = np.lexsort((song, group))
+        group, song, weights = group[order], song[order], weights[order]
+        first = np.flatnonzero(np.concatenate([[True], (np.diff(group) != 0) | (np.diff(song) != 0)])[: len(group)])
+        if not len(first):
+            return
+        sums = np.add.reduceat(weights, first)
+        group, song = group[first], song[first]
+        starts = np.flatnonzero(np.concatenate([[True], np.diff(group) != 0]))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(group)], strict=True):
+            parts = [*self._parts.get(int(group[start]), ()), (song[start:end], sums[start:end])]
+            # a part is joined with one that is about as large: there are few, and a large one is seldom copied
+            while len(parts) > 1 and len(parts[-2][0]) <= 2 * len(parts[-1][0]):
+                parts[-2:] = [_joined(parts[-2:])]
+            self._parts[int(group[start])] = parts
+
+    def groups(self) -> list[int]:
+        """Every group that something was added to."""
+        return list(self._parts)
+
+    def of(self, group: int, now: int) -> tuple[Array, Array]:
+        """Songs (n,) of the group, by position, and their sums (n,) as they are worth at `now`."""
+        parts = self._parts.get(group)
+        if not parts:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        songs, sums = parts[0] if len(parts) == 1 else _joined(parts)
+        return songs, sums * self._decay.since(now)
+
+    def some(self, group: int, now: int, songs: Array) -> Array:
+        """(n,) the group's sums of some songs at `now`."""
+        found = np.zeros(len(songs))
+        for known, sums in self._parts.get(group, ()):
+            place = np.minimum(np.searchsorted(known, songs), len(known) - 1)
+            found += np.where(known[place] == songs, sums[place], 0.0)
+        return found * self._decay.since(now)
+
+
+def _joined(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    return added(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+
+
+def plays(events: Histories) -> Array:
+    """(E,) how many playbacks each event is."""
+    return np.asarray(events.playbacks * events.count)

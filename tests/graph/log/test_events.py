@@ -1,0 +1,275 @@
+"""The event log: durable, ordered, idempotent, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.log.events import Event, EventLog, export_parquet
+
+PLAY = {"event_id": "e1", "user_id": "u1", "action": "play", "song_id": "s1"}
+
+
+def play(event_id: str, user: str = "u1", **fields: object) -> dict[str, object]:
+    return {**PLAY, "event_id": event_id, "user_id": user, **fields}
+
+
+def test_offsets_count_from_one_in_the_order_of_the_batch(log: EventLog) -> None:
+    log.append([play("b"), play("a")])
+    log.append([play("c")])
+    assert log.frame().select("offset", "event_id").rows() == [(1, "b"), (2, "a"), (3, "c")]
+    assert log.last_offset() == 3
+
+
+def test_empty_log_has_offset_zero_and_typed_columns(log: EventLog) -> None:
+    assert log.last_offset() == 0
+    assert log.frame().schema["at"] == pl.Int64
+    assert log.frame().schema["latitude"] == pl.Float64
+    assert log.exposures().is_empty()
+
+
+def test_an_event_is_written_once_however_often_it_is_sent(log: EventLog) -> None:
+    first = log.append([play("a"), play("a"), play("b")])
+    again = log.append([play("b"), play("c")])
+    assert (first.accepted, first.duplicates) == (2, 1)
+    assert (again.accepted, again.duplicates) == (1, 1)
+    assert log.frame()["event_id"].to_list() == ["a", "b", "c"]
+
+
+def test_bad_events_are_named_and_do_not_stop_the_good_ones(log: EventLog) -> None:
+    result = log.append([play("a"), play("b", action="dance"), play("c", song_id=None), play("d")])
+    assert result.accepted == 2
+    assert [index for index, _ in result.rejected] == [1, 2]
+    assert result.rejected[1][1] == "song_id: required for play"
+
+
+def test_an_event_without_an_id_gets_one(log: EventLog) -> None:
+    log.append([{"user_id": "u1", "action": "play", "song_id": "s1"}] * 2)
+    assert log.frame()["event_id"].n_unique() == 2
+
+
+def test_all_fields_come_back_as_they_went_in(log: EventLog) -> None:
+    given = play(
+        "a", count=3, rating=4.5, at=10, played_ms=7, scene="daily", request_id="r", position=2, query='ä, "b"'
+    )
+    log.append(
+        [given, {"event_id": "f", "user_id": "u2", "action": "follow", "target_label": "User", "target_id": "u1"}]
+    )
+    assert log.of_user("u1", 0) == [Event(**given, offset=1)]  # type: ignore[arg-type]
+    row = log.frame().row(0, named=True)
+    assert {name: row[name] for name in given} == given
+    assert log.frame()["target_id"].to_list() == [None, "u1"]
+
+
+def test_of_user_gives_only_the_listeners_own_later_events(log: EventLog) -> None:
+    log.append([play("a"), play("b", "u2"), play("c"), play("d")])
+    assert [event.event_id for event in log.of_user("u1", 1)] == ["c", "d"]
+    assert log.of_user("nobody", 0) == []
+
+
+def test_frame_reads_a_window_of_offsets(log: EventLog) -> None:
+    log.append([play(f"e{i}") for i in range(5)])
+    assert log.frame(1, 3)["offset"].to_list() == [2, 3]
+
+
+def test_a_point_is_coarsened_before_it_is_written(log: EventLog) -> None:
+    log.append([play("a", latitude=52.5200, longitude=13.4050), play("b", latitude=52.5201, longitude=13.4051)])
+    rows = log.frame().select("latitude", "longitude").rows()
+    assert rows[0] == rows[1]  # 10 m apart, one cell
+    assert rows[0] != (52.52, 13.405)
+    assert abs(rows[0][0] - 52.52) < 0.02
+    assert log.coarsen(*rows[0]) == rows[0]
+
+
+def test_bulk_append_coarsens_fills_the_count_and_is_idempotent(log: EventLog) -> None:
+    frame = pl.DataFrame(
+        {
+            "event_id": ["a", "b", "b"],
+            "user_id": "u",
+            "action": "play",
+            "song_id": "s",
+            "latitude": 1.0,
+            "longitude": 2.0,
+        }
+    )
+    assert log.append_frame(frame) == (2, 1)
+    assert log.append_frame(frame) == (0, 3)
+    assert log.frame()["count"].to_list() == [1, 1]
+    assert log.frame().select("latitude", "longitude").row(0) == log.coarsen(1.0, 2.0)
+
+
+def test_bulk_append_of_many_rows_keeps_their_order(log: EventLog) -> None:
+    ids = [f"e{i}" for i in range(1000)]
+    log.append_frame(pl.DataFrame({"event_id": ids, "user_id": "u", "action": "play", "song_id": "s"}))
+    assert log.frame()["event_id"].to_list() == ids
+
+
+def test_bulk_append_refuses_unknown_columns_and_missing_ids(log: EventLog) -> None:
+    with pytest.raises(ValueError, match="unknown column 'colour'"):
+        log.append_frame(pl.DataFrame({"colour": ["red"]}))
+    with pytest.raises(ValueError, match="every event needs event_id"):
+        log.append_frame(pl.DataFrame({"user_id": ["u"], "action": ["play"]}))
+
+
+def test_the_log_keeps_its_id(log: EventLog, log_url: str) -> None:
+    with EventLog(log_url) as again:
+        assert again.log_id == log.log_id
+
+
+def test_two_logs_have_different_ids(tmp_path: Path, log: EventLog) -> None:
+    with EventLog(f"sqlite:///{tmp_path}/other.db") as other:
+        assert other.log_id != log.log_id
+
+
+def test_exposures_come_back_in_order(log: EventLog) -> None:
+    rows = [{"request_id": "r", "song_id": f"s{i}", "position": i, "propensity": 0.5} for i in range(3)]
+    assert log.append_exposures(rows) == 3
+    assert log.exposures(after=1)["song_id"].to_list() == ["s1", "s2"]
+    with pytest.raises(ValueError, match="unknown exposure field 'colour'"):
+        log.append_exposures([{"colour": "red"}])
+
+
+def test_imported_exposures_go_on_where_they_stopped(log: EventLog) -> None:
+    frame = pl.DataFrame({"request_id": "r", "song_id": ["s0", "s1", "s2"], "position": [0, 1, 2]})
+    assert log.append_exposures_frame(frame.head(1), key="k") == 1
+    assert log.append_exposures_frame(frame, key="k") == 2
+    assert log.append_exposures_frame(frame, key="k") == 0
+    assert log.exposures()["song_id"].to_list() == ["s0", "s1", "s2"]
+
+
+def test_journal_lines_come_back_in_order(log: EventLog) -> None:
+    log.append_journal("upsert", "Song", "s1", {"properties": {"title": "Ä"}})
+    assert log.append_journal("import", None, None, {}) == 2
+    assert log.last_journal_offset() == 2
+    (line,) = log.journal(after=0)[:1]
+    assert (line.kind, line.label, line.id, line.payload) == ("upsert", "Song", "s1", {"properties": {"title": "Ä"}})
+
+
+def test_meta_keeps_the_last_value(log: EventLog) -> None:
+    assert log.get_meta("clock") is None
+    log.set_meta("clock", "wall")
+    log.set_meta("clock", "data")
+    assert log.get_meta("clock") == "data"
+    assert log.meta("cl") == {"clock": "data"}
+
+
+def test_writers_in_parallel_get_offsets_without_gaps_or_repeats(log_url: str) -> None:
+    def write(name: str) -> None:
+        with EventLog(log_url) as own:
+            for i in range(20):
+                own.append([play(f"{name}-{i}")])
+
+    with EventLog(log_url) as log:
+        threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        seen: list[int] = []
+        while len(seen) < 60:  # a reader that follows the offsets
+            seen += log.frame(seen[-1] if seen else 0)["offset"].to_list()
+        for thread in threads:
+            thread.join()
+        assert seen == list(range(1, 61))
+
+
+def test_a_lock_is_held_by_one_at_a_time(log: EventLog, log_url: str) -> None:
+    with EventLog(log_url) as other:
+        with log.exclusive("import"), pytest.raises(Busy, match="import lock"), other.exclusive("import", wait=False):
+            pass
+        with other.exclusive("import", wait=False):
+            pass
+
+
+WRITER = """
+import sys
+from graph.log.events import EventLog
+with EventLog(sys.argv[1]) as log:
+    for i in range(100_000):
+        log.append([{"event_id": f"e{i}", "user_id": "u", "action": "play", "song_id": "s"}])
+        log.append_exposures([{"request_id": f"e{i}", "song_id": "s", "position": 0}])
+        print(i, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_it_acknowledged(log_url: str) -> None:
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen([sys.executable, "-c", WRITER, log_url], stdout=subprocess.PIPE, text=True, cwd=root)
+    assert process.stdout is not None
+    acknowledged = [int(process.stdout.readline()) for _ in range(30)]
+    process.send_signal(signal.SIGKILL)
+    acknowledged += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+    process.stdout.close()
+    process.wait()
+    with EventLog(log_url) as log:
+        frame = log.frame()
+        assert frame["offset"].to_list() == list(range(1, frame.height + 1))
+        assert {f"e{i}" for i in acknowledged} <= set(frame["event_id"])
+        assert {f"e{i}" for i in acknowledged} <= set(log.exposures()["request_id"])
+
+
+def test_parquet_export_holds_both_tables(log: EventLog, tmp_path: Path) -> None:
+    log.append([play("a")])
+    assert export_parquet(log, tmp_path / "out") == {"events": 1, "exposures": 0}
+    assert pl.read_parquet(tmp_path / "out" / "events.parquet")["event_id"].to_list() == ["a"]
+    assert pl.read_parquet(tmp_path / "out" / "exposures.parquet").is_empty()
+
+
+def test_sqlite_is_in_wal_mode_with_full_sync(sqlite_log: EventLog, tmp_path: Path) -> None:
+    with sqlite_log._cursor(sqlite_log._writer) as cursor:
+        assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_another_schema_version_is_refused(log: EventLog, log_url: str) -> None:
+    log.set_meta("schema_version", "999")
+    with pytest.raises(StoreUnavailable, match="schema version 999, this version of Segue reads 1"):
+        EventLog(log_url)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "events.db"
+    file.write_text("hello, this is no database at all" * 100)
+    with pytest.raises(StoreUnavailable, match=r"events\.db does not answer: file is not a database"):
+        EventLog(f"sqlite:///{file}")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        EventLog(f"sqlite:///{tmp_path}/file/events.db")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", ""])
+def test_a_url_of_no_durable_database_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"expected sqlite:///FILE or postgresql\+psycopg"):
+        EventLog(url)
+
+
+def test_a_postgresql_that_is_down_is_named_without_its_password() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreUnavailable) as caught:
+        EventLog("postgresql+psycopg://me:secret@127.0.0.1:1/segue")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_writer_that_waits_too_long_is_told_who_is_busy(sqlite_log: EventLog, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with sqlite_log._cursor(sqlite_log._writer) as cursor:
+        cursor.execute("PRAGMA busy_timeout = 50")  # the pool hands the same connection out again
+    with pytest.raises(Busy, match="another process is writing"):
+        sqlite_log.append([play("a")])
+    other.close()
+
+
+def test_a_resolution_that_h3_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="0 to 15"):
+        EventLog(f"sqlite:///{tmp_path}/e.db", h3_resolution=16)

@@ -1,0 +1,155 @@
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from segue_test_worlds import DAY, NOW, World
+
+from graph.errors import StoreUnavailable
+from graph.log.events import EventLog
+from graph.release import Release
+from recall.live.counters import Decay, SongSums, plays
+from recall.live.live import Live, LiveState
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    with EventLog(f"sqlite:///{tmp_path}/events.db") as opened:
+        opened.append([event(0), event(1)], now=NOW)
+        yield opened
+
+
+def event(number: int, user: str = "ana") -> dict[str, Any]:
+    return {"event_id": str(number), "user_id": user, "action": "like", "song_id": "s1", "at": NOW}
+
+
+def release(world: World, log_id: str, offset: int) -> Release:
+    return dataclasses.replace(world.release, manifest={"events": {"log_id": log_id, "offset": offset}})
+
+
+def test_follows_what_came_after_the_release(lopsided: World, log: EventLog) -> None:
+    live = Live(release(lopsided, log.log_id, 1), log)
+    log.append([event(2), event(3, "ben")], now=NOW)
+    assert live.status.state == "attached"
+    assert [e.event_id for e in live.latest("ana")] == ["1", "2"]
+    assert not live.latest("unknown")
+
+
+@pytest.mark.parametrize(
+    ("log_id", "offset", "reason"),
+    [("another", 1, "another event log"), (None, 3, "ahead of the event log")],
+)
+def test_detached_it_serves_from_the_release_alone(
+    lopsided: World, log: EventLog, log_id: str | None, offset: int, reason: str
+) -> None:
+    live = Live(release(lopsided, log_id or log.log_id, offset), log)
+    assert live.status.state == "detached"
+    assert reason in str(live.status.reason)
+    assert live.latest("ana") == ()
+
+
+def test_without_a_log_it_is_detached(lopsided: World) -> None:
+    assert Live(lopsided.release, None).status.state == "detached"
+
+
+def test_a_log_that_stops_answering_takes_nothing_down(
+    lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable("the event log does not answer")
+
+    live = Live(release(lopsided, log.log_id, 0), log)
+    monkeypatch.setattr(log, "of_user", down)
+    assert live.latest("ana") == ()
+    assert live.status == LiveState("detached", "the event log does not answer")
+
+
+def test_joins_a_log_that_answers_again(lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable("event log sqlite:////secret/events.db does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "last_offset", down)
+        live = Live(release(lopsided, log.log_id, 1), log)
+        assert live.status == LiveState("detached", "the event log does not answer")
+        assert live.check() == live.status
+    assert live.check() == LiveState("attached", lag=1, behind=0)
+    assert [e.event_id for e in live.latest("ana")] == ["1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "of_user", down)
+        assert live.latest("ana") == ()
+        assert live.status.state == "detached"
+    assert live.latest("ana") == ()  # nobody waits for it before it has been looked at
+    live.check()
+    assert live.latest("ana")
+
+
+def full_play(user: str, song: str, at: int = NOW) -> dict[str, Any]:
+    return {"user_id": user, "action": "full_play", "song_id": song, "at": at}
+
+
+def song_plays(live: Live) -> list[float]:
+    overlay = live.overlay
+    snapshot = overlay.edits.snapshot
+    tally = overlay.counters.events("t", lambda: SongSums(snapshot.songs, Decay.of(snapshot, DAY), plays))
+    return tally.at(NOW, overlay.size).round(9).tolist()
+
+
+def test_events_and_new_songs_are_folded_in(lopsided: World, log: EventLog) -> None:
+    live = Live(release(lopsided, log.log_id, log.last_offset()), log)
+    before = song_plays(live)
+    log.append_journal("upsert", "Song", "new", {"properties": {"title": "New"}})
+    log.append_journal("relations", "Song", "new", {"artists": ["brio"]})
+    log.append([full_play("ana", "s1"), full_play("??", "new"), full_play("ana", "nowhere")], now=NOW)
+    assert live.check() == LiveState("attached", lag=3, behind=0)
+    assert np.subtract(song_plays(live)[:5], before) == pytest.approx([1, 0, 0, 0, 0])
+    assert (song_plays(live)[5], live.overlay.song_id(5), live.overlay.song_id(0)) == (1, "new", "s1")
+    assert live.overlay.songs.unit[0] == pytest.approx([0, 1])
+    live.check()
+    assert song_plays(live)[5] == 1  # nothing is folded twice
+
+
+def test_a_release_that_knows_the_edits_does_not_fold_them_again(lopsided: World, log: EventLog) -> None:
+    log.append_journal("upsert", "Song", "old", {"properties": {}})
+    manifest = {"events": {"log_id": log.log_id, "offset": 0}, "graph": {"version": log.last_journal_offset()}}
+    live = Live(dataclasses.replace(lopsided.release, manifest=manifest), log)
+    assert len(live.overlay.songs) == 0
+
+
+def test_two_workers_agree(lopsided: World, log: EventLog) -> None:
+    first = Live(release(lopsided, log.log_id, 0), log)
+    for i in range(30):
+        log.append([full_play("ana", f"s{i % 5 + 1}", NOW - i * DAY)], now=NOW)
+        log.append_journal("upsert", "Song", f"n{i % 7}", {"properties": {}})
+        if i % 4 == 0:
+            first.check()
+    first.check()
+    second = Live(release(lopsided, log.log_id, 0), log)
+    assert song_plays(first) == song_plays(second)
+    assert first.overlay.songs.ids == second.overlay.songs.ids
+
+
+def test_a_long_log_is_folded_in_portions(lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recall.live.live.FOLD_ROWS", 7)
+    log.append([full_play("ben", "s2") for _ in range(50)], now=NOW)
+    log.append_exposures([{"request_id": "r", "user_id": "ana", "song_id": "s1", "position": i} for i in range(20)])
+    live = Live(release(lopsided, log.log_id, 0), log)
+    assert song_plays(live)[1] == pytest.approx(song_plays(Live(lopsided.release, None))[1] + 50)
+    assert len(live.overlay.counters._since["exposures"]) == 3  # 20 in sevens
+
+
+def test_what_was_folded_stays_when_the_log_goes(
+    lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    live = Live(release(lopsided, log.log_id, 0), log)
+    log.append([full_play("ben", "s2")], now=NOW)
+    live.check()
+    known = song_plays(live)
+    monkeypatch.setattr(log, "journal", down)
+    assert live.check().state == "detached"
+    assert song_plays(live) == known
