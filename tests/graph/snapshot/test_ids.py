@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph import ids as module
+from graph.snapshot import ids as module
 from graph.snapshot.ids import Ids, Strings, encode
 
 SORTED = ["", "01", "1", "10", "Z", "a", "é", "ș", "\U0001f3b5"]

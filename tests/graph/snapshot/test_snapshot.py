@@ -21,8 +21,9 @@ from segue_test_worlds import (
 
 from graph import schema
 from graph.errors import CorruptRelease
+from graph.snapshot import arrays
 from graph.snapshot.histories import CODE, UNKNOWN_TIME
-from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot, arrays
+from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 
 
 def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
