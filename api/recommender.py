@@ -13,14 +13,15 @@ import numpy as np
 import structlog
 
 from api.settings import Settings
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors, models_in
 from graph.errors import InvalidInput, SegueError, UnknownSong
 from graph.log.events import EventLog
 from graph.paths import Paths
 from graph.release import Release, Releases
 from ranking.cascade import Cascade, Slate
-from recall.base import Channel, Query, channel_type
+from recall.base import Channel, Query
 from recall.causes import PATHS, Because
+from recall.discovery import channel_type
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
 from recall.listeners.listener import Listener
@@ -58,11 +59,10 @@ class Served:
         self.live = Live(release, log)
         self.paths = Paths(release)
         self.cascades = {name: Cascade(release, scene, name) for name, scene in settings.scene_configs().items()}
-        self.index: dict[str, tuple[SongVectors, VectorIndex]] = {}
-        for name in ("song2vec",):
-            if release.has(f"vectors/{name}"):
-                vectors = SongVectors.load(release, name)
-                self.index[name] = vectors, VectorIndex.of(release, f"recall/{name}/index", vectors.unit)
+        self.index: dict[str, tuple[ModelVectors, VectorIndex]] = {}
+        for name in models_in(release):
+            vectors = ModelVectors.load(release, name)
+            self.index[name] = vectors, VectorIndex.of(release, f"index/{name}", vectors.unit)
         self._others: dict[str, Channel] = {}
 
     def warm(self, at: int) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,18 +22,20 @@ from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
-from embeddings.skipgram.song2vec import Song2VecConfig
+from embeddings.models import enabled_by_default, model_names, model_type
 from embeddings.vectors.incremental import UpdateConfig
 from graph.configure import configure
 from graph.errors import SettingsError
 from graph.store.store import GraphConfig
 from ranking.learning import LearningConfig
 from ranking.scene import FUSED, ChannelUse, SceneConfig, default_channels
-from recall.base import channel_type
+from recall.discovery import channel_type
 
 # Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
 RESERVED: Final = ("SEGUE_CONFIG", "SEGUE_DATA", "SEGUE_REQUIRE_NEO4J", "SEGUE_REQUIRE_POSTGRESQL")
 _PLAIN: Final = ("SEED", "CLOCK")
+UPDATE: Final = "update"
+"""The table of `[embed]` that is no model: how vectors are taken on from the last release."""
 KEY_LENGTH: Final = 16  # the least an API key may have: an empty or guessable one would open the service
 
 
@@ -241,7 +244,25 @@ class Settings(BaseSettings):
             for channel, options in table.get("channels", {}).items():
                 channels[channel] = channels.get(channel, {}) | options
             given[name] = shipped | table | {"channels": channels}
-        return {name: SceneSettings(**table).config(name) for name, table in given.items()}
+        scenes = {name: SceneSettings(**table).config(name) for name, table in given.items()}
+        return {name: self._trained(name, scene) for name, scene in scenes.items()}
+
+    def _trained(self, name: str, scene: SceneConfig) -> SceneConfig:
+        """The scene without the channels of models that are not trained.
+
+        Raises: SettingsError for such a channel that the settings name, or if none is left.
+        """
+        trained, kept = set(self.enabled_models()), {}
+        for channel, use in scene.channels.items():
+            missing = sorted(set(channel_type(channel, use.use).vectors) - trained)
+            if not missing:
+                kept[channel] = use
+            elif name in self.scenes and channel in self.scenes[name].channels:
+                where = f"scenes.{name}.channels.{channel}"
+                raise SettingsError(f"{where} needs the model {missing[0]}: set embed.{missing[0]}.enabled = true")
+        if not kept:
+            raise SettingsError(f"scenes.{name}: no channel is left without the models that are not enabled")
+        return replace(scene, channels=kept)
 
     def learning(self) -> LearningConfig:
         """What a refresh learns with.
@@ -250,28 +271,50 @@ class Settings(BaseSettings):
         """
         refresh = self.refresh
         return LearningConfig(
-            refresh.rank_share, refresh.measure_share, refresh.listeners, self.song2vec(), self.update(), seed=self.seed
+            refresh.rank_share, refresh.measure_share, refresh.listeners, self.models(), self.update(), seed=self.seed
         )
 
-    def song2vec(self) -> Song2VecConfig:
-        """`[embed.song2vec]`.
+    def models(self) -> dict[str, Any]:
+        """The configs of the models that a refresh trains, by name.
 
         Raises: SettingsError for an unknown model or option.
         """
-        self._check_embed()
-        return configure(Song2VecConfig, self.embed.get("song2vec", {}), "embed.song2vec")
+        return {name: model_type(name).configure(self._options(name)) for name in self.enabled_models()}
+
+    def enabled_models(self) -> list[str]:
+        """Those that ship enabled, and those that `[embed.NAME] enabled` says.
+
+        Raises: SettingsError for an unknown model, or an `enabled` that is neither true nor false.
+        """
+        if unknown := sorted(self.embed.keys() - {*model_names(), UPDATE}):
+            known = ", ".join(model_names())
+            raise SettingsError(f"embed.{unknown[0]}: unknown model (known: {known}; and {UPDATE})")
+        usual, found = enabled_by_default(), []
+        for name in model_names():
+            enabled = self.embed.get(name, {}).get("enabled", name in usual)
+            if not isinstance(enabled, bool):
+                raise SettingsError(f"embed.{name}.enabled must be true or false (got {enabled!r})")
+            if enabled:
+                found.append(name)
+        return found
+
+    def _options(self, model: str) -> dict[str, Any]:
+        return {key: value for key, value in self.embed.get(model, {}).items() if key != "enabled"}
+
+    def check_models(self) -> None:
+        """Raises: SettingsError for an unknown model, or an unknown or unusable option of one that is set."""
+        self.enabled_models()
+        for name in self.embed.keys() - {UPDATE}:
+            if options := self._options(name):
+                model_type(name).configure(options)
+        self.update()
 
     def update(self) -> UpdateConfig:
         """`[embed.update]`.
 
-        Raises: SettingsError for an unknown model or option.
+        Raises: SettingsError for an unknown option.
         """
-        self._check_embed()
-        return configure(UpdateConfig, self.embed.get("update", {}), "embed.update")
-
-    def _check_embed(self) -> None:
-        if unknown := sorted(self.embed.keys() - {"song2vec", "update"}):
-            raise SettingsError(f"embed.{unknown[0]}: unknown model (known: song2vec; and update)")
+        return configure(UpdateConfig, self.embed.get(UPDATE, {}), f"embed.{UPDATE}")
 
     def shown(self) -> dict[str, Any]:
         """Everything with its defaults, secrets hidden, as JSON values."""
@@ -311,9 +354,8 @@ def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None)
         raise SettingsError(f"{where}: {first['msg']} (in {file or 'the environment'})") from error
     except (SettingsSourceError, ValueError, OSError) as error:
         raise SettingsError(f"{file or 'environment'}: {error}") from error
+    settings.check_models()
     settings.scene_configs()
-    settings.song2vec()
-    settings.update()
     return _anchored(settings, file.resolve().parent if file else Path.cwd())
 
 

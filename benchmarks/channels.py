@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from embeddings.skipgram.song2vec import Song2VecConfig
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.importers.base import open_importer
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
@@ -113,8 +113,8 @@ def _gamma(snapshot: Snapshot, folder: Path, learner: Learner) -> Iterator[tuple
     other = folder.parent / "plain"
     snapshot.write(other / "snapshot")
     Learner(learner.scenes, plain).embed(other)
-    with_gamma = SongVectors.load(Release.open(folder), "song2vec")
-    without = SongVectors.load(Release.open(other), "song2vec")
+    with_gamma = ModelVectors.load(Release.open(folder), "song2vec")
+    without = ModelVectors.load(Release.open(other), "song2vec")
     view = cuts.learning(snapshot)
     plays = np.bincount(view.histories.song, minlength=snapshot.songs)
     for low, high in ((0, 0), (1, 4)):
@@ -128,7 +128,7 @@ def _gamma(snapshot: Snapshot, folder: Path, learner: Learner) -> Iterator[tuple
         )
 
 
-def _rare_recall(snapshot: Snapshot, view: Snapshot, fold: Any, vectors: SongVectors, rare: Any) -> float:
+def _rare_recall(snapshot: Snapshot, view: Snapshot, fold: Any, vectors: ModelVectors, rare: Any) -> float:
     """Recall@50 of rare songs among all rare songs, from the listener's vector: the rest of the list is the same."""
     found = []
     for user, songs in loved(snapshot.histories, fold > 0):

@@ -36,7 +36,7 @@ from embeddings.skipgram.sequences import SequenceConfig, Sequences
 from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
 from embeddings.skipgram.walks import WalkConfig
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.batch import Batch
 from graph.errors import InvalidInput
 from graph.importers.base import open_importer
@@ -154,7 +154,7 @@ class Shape:
     epochs: int
     described: float
 
-    def song2vec(self, train: Snapshot, factor: float, seed: int) -> SongVectors:
+    def song2vec(self, train: Snapshot, factor: float, seed: int) -> ModelVectors:
         config = Song2VecConfig(window=self.window, epochs=self.epochs, described=self.described)
         gamma = {r.name: factor * config.gamma.get(r.name, OTHERWISE) for r in train.song_relations()}
         return Song2Vec.fit(train, replace(config, gamma=gamma), rng=np.random.default_rng(seed))
@@ -168,7 +168,7 @@ def _shape(split: Split, factor: float, described: Sequence[float]) -> Shape:
     for window, epochs in SHAPES:
         plain = Shape(window, epochs, 0.0).song2vec(split.train, factor, CHOOSING)
         for much in described:
-            made = SongVectors.of(split.train, plain.raw, plain.trained, plain.entities, plain.gamma, much)
+            made = ModelVectors.of(split.train, plain.raw, plain.trained, plain.entities, plain.gamma, much)
             found[Shape(window, epochs, much)] = measured(split, made.unit)
     return _chosen(found, split)
 
@@ -201,7 +201,7 @@ def _eges(train: Snapshot, epochs: int, learning_rate: float, seed: int) -> Arra
     ids = [f"{i:08}" for i in range(size)]
     edges = Edges(ids, source, target, np.ones(len(source)), kind, tuple(names))
     walks, skipgram = WalkConfig(walks=4, length=20), SkipGramConfig(64, 5, 5, epochs, learning_rate)
-    found = EGES.fit(edges, EGESConfig(walks, skipgram), rng=np.random.default_rng(seed), workers=2)
+    found = EGES.fit_edges(edges, EGESConfig(walks, skipgram), rng=np.random.default_rng(seed), workers=2)
     vectors = np.zeros((train.songs, found.vectors.shape[1]), dtype=np.float32)
     places = np.array([int(i) for i in found.ids])
     vectors[places[places < train.songs]] = found.vectors[places < train.songs]

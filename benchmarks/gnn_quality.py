@@ -17,7 +17,7 @@ import numpy as np
 from api.commands.evaluate import read_data
 from embeddings.models import model_type
 from embeddings.training.fit import FitConfig, Progress
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import InvalidInput
 from ranking.evaluation import ByScore, Data, measure, prepare
 from ranking.holdout import Holdout
@@ -51,10 +51,10 @@ def split() -> Data:
     return prepare(read_data(f"lightgcn:{folder}", "given", lambda *_: None), "given", 0)
 
 
-def trained(model: str, seed: int, data: Data, progress: Progress | None = None) -> GraphVectors:
+def trained(model: str, seed: int, data: Data, progress: Progress | None = None) -> ModelVectors:
     """The vectors of one training, which goes on from its checkpoint."""
     kind = model_type(model)
-    found: GraphVectors = kind.model.fit(
+    found: ModelVectors = kind.model.fit(
         data.train,
         kind.config(training=TRAINING),
         rng=np.random.default_rng(seed),

@@ -21,7 +21,7 @@ from benchmarks.channels import world_snapshot
 from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors.alignment import drift
 from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, update
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
@@ -55,10 +55,10 @@ def _rows(
     stale.save(folder / "vectors" / "song2vec", {"config": asdict(config)})
     release = Release.open(folder)
 
-    def updated(seed: int) -> SongVectors:
+    def updated(seed: int) -> ModelVectors:
         return update(after, LastTraining.of(release, before, after), config, how, rng=np.random.default_rng(seed))
 
-    def retrained(seed: int) -> SongVectors:
+    def retrained(seed: int) -> ModelVectors:
         fresh = Song2Vec.fit(after, config, rng=np.random.default_rng(seed))
         return aligned(fresh, LastTraining.of(release, before, after).vectors)
 
@@ -88,13 +88,13 @@ def _rows(
     return [*rows, _row("a new song's vector", composed * 1e3, 1.0, "the bar", "ms", (None, None))]
 
 
-def _timed(train: Callable[[int], SongVectors], seed: int) -> tuple[SongVectors, float]:
+def _timed(train: Callable[[int], ModelVectors], seed: int) -> tuple[ModelVectors, float]:
     began = time.perf_counter()
     vectors = train(seed)
     return vectors, time.perf_counter() - began
 
 
-def _recall(snapshot: Snapshot, vectors: SongVectors, truth: list[tuple[int, Array]]) -> float:
+def _recall(snapshot: Snapshot, vectors: ModelVectors, truth: list[tuple[int, Array]]) -> float:
     """Mean recall@50 of the songs nearest to what each listener loves."""
     found = []
     for user, loves in truth:
@@ -109,7 +109,7 @@ def _recall(snapshot: Snapshot, vectors: SongVectors, truth: list[tuple[int, Arr
     return float(np.mean(found))
 
 
-def _composing(snapshot: Snapshot, vectors: SongVectors) -> float:
+def _composing(snapshot: Snapshot, vectors: ModelVectors) -> float:
     """Seconds that one new song takes, in the median over songs described as others are."""
     relations = {name: snapshot.relation(name, "Song") for name in vectors.entities}
     times = []

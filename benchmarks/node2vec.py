@@ -75,7 +75,7 @@ def _row(unit: str, ours: float, peer: float, name: str, scores: Array, theirs: 
 
 def _ours(edges: Edges, seed: int, config: Node2VecConfig) -> tuple[float, NodeVectors]:
     began = time.perf_counter()
-    found = Node2Vec.fit(edges, config, rng=np.random.default_rng(seed), workers=THREADS)
+    found = Node2Vec.fit_edges(edges, config, rng=np.random.default_rng(seed), workers=THREADS)
     return time.perf_counter() - began, found
 
 

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from recall.channels.relation_gcn import RelationGcn
 
 from benchmarks import gnn_graph, gnn_quality
 from benchmarks._plots import needed, plotted
 from benchmarks.channels import WORLD, world_snapshot
 from benchmarks.recall_linear import ALONE, LINEAR
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from ranking.cascade import Cascade
@@ -35,10 +36,10 @@ from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import MEASURE, RANK, best_first, fit_fusion, loved
-from recall.base import Candidates, Query, channel_type
+from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion, Outcome
 from recall.blend.merge import merge
-from recall.channels.relation_gcn import RelationGcn
+from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 
 SEEDS: Final = (10, 11, 12)  # of the world; 0 to 3 were looked at while defaults were chosen
@@ -125,10 +126,10 @@ def proposals(data: Data, folder: Path) -> dict[int, dict[str, Candidates]]:
     return found
 
 
-def _side_by_side(data: Data) -> GraphVectors:
+def _side_by_side(data: Data) -> ModelVectors:
     """LightGCN++ of several seeds: the score of a pair is the sum of theirs."""
     vectors = [gnn_quality.trained("lightgcnpp", seed, data) for seed in TRAININGS]
-    return GraphVectors(np.hstack([v.listeners for v in vectors]), np.hstack([v.songs for v in vectors]))
+    return ModelVectors(np.hstack([v.listeners for v in vectors]), np.hstack([v.songs for v in vectors]))
 
 
 def fitted(outcomes: Sequence[Outcome]) -> Fusion:

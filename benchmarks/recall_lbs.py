@@ -31,7 +31,8 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from ranking.evaluation import Data, prepare
 from ranking.metrics import recall_at
-from recall.base import Candidates, Channel, Query, channel_type
+from recall.base import Candidates, Channel, Query
+from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 
 K: Final = 10

@@ -30,8 +30,9 @@ from graph.snapshot.arrays import Array
 from ranking.evaluation import Data, measure
 from ranking.metrics import Scoreboard
 from ranking.training import best_first
-from recall.base import Query, channel_type
+from recall.base import Query
 from recall.channels.listener_kernel import ListenerKernelConfig
+from recall.discovery import channel_type
 from recall.linear.matrices import tastes
 
 ALONE: Final = {"gamma": {"HAS_TAG": 0.0, "FOLLOWS": 0.0}}

@@ -30,7 +30,8 @@ from graph.snapshot.snapshot import Snapshot
 from ranking.evaluation import prepare
 from ranking.metrics import recall_at
 from ranking.training import LEARN, MEASURE, cut, loved
-from recall.base import Channel, Query, channel_type
+from recall.base import Channel, Query
+from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 
 K: Final = 10

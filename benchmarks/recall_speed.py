@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from benchmarks._plots import needed, plotted
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.log.exposures import Exposures
 from graph.release import Release
 from graph.schema import LABELS, RELATIONSHIPS
@@ -35,7 +35,8 @@ from graph.snapshot.ids import Ids, Strings
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import CELL_RESOLUTION, UNKNOWN_INTEGER, VERSION, Snapshot
 from ranking.scene import FUSED, ChannelUse, SceneConfig
-from recall.base import Candidates, Channel, Query, channel_type
+from recall.base import Candidates, Channel, Query
+from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 from recall.live.live import Happened
 
@@ -82,7 +83,7 @@ def build(folder: Path, size: int, seed: int = 0) -> dict[str, float]:
     town.vectors().save(folder / "vectors" / "song2vec", {"config": {}})
     del town
     release, took = Release.open(folder), {}
-    vectors = {"song2vec": SongVectors.load(release, "song2vec")}
+    vectors = {"song2vec": ModelVectors.load(release, "song2vec")}
     for number, name in enumerate(CHANNELS):
         kind = channel_type(name)
         if not hasattr(kind.channel, "prepare"):
@@ -115,7 +116,7 @@ class Town:
         self.place = _zipf(rng, self.places, size, 1.0, 5)
         self.points = np.stack([rng.uniform(-40, 60, self.places), rng.uniform(-170, 170, self.places)], axis=1)
 
-    def vectors(self) -> SongVectors:
+    def vectors(self) -> ModelVectors:
         """Unit vectors: a style lies as far from its group's centre as a song from its style's."""
         rng = self.rng
         groups = rng.standard_normal((max(2, self.styles // 10), DIM), dtype=np.float32)
@@ -128,7 +129,7 @@ class Town:
             shares = self._relations[f"{name}:Song:{_TARGETS[name]}"].matrix()
             entities[name] = np.asarray(shares.T @ unit, dtype=np.float32)
         gamma = dict.fromkeys(entities, 0.5)
-        return SongVectors(unit, np.ones(self.size, np.float32), np.ones(self.size, bool), entities, gamma)
+        return ModelVectors(unit, np.ones(self.size, np.float32), np.ones(self.size, bool), entities, gamma)
 
     def snapshot(self) -> Snapshot:
         """Everything but the vectors."""
@@ -440,7 +441,7 @@ def _overlay(release: Release) -> Any:
     edits = Edits(snapshot, 0, songs, places=places)
     counters = Counters(snapshot)
     counters.fold(events=_events(snapshot, SINCE, rng))
-    return Overlay(counters, edits, NewSongs(edits, SongVectors.load(release, "song2vec")))
+    return Overlay(counters, edits, NewSongs(edits, ModelVectors.load(release, "song2vec")))
 
 
 def _events(snapshot: Snapshot, count: int, rng: np.random.Generator) -> Happened:

@@ -1,7 +1,7 @@
-"""The graph networks that ship: files of `embeddings/gnn/`, each with one model and its frozen config.
+"""The models that ship: files of the folders of `embeddings/`, each with one model and its frozen config.
 
 A file NAME.py is a model if it defines a class of that name (`relation_gamma_gcn` -> `RelationGammaGCN`: case and `_`
-aside) and its `…Config`; other files of the folder help. Names are read off the source: listing them imports no torch.
+aside) and its `…Config`; other files help. Names are read off the source: listing them imports no torch.
 """
 
 from __future__ import annotations
@@ -10,22 +10,28 @@ import ast
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from graph.configure import configure
 from graph.errors import SettingsError
 
-_FOLDER = Path(__file__).parent / "gnn"
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class ModelType:
-    """A model's class, whose `fit(snapshot, config, *, rng, …)` gives `GraphVectors`, and the class of its config."""
+    """A model's class, whose `fit(snapshot, config, *, rng, …)` gives `ModelVectors`, and the class of its config."""
 
     name: str
     model: type[Any]
     config: type[Any]
+
+    @property
+    def enabled(self) -> bool:
+        """Whether a refresh trains it without being told to: its class says so by `enabled`."""
+        return bool(getattr(self.model, "enabled", False))
 
     def configure(self, options: Mapping[str, Any] | None = None) -> Any:
         """Its config with `options` over the defaults.
@@ -36,20 +42,31 @@ class ModelType:
 
 
 def model_names() -> list[str]:
-    """Names of the graph networks that ship."""
-    return sorted(file.stem for file in _FOLDER.glob("*.py") if _class_name(file) is not None)
+    """Names of the models that ship."""
+    return sorted(_files())
+
+
+def enabled_by_default() -> list[str]:
+    """Names of the models whose class sets `enabled = True`, read off the source as well."""
+    return [name for name in model_names() if _enabled(_files()[name][0])]
 
 
 def model_type(name: str) -> ModelType:
-    """The graph network of that name.
+    """The model of that name.
 
     Raises: SettingsError if there is none.
     """
-    class_name = _class_name(_FOLDER / f"{name}.py") if name in model_names() else None
-    if class_name is None:
+    if name not in _files():
         raise SettingsError(f"unknown model {name!r} (known: {', '.join(model_names())})")
-    module = importlib.import_module(f"embeddings.gnn.{name}")
+    file, class_name = _files()[name]
+    module = importlib.import_module(f"embeddings.{file.parent.name}.{name}")
     return ModelType(name, getattr(module, class_name), getattr(module, f"{class_name}Config"))
+
+
+@cache
+def _files() -> Mapping[str, tuple[Path, str]]:
+    named = ((file, _class_name(file)) for file in _FOLDER.glob("*/*.py"))
+    return {file.stem: (file, name) for file, name in named if name is not None}
 
 
 def _class_name(file: Path) -> str | None:
@@ -58,3 +75,19 @@ def _class_name(file: Path) -> str | None:
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     wanted = file.stem.replace("_", "")
     return next((c for c in sorted(classes) if c.lower() == wanted and f"{c}Config" in classes), None)
+
+
+@cache
+def _enabled(file: Path) -> bool:
+    name = _class_name(file)
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return any(
+                isinstance(line, ast.AnnAssign)
+                and isinstance(line.target, ast.Name)
+                and line.target.id == "enabled"
+                and isinstance(line.value, ast.Constant)
+                and line.value.value is True
+                for line in node.body
+            )
+    return False

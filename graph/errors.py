@@ -6,6 +6,7 @@ SegueError
 │   ├── SettingsError         an unknown key or an unusable value in the settings
 │   ├── QueryRefused          a query from outside that may write, read files or is not Cypher
 │   ├── UnknownSong           a song id that neither the release nor the live state knows
+│   ├── NotInRelease          a model or channel that ships, but of which the release holds nothing
 │   ├── ReleaseNotFound       no such release, or none published yet
 │   ├── StaleStep             a refresh step whose inputs have to be made first
 │   └── SourceMismatch        another data source into a state folder that knows its own
@@ -13,7 +14,8 @@ SegueError
 ├── QueryTimeout              a query ran past its time limit
 ├── Busy                      another process holds the lock that this work needs
 ├── CorruptRelease            a file of a release is missing, or differs from its checksum
-└── FitError                  training ended with weights that are not finite, or had nothing to learn from
+└── FitError                  training ended with weights that are not finite
+    └── NothingToLearn        there was nothing to learn from
 
 A caller's mistake inside a function call (a negative `k`, say) is a plain `ValueError` that names the value.
 """
@@ -41,6 +43,10 @@ class QueryRefused(UserError):
 
 class UnknownSong(UserError):
     """A song id that neither the release nor the live state knows."""
+
+
+class NotInRelease(UserError):
+    """A model or channel that ships, but of which the release holds nothing."""
 
 
 class ReleaseNotFound(UserError):
@@ -72,4 +78,8 @@ class CorruptRelease(SegueError):
 
 
 class FitError(SegueError):
-    """Training ended with weights that are not finite, or had nothing to learn from."""
+    """Training ended with weights that are not finite."""
+
+
+class NothingToLearn(FitError):
+    """There was nothing to learn from."""

@@ -80,9 +80,8 @@ class Paths:
     def __init__(self, release: Release) -> None:
         self._snapshot: Snapshot = release.snapshot
         self._similar = {
-            name.removeprefix("similar/"): release.arrays(name)[0]
-            for name in ("similar/song2vec",)
-            if release.has(name)
+            model: {key: value[:, :SIMILAR_KEPT] for key, value in release.arrays(f"similar/{model}")[0].items()}
+            for model in release.names("similar")
         }
 
     def why(self, user: int, song: int, most: int = 3, without: tuple[str, str, str] | None = None) -> list[Reason]:

@@ -31,7 +31,9 @@ from graph.snapshot.snapshot import Snapshot
 MANIFEST: Final = "manifest.json"
 STATE: Final = "steps.json"
 """What a build knows of itself; it goes when the build is sealed."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+MEASURED: Final = "measured"
+"""The folder of a release with its models as they were measured; beside it they stand brought to the log's end."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Release:
     manifest: Mapping[str, Any]
     snapshot: Snapshot
     _arrays: Mapping[str, tuple[dict[str, Array], dict[str, Any]]] = field(repr=False, default_factory=dict)
+    part: str = ""
+    """The folder that learned models are read from first: MEASURED, or none."""
 
     @property
     def id(self) -> str:
@@ -83,12 +87,24 @@ class Release:
 
     def has(self, name: str) -> bool:
         """Whether the release holds the arrays `name`, such as `vectors/song2vec`."""
-        return name in self._arrays
+        return self._key(name) in self._arrays
+
+    def file(self, name: str) -> Path:
+        """Where the arrays `name` stand, without the suffix of the file."""
+        return self.path / self._key(name)
+
+    def measured(self) -> Release:
+        """The models of this release as they were measured, without the newest events."""
+        return Release(self.path, self.manifest, self.snapshot, self._arrays, MEASURED)
+
+    def _key(self, name: str) -> str:
+        mine = f"{self.part}/{name}"
+        return mine if self.part and mine in self._arrays else name
 
     def names(self, folder: str) -> list[str]:
         """The arrays in a folder of the release, such as `vectors`, by their names in it."""
-        start = f"{folder}/"
-        return sorted(name[len(start) :] for name in self._arrays if name.startswith(start))
+        starts = [f"{folder}/", *([f"{self.part}/{folder}/"] if self.part else [])]
+        return sorted({name[len(start) :] for name in self._arrays for start in starts if name.startswith(start)})
 
     def arrays(self, name: str) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and meta stored under `name`.
@@ -96,7 +112,7 @@ class Release:
         Raises: CorruptRelease if the release holds none.
         """
         try:
-            return self._arrays[name]
+            return self._arrays[self._key(name)]
         except KeyError:
             raise CorruptRelease(f"{self.path}: no arrays {name!r}") from None
 
@@ -108,7 +124,7 @@ class Release:
 
     def seeing(self, snapshot: Snapshot) -> Release:
         """What was learned here, beside another view of the same snapshot: how a candidate is measured."""
-        return Release(self.path, self.manifest, snapshot, self._arrays)
+        return Release(self.path, self.manifest, snapshot, self._arrays, self.part)
 
 
 class Releases:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import models_in, song_space
 from graph.errors import SettingsError
 from graph.log.events import Event
 from graph.release import Release
@@ -24,10 +24,11 @@ from graph.snapshot.snapshot import Snapshot
 from ranking.features import Features
 from ranking.fine.linear import Linear
 from ranking.scene import FUSED, ChannelUse, SceneConfig
-from recall.base import Candidates, Channel, Query, channel_type
+from recall.base import Candidates, Channel, Query
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, merge, shared_out
 from recall.blend.runner import Runner
+from recall.discovery import channel_type
 from recall.grouped import distinct
 from recall.listeners.listener import UNHEARD, Listener
 from recall.listeners.preferences import artist_of
@@ -83,8 +84,14 @@ class Cascade:
     def __init__(self, release: Release, scene: SceneConfig, name: str = "radio") -> None:
         self.release, self.scene, self.name = release, scene, name
         self.snapshot: Snapshot = release.snapshot
+        held = set(models_in(release))
+        kinds = {key: channel_type(key, use.use) for key, use in scene.channels.items()}
+        self.without_model = sorted(key for key, kind in kinds.items() if not held >= set(kind.vectors))
+        """Channels of the scene that the release holds no vectors for: there was nothing to learn them from."""
         self.channels: dict[str, Channel] = {
-            key: channel_type(key, use.use).build(release, use.options) for key, use in scene.channels.items()
+            key: kind.build(release, scene.channels[key].options)
+            for key, kind in kinds.items()
+            if key not in self.without_model
         }
         self.features = Features(release, tuple(self.channels))
         if scene.ranker != FUSED and importlib.util.find_spec(f"ranking.fine.{scene.ranker}") is None:
@@ -103,16 +110,21 @@ class Cascade:
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
         self._artist = artist_of(self.snapshot)
-        self._unit = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
+        space = song_space(release)
+        self._unit = None if space is None else space.unit
+
+    @property
+    def _uses(self) -> dict[str, ChannelUse]:
+        return {key: use for key, use in self.scene.channels.items() if key not in self.without_model}
 
     @property
     def quotas(self) -> dict[str, int]:
         """How many candidates of each channel the pool takes at most, as the scene says."""
-        return self._quotas(self.fusion, self.scene.channels)
+        return self._quotas(self.fusion, self._uses)
 
     def weights(self, fusion: Fusion) -> dict[str, float]:
         """What a candidate's worth is multiplied by: as set, until weights are learned; a weight of 0 stays."""
-        uses = self.scene.channels.items()
+        uses = self._uses.items()
         return {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in uses}
 
     def taught(self, listener: Listener) -> tuple[Fusion, dict[str, int]]:
@@ -122,7 +134,7 @@ class Cascade:
         if self.newcomers is None or heard >= KNOWN:
             return self.fusion, self.quotas
         fusion = self.newcomers.towards(self.fusion, heard / (heard + 1))
-        uses = {name: use for name, use in self.scene.channels.items() if name in fusion.quotas}
+        uses = {name: use for name, use in self._uses.items() if name in fusion.quotas}
         return fusion, self._quotas(fusion, uses)
 
     def _quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:

@@ -6,6 +6,7 @@ means over them. Equal scores rank by the item's first appearance in the trainin
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +18,7 @@ import numpy as np
 import polars as pl
 
 from embeddings import models
-from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors.graph_vectors import GraphVectors
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.batch import Batch
 from graph.configure import configure
 from graph.errors import FitError, InvalidInput, SettingsError
@@ -31,17 +30,21 @@ from graph.snapshot.ids import encode
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.holdout import Holdout
-from ranking.learning import Learner, LearningConfig, unhurried
+from ranking.learning import NEAREST, Learner, LearningConfig, unhurried
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
 from ranking.sides import join_side
 from ranking.training import best_first
-from recall.base import Channel, Query, channel_names, channel_type
+from recall.base import Channel, Query
+from recall.discovery import channel_names, channel_type
+from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import UNHEARD, Listener
 from recall.listeners.preferences import listeners
 
 PROTOCOLS: Final = ("given", "leave-one-out", "ratio", "temporal")
 TRAIN, VALID, TEST = "train", "valid", "test"
+POOL: Final = 1000
+"""Songs that the cascade's ranker orders here: full ranking asks for more than a slate does."""
 _LIKED: Final = [action for action in sorted(SONG_ACTIONS) if STRENGTH.get(action, 0) > 0]
 Progress = Callable[[str, int, int], None]
 Rank = Callable[[Query], Array]
@@ -64,7 +67,7 @@ class Data:
 
 def model_names() -> list[str]:
     """The models that can be evaluated: every recall channel, every graph network, and the whole cascade."""
-    return ["cascade", *(name.replace("_", "-") for name in (*channel_names(), *models.model_names()))]
+    return ["cascade", *(name.replace("_", "-") for name in channel_names())]
 
 
 def split(events: pl.DataFrame, protocol: str, seed: int) -> pl.Series:
@@ -229,9 +232,9 @@ def evaluate(
         started = time.perf_counter()
         snapshot.write(Path(folder) / "snapshot")
         if model == "cascade":
-            rank, config = _fit_cascade(Path(folder), options or {}, max(ks), seed, progress)
+            rank, config = _fit_cascade(Path(folder), data, options or {}, max(ks), seed, progress)
         elif model.replace("-", "_") in models.model_names():
-            rank, config = _fit_graph(model, data, options or {}, seed, progress)
+            rank, config = _fit_model(model, data, Path(folder), options or {}, seed, progress)
         else:
             rank, config = _fit_channel(model, Path(folder), options or {}, seed, progress)
         fitted = time.perf_counter()
@@ -265,25 +268,29 @@ def measure(rank: Rank, data: Data, ks: Sequence[int], progress: Progress | None
 def _fit_channel(
     model: str, folder: Path, options: Mapping[str, Any], seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
-    """A channel alone; options of Song2Vec's training go by the prefix `embed.`."""
+    """A channel alone; options of the models that it looks up go by the prefix `embed.`, or `embed.MODEL.`."""
     kind = channel_type(model.replace("-", "_"))
     mine = {key: value for key, value in options.items() if not key.startswith("embed.")}
-    training = _nested({k.removeprefix("embed."): v for k, v in options.items() if k.startswith("embed.")})
     config = kind.configure(mine)
-    learning = configure(Song2VecConfig, training, "embed.song2vec")
+    training = {k.removeprefix("embed."): v for k, v in options.items() if k.startswith("embed.")}
     rng = np.random.default_rng([seed, 0])
     release = Release.open(folder)
-    vectors: dict[str, SongVectors] = {}
-    if "song2vec" in _sources(kind.channel):
-        vectors["song2vec"] = Song2Vec.fit(release.snapshot, learning, rng=rng, progress=progress)
-        vectors["song2vec"].save(folder / "vectors" / "song2vec", {"config": asdict(learning)})
-    if hasattr(kind.channel, "prepare"):
+    vectors: dict[str, ModelVectors] = {}
+    for name in kind.vectors:
+        learned = models.model_type(name)
+        own = {key.removeprefix(f"{name}."): value for key, value in training.items()}
+        vectors[name] = learned.model.fit(release.snapshot, learned.configure(_nested(own)), rng=rng, progress=progress)
+        vectors[name].save(folder / "vectors" / name, {"config": asdict(learned.configure(_nested(own)))})
+        near = Neighbours.of_vectors(vectors[name].unit, NEAREST)
+        near.save(folder / "similar" / name)
+    if kind.prepares:
         mine_folder = folder / "recall" / kind.name
         mine_folder.mkdir(parents=True)
         kind.channel.prepare(release.snapshot, vectors, config, mine_folder, rng=rng)
     release = Release.open(folder)
     channel: Channel = kind.channel(release, config)
-    shown = asdict(config) | ({"embed": asdict(learning)} if vectors else {})
+    trained = {name: dict(found.meta.get("config", {})) for name, found in vectors.items()}
+    shown = asdict(config) | ({"embed": trained} if trained else {})
 
     def rank(query: Query) -> Array:
         return best_first(channel.recall(query, release.snapshot.songs), release.snapshot)
@@ -291,23 +298,31 @@ def _fit_channel(
     return rank, shown
 
 
-def _sources(channel: type[Any]) -> tuple[str, ...]:
-    """The embedding models that a channel looks up: its `vectors`, none unless it says so."""
-    found: tuple[str, ...] = getattr(channel, "vectors", ())
-    return found
-
-
-def _fit_graph(
-    model: str, data: Data, options: Mapping[str, Any], seed: int, progress: Progress
+def _fit_model(
+    model: str, data: Data, folder: Path, options: Mapping[str, Any], seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
-    """A graph network; the validation part, where there is one, chooses the epoch. Its option `device` is torch's."""
+    """A model alone: its scores of all pairs where it has listener vectors, else the channel of its name.
+
+    The validation part, where there is one, chooses the epoch of a graph network. The option `device` is torch's.
+    """
     kind = models.model_type(model.replace("-", "_"))
-    config = kind.configure(_nested({key: value for key, value in options.items() if key != "device"}))
-    device = _device(str(options.get("device", "cpu")))
-    validate = Holdout(data.train, data.valid).ndcg if data.valid else None
-    rng = np.random.default_rng([seed, 0])
-    vectors = kind.model.fit(data.train, config, rng=rng, validate=validate, progress=progress, device=device)
-    return ByScore(vectors, data.train), dict(vectors.meta)
+    mine = {key.removeprefix("embed."): value for key, value in options.items() if key != "device"}
+    config = kind.configure(_nested(mine))
+    how: dict[str, Any] = {"device": _device(str(options["device"]))} if "device" in options else {}
+    if data.valid and "validate" in inspect.signature(kind.model.fit).parameters:
+        how["validate"] = Holdout(data.train, data.valid).ndcg
+    vectors: ModelVectors = kind.model.fit(
+        data.train, config, rng=np.random.default_rng([seed, 0]), progress=progress, **how
+    )
+    if vectors.listeners is not None:
+        return ByScore(vectors, data.train), dict(vectors.meta)
+    vectors.save(folder / "vectors" / kind.name, {"config": asdict(config)})
+    channel = channel_type(kind.name).build(Release.open(folder))
+
+    def rank(query: Query) -> Array:
+        return best_first(channel.recall(query, data.train.songs), data.train)
+
+    return rank, {"config": asdict(config)}
 
 
 def _device(name: str) -> str:
@@ -326,7 +341,7 @@ def _device(name: str) -> str:
 class ByScore:
     """Ranks all songs for listener after listener, whose scores are computed a block at a time."""
 
-    def __init__(self, vectors: GraphVectors, snapshot: Snapshot, block: int = 256) -> None:
+    def __init__(self, vectors: ModelVectors, snapshot: Snapshot, block: int = 256) -> None:
         self.vectors, self.users, self.block = vectors, snapshot.users, block
         self.songs = np.argsort(snapshot.histories.first_seen, kind="stable")  # in order of arrival, which settles ties
         self.start, self.scores = 0, np.empty((0, snapshot.songs))
@@ -341,16 +356,27 @@ class ByScore:
 
 
 def _fit_cascade(
-    folder: Path, options: Mapping[str, Any], k: int, seed: int, progress: Progress
+    folder: Path, data: Data, options: Mapping[str, Any], k: int, seed: int, progress: Progress
 ) -> tuple[Rank, dict[str, Any]]:
-    """The whole line as a refresh makes it; its ranker learns from the newest tenth of the training part."""
-    scene = unhurried(SceneConfig(pool=1000))
-    learning = configure(LearningConfig, {"measure_share": 0.0, "seed": seed, **_nested(options)}, "evaluate cascade")
+    """The whole line as a refresh makes it, with the default scene.
+
+    Where the data have a validation part, models and channels learn from all of the training part, fusion and ranker
+    from the validation part; else fusion and ranker from the newest tenth of the training part.
+    """
+    scene = unhurried(SceneConfig(pool=POOL))
+    shares = {"rank_share": 0.0} if data.valid else {}
+    given: dict[str, Any] = {}
+    embed: dict[str, Any] = {}
+    for name, value in options.items():
+        first, _, rest = name.partition(".")
+        (embed if first == "embed" else given)[rest if first == "embed" else name] = value
+    tables = _nested(embed)
+    trained = {name: models.model_type(name).configure(tables.get(name)) for name in models.enabled_by_default()}
+    fixed = {"measure_share": 0.0, "seed": seed, **shares}
+    learning = replace(configure(LearningConfig, {**fixed, **_nested(given)}, "evaluate cascade"), models=trained)
     learner = Learner({"evaluate": scene}, learning, progress)
-    learner.embed(folder)
-    learner.recall(folder)
-    learner.rank(folder)
-    cascade = Cascade(Release.open(folder), scene, "evaluate")
+    learner.learn(folder, data.valid or None)
+    cascade = Cascade(Release.open(folder).measured(), scene, "evaluate")
     if cascade.ranker is None:
         raise FitError("the ranker had nothing to learn from: too few events")
 

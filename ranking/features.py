@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import song_space
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
@@ -34,7 +34,8 @@ class Features:
         self._recent = np.log1p(decayed(snapshot, 7 * _DAY_MS))
         self._momentum = self._recent - np.log1p(decayed(snapshot, 60 * _DAY_MS))
         self._released = snapshot.column("Song", "released_at")
-        self._vectors = SongVectors.load(release, "song2vec").unit if release.has("vectors/song2vec") else None
+        space = song_space(release)
+        self._vectors = None if space is None else space.unit
         self.names: tuple[str, ...] = (
             *(f"rank:{name}" for name in channels),
             *(f"score:{name}" for name in channels),

@@ -6,19 +6,20 @@ is what ships.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, update
-from embeddings.vectors.vectors import SongVectors
-from graph.errors import SettingsError
-from graph.paths import SIMILAR_KEPT
-from graph.release import Release
+from embeddings.models import enabled_by_default, model_type
+from embeddings.vectors.alignment import drift_of_releases
+from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned
+from embeddings.vectors.model_vectors import ModelVectors, models_in
+from graph.errors import NothingToLearn, SettingsError
+from graph.release import MEASURED, Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
@@ -39,17 +40,26 @@ from ranking.training import (
     sampled,
     without_memory,
 )
-from recall.base import channel_type
 from recall.channels.popularity import Popularity
+from recall.discovery import channel_type
+from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
 _DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5}
 Progress = Callable[[str, int, int], None]
+Truth = Sequence[tuple[int, Array]]
+NEAREST: Final = 50
+"""Nearest songs that are kept of every song, by each model."""
 
 
 def _silent(what: str, done: int, total: int) -> None:
     """Report nothing."""
+
+
+def default_models() -> dict[str, Any]:
+    """The configs of the models that are trained unless the settings say otherwise, by name."""
+    return {name: model_type(name).config() for name in enabled_by_default()}
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class LearningConfig:
     rank_share: float = 0.1
     measure_share: float = 0.1
     listeners: int = 1000
-    song2vec: Song2VecConfig = field(default_factory=Song2VecConfig)
+    models: Mapping[str, Any] = field(default_factory=default_models)
     update: UpdateConfig = field(default_factory=UpdateConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     seed: int = 0
@@ -79,6 +89,13 @@ class Learner:
     def __init__(self, scenes: Mapping[str, SceneConfig], config: LearningConfig, progress: Progress = _silent) -> None:
         self.scenes, self.config, self._progress = scenes, config, progress
 
+    def learn(self, folder: Path, truth: Truth | None = None) -> None:
+        """`embed` of every model, `recall` and `rank`."""
+        for model in self.config.models:
+            self.embed(folder, model)
+        self.recall(folder)
+        self.rank(folder, truth)
+
     def cuts(self, snapshot: Snapshot) -> Cuts:
         """Which event is for what."""
         config = self.config
@@ -86,34 +103,49 @@ class Learner:
             snapshot.histories, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed
         )
 
-    def embed(self, folder: Path, parent: Release | None = None, *, full: bool = False) -> dict[str, Any]:
-        """Vectors, from the events that neither rank nor measure, and each song's nearest; says how they were learned.
+    def embed(
+        self, folder: Path, model: str, parent: Release | None = None, *, full: bool = False, part: str = MEASURED
+    ) -> dict[str, Any]:
+        """Vectors of a model, each song's nearest and their index, in the `part` of the release; says how it was done.
 
-        Where little is new since the `parent` release they are taken on from its vectors (see `UpdateConfig`), else, or
-        if `full`, learned anew and turned into its frame.
-        Raises: FitError if there is nothing to learn from.
+        As MEASURED they are learned from the events that neither rank nor measure, else from the whole log. Where
+        little is new since the `parent` release they are taken on from its vectors (see `UpdateConfig`) if the model
+        can, else, or if `full`, learned anew and rotated into its frame. A model with nothing to learn from is left
+        out of the release, and said.
+        Raises: FitError if a vector is not finite.
         """
-        config, rng = self.config, self._rng("embed")
+        config, settings = self.config, self.config.models[model]
+        kind, rng = model_type(model), self._rng("embed", zlib.crc32(model.encode()))
         snapshot = Snapshot.open(folder / "snapshot")
-        learned = self.cuts(snapshot).learning(snapshot)
+        learned = self.cuts(snapshot).learning(snapshot) if part == MEASURED else snapshot
         cuts = {"rank_share": config.rank_share, "measure_share": config.measure_share, "seed": config.seed}
+        cuts = cuts if part == MEASURED else {}
         last = None
-        if parent is not None and parent.has("vectors/song2vec"):
-            before = parent.arrays("vectors/song2vec")[1].get("cuts", cuts)
+        if parent is not None and parent.has(f"vectors/{model}"):
+            before = parent.arrays(f"vectors/{model}")[1].get("cuts", cuts)
             full = full or before != cuts
-            known = cut(parent.snapshot.histories, **before).learning(parent.snapshot)
-            last = LastTraining.of(parent, known, learned)
-        updates = 0
-        if last is not None and not full and last.leads_to(config.song2vec, config.update):
-            updates = last.updates + 1
-            vectors = update(learned, last, config.song2vec, config.update, rng=rng, progress=self._progress)
-        else:
-            vectors = Song2Vec.fit(learned, config.song2vec, rng=rng, progress=self._progress)
-            vectors = vectors if last is None else aligned(vectors, last.vectors)
-        meta = {"config": asdict(config.song2vec), "updates": updates, "cuts": cuts}
-        vectors.save(folder / "vectors" / "song2vec", meta)
-        near = Neighbours.of_vectors(vectors.unit, SIMILAR_KEPT)
-        write_arrays(folder / "similar" / "song2vec", {"songs": near.songs, "weights": near.weights})
+            known = cut(parent.snapshot.histories, **before).learning(parent.snapshot) if before else parent.snapshot
+            last = LastTraining.of(parent, model, known, learned)
+        frame = last
+        if part != MEASURED and (measured := Release.open(folder).measured()).has(f"vectors/{model}"):
+            frame = LastTraining.of(measured, model, snapshot, snapshot)
+        updates, may_update = 0, not full and hasattr(kind.model, "update")
+        try:
+            if last is not None and may_update and last.leads_to(settings, config.update):
+                updates = last.updates + 1
+                vectors = kind.model.update(learned, last, settings, config.update, rng=rng, progress=self._progress)
+            else:
+                vectors = kind.model.fit(learned, settings, rng=rng, progress=self._progress)
+                vectors = vectors if frame is None else aligned(vectors, frame.vectors)
+        except NothingToLearn as error:
+            return {"training": "none", "reason": str(error)}
+        meta = {"config": asdict(settings), "updates": updates, "cuts": cuts}
+        vectors.save(folder / part / "vectors" / model, meta)
+        near = Neighbours.of_vectors(vectors.unit, NEAREST)
+        write_arrays(folder / part / "similar" / model, {"songs": near.songs, "weights": near.weights})
+        index = VectorIndex.build(vectors.unit, seed=int(rng.integers(2**31)))
+        if index.kind != "exact":  # which needs nothing but the vectors
+            index.save(folder / part / "index" / model)
         return {"training": "update" if updates else "full", "updates": updates}
 
     def prepared(self) -> list[tuple[str, dict[str, Any], str | None]]:
@@ -124,39 +156,58 @@ class Learner:
         found: dict[str, tuple[str, dict[str, Any], str | None]] = {}
         for scene in self.scenes.values():
             for name, use in scene.channels.items():
-                if not hasattr(channel_type(name, use.use).channel, "prepare"):
+                if not channel_type(name, use.use).prepares:
                     continue
                 entry = (name, dict(use.options), use.use)
                 if found.setdefault(name, entry) != entry:
                     raise SettingsError(f"channel {name} is prepared once, but two scenes give it different options")
         return [found[name] for name in sorted(found)]
 
-    def recall(self, folder: Path) -> None:
-        """What channels look up."""
+    def recall(self, folder: Path, part: str = MEASURED) -> None:
+        """What channels look up, in the `part` of the release; a channel without its model's vectors is left out."""
         release = Release.open(folder)
-        learned = self.cuts(release.snapshot).learning(release.snapshot)
-        vectors = {"song2vec": SongVectors.load(release, "song2vec")}
+        release = release.measured() if part == MEASURED else release
+        cuts = self.cuts(release.snapshot)
+        learned = cuts.learning(release.snapshot) if part == MEASURED else release.snapshot
+        vectors = {name: ModelVectors.load(release, name) for name in models_in(release)}
         todo = self.prepared()
         for done, (name, options, use) in enumerate(todo):
             self._progress("recall", done, len(todo))
             kind = channel_type(name, use)
-            mine = folder / "recall" / name
+            if not vectors.keys() >= set(kind.vectors):
+                continue
+            mine = folder / part / "recall" / name
             mine.mkdir(parents=True)
             kind.channel.prepare(learned, vectors, kind.configure(options), mine, rng=self._rng("recall", done))
         self._progress("recall", len(todo), len(todo))
 
-    def rank(self, folder: Path) -> None:
+    def bring_to_end(self, folder: Path, parent: Release | None = None, *, full: bool = False) -> dict[str, Any]:
+        """Models and what channels look up once more, from the whole log with the same settings; how far the vectors
+        moved from those that were measured, by model (see `embeddings.vectors.alignment.drift`).
+
+        An update goes on from the vectors of the `parent`, else they are trained anew, rotated into the frame of those
+        that were measured.
+        """
+        for model in self.config.models:
+            self.embed(folder, model, parent, full=full, part="")
+        self.recall(folder, part="")
+        shipped = Release.open(folder)
+        return drift_of_releases(shipped.measured(), shipped)
+
+    def rank(self, folder: Path, truth: Truth | None = None) -> None:
         """Each scene's fusion and ranker, from what was loved between the two cuts, and its fusion for newcomers.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
-        whose ranker is "fused" learns neither.
+        whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
+        log says between the cuts.
         Raises: FitError if the weights are not finite.
         """
-        release = Release.open(folder)
+        release = Release.open(folder).measured()
         cuts = self.cuts(release.snapshot)
         known = release.seeing(cuts.learning(release.snapshot))
         rng = self._rng("rank")
-        truth = sampled(loved(release.snapshot.histories, cuts.fold == RANK), self.config.listeners, rng)
+        heard = loved(release.snapshot.histories, cuts.fold == RANK) if truth is None else iter(truth)
+        truth = sampled(heard, self.config.listeners, rng)
         unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
         for name, scene in self.scenes.items():
             if scene.ranker == FUSED:
@@ -184,7 +235,7 @@ class Learner:
         Songs heard before are left out of lists and truth: they would be easy to guess. With `channels` every channel
         of the scene is measured alone too (recall@50 among the metrics).
         """
-        known, truth, at = self.measured(Release.open(folder))
+        known, truth, at = self.measured(Release.open(folder).measured())
         cascade = Cascade(known, replace(unhurried(self.scenes[DEFAULT_SCENE]), heard="never"), DEFAULT_SCENE)
         alone = dict(cascade.channels) if channels else {}
         alone.setdefault("popularity", Popularity(known))

@@ -29,6 +29,8 @@ def default_channels() -> dict[str, ChannelUse]:
     """The channels of a scene that names none."""
     return {
         "song2vec": ChannelUse(),
+        "relation_gamma_gcn": ChannelUse(),
+        "listener_kernel": ChannelUse(),
         "song_to_song": ChannelUse(),
         "recent": ChannelUse(),
         "item_knn": ChannelUse(),

@@ -20,8 +20,9 @@ from ranking.cascade import Cascade
 from ranking.fine.linear import Linear, LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
-from recall.base import Candidates, Query, channel_type
+from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion, Outcome
+from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
 
@@ -148,11 +149,7 @@ def newcomers(
 def without_memory(scene: SceneConfig) -> SceneConfig | None:
     """The scene without channels that answer from what they stored of a listener's history, which cannot be hidden from
     them; None if it has no others."""
-    kept = {
-        name: use
-        for name, use in scene.channels.items()
-        if not getattr(channel_type(name, use.use).channel, "remembers", False)
-    }
+    kept = {name: use for name, use in scene.channels.items() if not channel_type(name, use.use).remembers}
     return replace(scene, channels=kept) if kept else None
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from graph.configure import configure
-from graph.errors import SettingsError
-from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.grouped import among, highest
@@ -180,60 +172,3 @@ class Warms(Protocol):
     def warm(self, live: Overlay) -> None:
         """Count it now."""
         ...
-
-
-@dataclass(frozen=True)
-class ChannelType:
-    """A channel's class and the class of its config, found by name."""
-
-    name: str
-    channel: type[Any]
-    config: type[Any]
-
-    def build(self, release: Release, options: Mapping[str, Any] | None = None) -> Channel:
-        """Make the channel for a release, with the settings' own `options` over the defaults."""
-        built: Channel = self.channel(release, self.configure(options))
-        return built
-
-    def configure(self, options: Mapping[str, Any] | None = None) -> Any:
-        """Its config with `options` over the defaults.
-
-        Raises: SettingsError if an option is unknown or of the wrong type.
-        """
-        return configure(self.config, options or {}, f"channel {self.name}")
-
-
-def channel_names() -> list[str]:
-    """Names of the channels that ship: the files of `recall/channels/`."""
-    package = importlib.import_module("recall.channels")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-
-
-def channel_type(name: str, use: str | None = None) -> ChannelType:
-    """The channel of that name: a file of `recall/channels/`, or `use` = "package.module:Class" from outside.
-
-    Raises: SettingsError if there is none.
-    """
-    if use is not None:
-        module_name, _, class_name = use.partition(":")
-    else:
-        if name not in channel_names():
-            raise SettingsError(f"unknown channel {name!r} (known: {', '.join(channel_names())})")
-        module_name, class_name = f"recall.channels.{name}", ""
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a file from outside does when it is imported
-        raise SettingsError(f"channel {name!r}: cannot import {module_name} ({error})") from error
-    found = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "recall")
-    ]
-    if class_name:
-        found = [value for value in found if value.__name__ == class_name]
-    if len(found) != 1:
-        raise SettingsError(f"channel {name!r}: {module_name} must hold one class with `recall` (found {len(found)})")
-    config = getattr(sys.modules[found[0].__module__], f"{found[0].__name__}Config", None)
-    if config is None:
-        raise SettingsError(f"channel {name!r}: {module_name} has no {found[0].__name__}Config")
-    return ChannelType(name, found[0], config)

@@ -19,7 +19,10 @@ def settings(json_: console.Json = False) -> None:
     effective = console.settings()
     shown = effective.shown()
     shown["scenes"] = {name: asdict(scene) for name, scene in effective.scene_configs().items()}
-    shown["embed"] = {"song2vec": asdict(effective.song2vec()), "update": asdict(effective.update())}
+    shown["embed"] = {
+        **{name: {"enabled": True, **asdict(config)} for name, config in effective.models().items()},
+        "update": asdict(effective.update()),
+    }
     if json_:
         console.print_json(shown)
         return

@@ -144,16 +144,16 @@ def _fit(
         skipgram = replace(training, learning_rate=plain.skipgram.learning_rate)
         without = tuple(name for name, value in gamma.items() if value == 0)
         side = replace(plain, walks=walks, skipgram=skipgram, base=base, without=without)
-        return lambda edges, **how: EGES.fit(edges, side, **how)
+        return lambda edges, **how: EGES.fit_edges(edges, side, **how)
     if method == "metapath2vec":
         from embeddings.skipgram.metapath2vec import Metapath2Vec, Metapath2VecConfig
 
         path = tuple(name.strip() for name in metapath.split(",")) if metapath is not None else ()
         along = Metapath2VecConfig(path, walks, training, gamma)
-        return lambda edges, **how: Metapath2Vec.fit(edges, along, **how)
+        return lambda edges, **how: Metapath2Vec.fit_edges(edges, along, **how)
     from embeddings.skipgram.node2vec import Node2Vec, Node2VecConfig
 
-    return lambda edges, **how: Node2Vec.fit(edges, Node2VecConfig(walks, training, gamma), **how)
+    return lambda edges, **how: Node2Vec.fit_edges(edges, Node2VecConfig(walks, training, gamma), **how)
 
 
 def _run(fit: Fit, path: Path, directed: bool, seed: int, workers: int) -> NodeVectors:

@@ -72,8 +72,8 @@ def derived_frame(release: Release, rel: schema.Relationship) -> pl.DataFrame:
 
 def _similar(release: Release) -> pl.DataFrame:
     frames = [pl.DataFrame(schema={"source": pl.String, "target": pl.String, "weight": pl.Float64, "by": pl.String})]
-    if release.has("similar/song2vec"):
-        arrays, _ = release.arrays("similar/song2vec")
+    for model in release.names("similar"):
+        arrays, _ = release.arrays(f"similar/{model}")
         songs, weights = arrays["songs"][:, :SIMILAR_KEPT], arrays["weights"][:, :SIMILAR_KEPT]
         rows, places = np.nonzero(songs >= 0)
         ids = release.snapshot.ids["Song"]
@@ -83,7 +83,7 @@ def _similar(release: Release) -> pl.DataFrame:
                     "source": _texts(ids, rows),
                     "target": _texts(ids, songs[rows, places]),
                     "weight": weights[rows, places].astype(np.float64),
-                    "by": pl.Series(["song2vec"] * len(rows), dtype=pl.String),
+                    "by": pl.Series([model] * len(rows), dtype=pl.String),
                 }
             )
         )

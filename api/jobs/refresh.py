@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,7 +18,7 @@ from api.settings import Settings
 from api.version import VERSION
 from graph.errors import CorruptRelease, FitError, ReleaseNotFound, SettingsError, StaleStep
 from graph.log.events import EventLog
-from graph.release import Release, Releases, read_manifest, release_digest
+from graph.release import MEASURED, Release, Releases, read_manifest, release_digest
 from graph.snapshot.arrays import fingerprint
 from graph.snapshot.export import export
 from graph.snapshot.snapshot import Snapshot
@@ -27,6 +27,8 @@ from ranking.learning import Learner
 
 _log = structlog.get_logger(__name__)
 STEPS: Final = ("snapshot", "embed", "recall", "rank", "evaluate", "publish", "project")
+SHIPPED: Final = "publish.models"
+"""The step that brings models and what channels look up to the log's end."""
 PROJECTED: Final = "projected"  # meta: the release whose derived data the graph holds
 Progress = Callable[[str, int, int], None]
 StoreFactory = Callable[[], AbstractContextManager[GraphStore]]
@@ -166,10 +168,8 @@ class Refresh:
         made = manifest.get("base")
         if not full or (made or {"full": True})["full"]:
             build.plan["base"] = made
-            print_ = ""
-            for step in self._steps(build)[:2]:
-                print_ = chain(print_, step, self._settings.seed, VERSION)
-            if manifest["steps"].get("embed", {}).get("fingerprint") == print_:
+            prints = {name: print_ for name, print_ in self._fingerprints(build).items() if _stage(name) == "embed"}
+            if all(manifest["steps"].get(name, {}).get("fingerprint") == print_ for name, print_ in prints.items()):
                 return made
         return {**_named(manifest), "full": full}
 
@@ -189,18 +189,17 @@ class Refresh:
     def _build(self, build: Build, *, only: str | None, full: bool) -> bool:
         """Run or skip every step up to publishing; whether the graph should be projected to afterwards."""
         parent, kept_back = self._sealed(self._releases.current()), self._sealed(self._releases.kept_back())
-        before, ran = "", False
+        ran, prints = False, self._fingerprints(build)
         for step in self._steps(build):
-            print_ = chain(before, step, self._settings.seed, VERSION)
-            before = print_
+            print_, stage = prints[step.name], _stage(step.name)
             started = time.perf_counter()
-            wanted = only in (None, step.name)
+            wanted = only in (None, stage)
             known = build.fresh(step.name, print_) or (
                 not full and any(build.adopt(step, print_, *sealed) for sealed in (parent, kept_back))
             )
             if known or not wanted:
-                if not known and only != step.name and STEPS.index(step.name) < STEPS.index(only or ""):
-                    raise StaleStep(f"step {step.name} has to run before {only}: run `segue refresh`")
+                if not known and only != stage and STEPS.index(stage) < STEPS.index(only or ""):
+                    raise StaleStep(f"step {stage} has to run before {only}: run `segue refresh`")
                 if known:
                     self._report(step.name, "skipped", started, print_)
                     continue
@@ -219,11 +218,19 @@ class Refresh:
         self.report.metrics = build.notes("evaluate").get("metrics", {})
         started = time.perf_counter()
         sealed = self._publish(build, parent[1], kept_back[1], ran=ran)
-        self._report("publish", "ran" if sealed else "skipped", started, before)
+        self._report("publish", "ran" if sealed else "skipped", started, prints[SHIPPED])
         return not self.report.kept_back and self._releases.current() is not None
 
     def _report(self, name: str, status: Literal["ran", "skipped", "failed"], started: float, print_: str) -> None:
-        self.report.steps.append(StepReport(name, status, time.perf_counter() - started, print_[:16]))
+        """A line for each stage: the models of `embed` have one together, and so have those of `publish`."""
+        line = StepReport(_stage(name), status, time.perf_counter() - started, print_[:16])
+        if self.report.steps and (last := self.report.steps[-1]).name == line.name:
+            line.seconds += last.seconds
+            if name != "publish" and last.status != "skipped" and status == "skipped":
+                line.status = last.status
+            line.fingerprint = fingerprint([last.fingerprint, line.fingerprint])[:16]
+            self.report.steps.pop()
+        self.report.steps.append(line)
 
     def _sealed(self, id_: str | None) -> tuple[Path | None, dict[str, Any]]:
         """Folder and manifest of a sealed release; None and {} if it is not there."""
@@ -236,16 +243,39 @@ class Refresh:
         self._notes: dict[str, dict[str, Any]] = {}
         scenes = {name: asdict(scene) for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
-        learned = asdict(self._learner.config)
+        learned = asdict(replace(self._learner.config, models={}))
         where = {k: build.plan[k] for k in ("log_id", "offset", "journal")}
         base = build.plan["base"] and {k: build.plan["base"][k] for k in ("digest", "full")}
         return [
             Step("snapshot", ["snapshot"], where, lambda: self._snapshot(build)),
-            Step("embed", ["vectors", "similar"], {**learned, "base": base}, lambda: self._embed(build)),
-            Step("recall", ["recall"], prepared, lambda: self._learner.recall(build.folder)),
+            *(self._model_step(build, name, {**learned, "base": base}) for name in self._learner.config.models),
+            Step("recall", [f"{MEASURED}/recall"], prepared, lambda: self._learner.recall(build.folder)),
             Step("rank", ["ranking"], scenes, lambda: self._learner.rank(build.folder)),
             Step("evaluate", [], self._settings.refresh.metric, lambda: self._evaluate(build)),
+            Step(SHIPPED, ["vectors", "similar", "index", "recall"], "", lambda: self._bring_to_end(build)),
         ]
+
+    def _model_step(self, build: Build, model: str, depends: Mapping[str, Any]) -> Step:
+        """A step for each model, so that changing one trains one."""
+        folders = [f"{MEASURED}/{kind}/{model}" for kind in ("vectors", "similar", "index")]
+        config = asdict(self._learner.config.models[model])
+        return Step(f"embed.{model}", folders, {**depends, "config": config}, lambda: self._embed(build, model))
+
+    def _fingerprints(self, build: Build) -> dict[str, str]:
+        """Of every step: models hang on the snapshot alone, and what is brought to the log's end on `recall`."""
+        prints: dict[str, str] = {}
+        for step in self._steps(build):
+            stage = _stage(step.name)
+            if stage == "embed":
+                before = prints["snapshot"]
+            elif stage == "recall":
+                before = fingerprint([prints["snapshot"], *(p for n, p in prints.items() if _stage(n) == "embed")])
+            elif stage == "publish":
+                before = prints["recall"]
+            else:
+                before = next(reversed(prints.values()), "")
+            prints[step.name] = chain(before, step, self._settings.seed, VERSION)
+        return prints
 
     # ---- the steps
 
@@ -263,10 +293,17 @@ class Refresh:
             raise FitError("there is no song yet: `segue import` one of the formats first")
         snapshot.write(build.folder / "snapshot")
 
-    def _embed(self, build: Build) -> None:
+    def _embed(self, build: Build, model: str) -> None:
+        base, release = build.plan["base"], self._base_release(build)
+        full = base is not None and base["full"]
+        parent = None if release is None else release.measured()
+        self._notes[f"embed.{model}"] = self._learner.embed(build.folder, model, parent, full=full)
+
+    def _bring_to_end(self, build: Build) -> None:
         base = build.plan["base"]
         full = base is not None and base["full"]
-        self._notes["embed"] = self._learner.embed(build.folder, self._base_release(build), full=full)
+        drift = self._learner.bring_to_end(build.folder, self._base_release(build), full=full)
+        self._notes[SHIPPED] = {"drift": drift}
 
     def _evaluate(self, build: Build) -> None:
         boards = self._learner.evaluate(build.folder)
@@ -282,7 +319,7 @@ class Refresh:
 
         `parent` and `kept_back` are the manifests of the current release and of the newest that was kept back.
         """
-        steps: dict[str, Any] = {name: build.state[name] for name in STEPS if name in build.state}
+        steps: dict[str, Any] = {name: build.state[name] for name in build.state if _stage(name) in STEPS}
         reason = self._gate(self.report.metrics, parent.get("metrics", {}), first=not parent)
         if not ran and parent.get("steps") == steps:
             return self._discard(build, self.report.release or self._releases.current(), "nothing has changed")
@@ -390,3 +427,8 @@ class Refresh:
 
 def _named(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": manifest["id"], "digest": manifest["digest"]}
+
+
+def _stage(step: str) -> str:
+    """`embed` of `embed.song2vec`."""
+    return step.partition(".")[0]

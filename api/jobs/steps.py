@@ -21,8 +21,8 @@ from graph.snapshot.arrays import fingerprint, write_text
 
 @dataclass(frozen=True)
 class Step:
-    """`run` writes into `folders` of the build; `depends` is JSON that, with the seed and what came before, decides
-    whether it has to run again."""
+    """`run` writes into `folders` of the build, or files of their names; `depends` is JSON that, with the seed and what
+    came before, decides whether it has to run again."""
 
     name: str
     folders: Sequence[str]
@@ -73,7 +73,7 @@ class Build:
             return False
         self.clear(step)
         for name in manifest["files"]:
-            if any(name.startswith(f"{folder}/") for folder in step.folders):
+            if any(name.startswith((f"{folder}/", f"{folder}.")) for folder in step.folders):
                 target = self.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.link(release / name, target)
@@ -85,7 +85,10 @@ class Build:
         if self.state.pop(step.name, None) is not None:
             self._save()
         for folder in step.folders:
-            shutil.rmtree(self.folder / folder, ignore_errors=True)
+            path = self.folder / folder
+            shutil.rmtree(path, ignore_errors=True)
+            for file in path.parent.glob(f"{path.name}.*"):
+                file.unlink()
 
     def finish(self, step: str, print_: str, notes: Mapping[str, Any]) -> None:
         """Write down that a step is done, after its files are."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from embeddings.training.negatives import uniform_negatives
-from graph.errors import FitError
+from graph.errors import NothingToLearn
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import strengths
 from graph.snapshot.snapshot import Snapshot
@@ -33,7 +33,7 @@ class Interactions:
     def of(cls, snapshot: Snapshot) -> Interactions:
         """Every pair whose events together say that the listener likes the song.
 
-        Raises: FitError if there is none.
+        Raises: NothingToLearn if there is none.
         """
         histories = snapshot.histories
         weights = strengths(histories.action, histories.count)
@@ -43,7 +43,7 @@ class Interactions:
         matrix.data = np.maximum(matrix.data, 0).astype(np.float32)
         matrix.eliminate_zeros()
         if not matrix.nnz:
-            raise FitError("nothing to learn from: no listener likes a song")
+            raise NothingToLearn("nothing to learn from: no listener likes a song")
         return cls(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, histories.songs)
 
     @property

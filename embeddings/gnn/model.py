@@ -24,7 +24,7 @@ from embeddings.training.losses import (
     l2_forward,
     l2_rows,
 )
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
@@ -79,12 +79,13 @@ class SnapshotModel(Trainable):
         config: Any,
         *,
         rng: np.random.Generator,
+        previous: ModelVectors | None = None,  # noqa: ARG003  it is trained anew
         validate: Validate | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
         device: str = "cpu",
         threads: int | None = None,
-    ) -> GraphVectors:
+    ) -> ModelVectors:
         """Build, `learn`, and the vectors of all listeners and songs; the same state of `rng` gives the same ones,
         interrupted or not.
 
@@ -96,7 +97,8 @@ class SnapshotModel(Trainable):
             rng=rng, validate=validate, progress=progress, checkpoint=checkpoint, device=device, threads=threads
         )
         meta = {"config": asdict(config), "epochs": len(history.losses), "best_epoch": history.best_epoch}
-        return GraphVectors(*model.vectors(), meta=meta | ({"best": history.best} if history.evaluations else {}))
+        meta |= {"best": history.best} if history.evaluations else {}
+        return ModelVectors.of_pairs(snapshot, *model.vectors(), meta)
 
     def learn(
         self,

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ from torch import Tensor
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.model import Validate
 from embeddings.training.fit import Progress
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.attributes import smoothed, song_matrices
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.errors import FitError
 from graph.snapshot.arrays import Array
@@ -49,6 +50,7 @@ _BEHAVIOUR: Final = frozenset({LISTENED, "COLLECTED", "LIKED", "SHARED", "BLOCKE
 _STEPS: Final = (0.0, 0.5, 0.7, 1.4, 2.0)
 _DENSE: Final = 4096
 _HELD_OUT: Final = 0.1
+_ATTRIBUTES: Final = frozenset({"HAS_TAG", "HAS_GENRE", "PERFORMED_BY"})
 
 
 def _default_gamma() -> dict[str, float]:
@@ -62,7 +64,10 @@ class RelationGammaGCNConfig:
 
     `beta`: how much a neighbour of high degree counts less; `decay`: the ridge, in units of a listener's likeness to
     himself; `by_strength`: from 0, every liked song counts alike, to 1, by its strength over the listener's mean;
-    `rounds` of coordinate ascent on the gammas, 0 keeps them as they are given.
+    `smooth`: how much of what a song's tags, artist and genres explain of its vector counts again (with any, all of it
+    for a song that nobody has liked), and the ridge of that, `smooth_ridge`; `tilt`: vectors are divided by the number
+    of the song's listeners to this power, so that the best known are scored a little less; `rounds` of coordinate
+    ascent on the gammas, 0 keeps them as they are given.
 
     Raises: ValueError for a number out of range.
     """
@@ -72,10 +77,16 @@ class RelationGammaGCNConfig:
     beta: float = 0.15
     decay: float = 1.5
     by_strength: float = 0.8
+    smooth: float = 0.1
+    smooth_ridge: float = 1.0
+    tilt: float = 0.02
     rounds: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, "embedding_dim", "decay")
+        check_positive(self, "embedding_dim", "decay", "smooth_ridge")
+        for name in ("smooth", "tilt"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1 (got {getattr(self, name)})")
         if not 0 <= self.by_strength <= 1:
             raise ValueError(f"by_strength must be between 0 and 1 (got {self.by_strength})")
         if self.rounds < 0:
@@ -88,6 +99,9 @@ class RelationGammaGCNConfig:
 class RelationGammaGCN:
     """Listeners as what two layers of the typed graph tell of them, and songs that answer to it."""
 
+    enabled: ClassVar[bool] = True
+    """A refresh trains it unless `[embed.relation_gamma_gcn]` says otherwise."""
+
     @classmethod
     def fit(
         cls,
@@ -95,13 +109,14 @@ class RelationGammaGCN:
         config: RelationGammaGCNConfig,
         *,
         rng: np.random.Generator,
+        previous: ModelVectors | None = None,  # noqa: ARG003  it is solved anew
         validate: Validate | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,  # noqa: ARG003  nothing to go on from: it takes seconds
         device: str = "cpu",
         threads: int | None = None,  # noqa: ARG003
-    ) -> GraphVectors:
-        """Vectors of listeners and songs; a song that nobody has heard gets 0.
+    ) -> ModelVectors:
+        """Vectors of listeners and songs; a song that nobody has heard gets what its attributes explain.
 
         `validate` judges gammas where they are learned; without it a tenth of the pairs, drawn from `rng`, does.
 
@@ -116,8 +131,26 @@ class RelationGammaGCN:
             config = replace(config, gamma=gamma, rounds=0)
         report("relation-gamma-gcn", 0, 1)
         listeners, songs = _solved(Messages(snapshot, interactions, config.beta), interactions, config, rng, device)
+        songs = _with_attributes(snapshot, interactions, songs, config)
         report("relation-gamma-gcn", 1, 1)
-        return GraphVectors(listeners, songs, meta={"config": asdict(config), "gamma": dict(config.gamma)})
+        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config)})
+
+
+def _with_attributes(
+    snapshot: Snapshot, interactions: Interactions, songs: Array, config: RelationGammaGCNConfig
+) -> Array:
+    """(S, D) the vectors of songs, with what their attributes explain of them once more; that alone for songs that
+    nobody has liked; the best known ones a little shorter."""
+    listeners = np.bincount(interactions.indices, minlength=len(songs))
+    relations = {r.name: 1.0 for r in snapshot.song_relations() if r.name in _ATTRIBUTES}
+    matrices = list(song_matrices(snapshot, relations).values())
+    if matrices and config.smooth:
+        attributes = sparse.csr_array(sparse.hstack(matrices, format="csr"))
+        explained = smoothed(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
+        share = np.where(listeners > 0, np.float32(config.smooth), np.float32(1))
+        songs = songs + share[:, None] * explained
+    shorter = np.maximum(listeners, 1).astype(np.float32) ** -np.float32(config.tilt)
+    return np.asarray(songs * shorter[:, None], dtype=np.float32)
 
 
 class Messages:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import collected, draw_seed
 from embeddings.skipgram.skipgram import Progress, SkipGramConfig, WalkCorpus
+from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import WalkConfig, Walks
 from embeddings.vectors.node_vectors import NodeVectors
 from graph.errors import FitError
@@ -48,11 +49,11 @@ class EGESConfig:
     batch: int = 8192
 
 
-class EGES:
+class EGES(WalkModel):
     """Nodes, and what describes them, as vectors."""
 
     @classmethod
-    def fit(
+    def fit_edges(
         cls,
         edges: Edges,
         config: EGESConfig,

@@ -19,6 +19,7 @@ import numpy as np
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import draw_seed, fit_walks
 from embeddings.skipgram.skipgram import Progress, SkipGramConfig
+from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import MetapathWalks, WalkConfig, WalkGraph, Walks
 from embeddings.vectors.node_vectors import NodeVectors
 from graph.errors import InvalidInput
@@ -35,11 +36,11 @@ class Metapath2VecConfig:
     gamma: Mapping[str, float] = field(default_factory=dict)
 
 
-class Metapath2Vec:
+class Metapath2Vec(WalkModel):
     """Nodes of several types in one space."""
 
     @classmethod
-    def fit(
+    def fit_edges(
         cls,
         edges: Edges,
         config: Metapath2VecConfig,
@@ -61,7 +62,7 @@ class Metapath2Vec:
 def metapath_walks(edges: Edges, config: Metapath2VecConfig, *, seed: int, threads: int) -> Walks:
     """The walks of a metapath, from every node that it can begin with.
 
-    Raises: InvalidInput as `fit`.
+    Raises: InvalidInput as `fit_edges`.
     """
     path = config.metapath
     if not path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.skipgram import Progress, SkipGramConfig, WalkCorpus, numbered, train_walks
+from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
 from embeddings.vectors.node_vectors import NodeVectors
 from graph.snapshot.arrays import Array
@@ -27,11 +28,11 @@ class Node2VecConfig:
     gamma: Mapping[str, float] = field(default_factory=dict)
 
 
-class Node2Vec:
+class Node2Vec(WalkModel):
     """Nodes that walks meet together, as near vectors."""
 
     @classmethod
-    def fit(
+    def fit_edges(
         cls,
         edges: Edges,
         config: Node2VecConfig,

@@ -21,14 +21,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
 from embeddings.skipgram.sequences import SequenceConfig, Sequences
 from embeddings.skipgram.skipgram import Ragged, SkipGramConfig, WalkCorpus, numbered, train, untrained
-from embeddings.vectors.vectors import SongVectors
-from graph.errors import FitError, InvalidInput
+from embeddings.vectors.model_vectors import ModelVectors
+from graph.errors import InvalidInput, NothingToLearn
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
@@ -36,6 +36,7 @@ from graph.snapshot.snapshot import Snapshot
 if TYPE_CHECKING:
     from embeddings.skipgram.edges import Edges
     from embeddings.skipgram.walks import WalkConfig
+    from embeddings.vectors.incremental import LastTraining, UpdateConfig
     from embeddings.vectors.node_vectors import NodeVectors
 
 Progress = Callable[[str, int, int], None]
@@ -82,6 +83,9 @@ class Song2VecConfig:
 class Song2Vec:
     """Songs, and the entities that describe them, as vectors."""
 
+    enabled: ClassVar[bool] = True
+    """A refresh trains it unless `[embed.song2vec]` says otherwise."""
+
     @classmethod
     def fit(
         cls,
@@ -89,11 +93,13 @@ class Song2Vec:
         config: Song2VecConfig,
         *,
         rng: np.random.Generator,
+        previous: ModelVectors | None = None,  # noqa: ARG003  `update` goes on from it
+        device: str = "cpu",  # noqa: ARG003  there is one
         workers: int = 1,
-        start: SongVectors | None = None,
+        start: ModelVectors | None = None,
         only: Sequences | None = None,
         progress: Progress | None = None,
-    ) -> SongVectors:
+    ) -> ModelVectors:
         """Train on the snapshot's sequences; the same state of `rng` gives the same vectors where `workers` is 1.
 
         `start`: vectors to go on from, of this snapshot's songs and entities; those that are 0 begin at random. `only`:
@@ -120,7 +126,7 @@ class Song2Vec:
             trained, frequent = trained | start.trained, np.bincount(h.song[h.playbacks], minlength=snapshot.songs)
         corpus = _Corpus(lambda: sequences.parts(_PART), frequent, relations, config.gamma, bases, size, seed)
         if not occurrences.any():
-            raise FitError("nothing to learn from: no playback is left after cleaning, and there is no playlist")
+            raise NothingToLearn("nothing to learn from: no playback is left after cleaning, and there is no playlist")
         given = None if start is None else _given(start, bases, size, config.embedding_dim)
         words = round(float(corpus.expected(occurrences).sum()))
         matrix, outputs = _train(corpus, config, seed, workers, progress, given, words)
@@ -130,8 +136,24 @@ class Song2Vec:
 
         gamma = {name: float(config.gamma[name]) for name in relations}
         songs = matrix[: snapshot.songs]
-        found = SongVectors.of(snapshot, songs, trained, split(matrix), gamma, config.described)
+        found = ModelVectors.of(snapshot, songs, trained, split(matrix), gamma, config.described)
         return replace(found, outputs=outputs[: snapshot.songs], entity_outputs=split(outputs))
+
+    @classmethod
+    def update(
+        cls,
+        snapshot: Snapshot,
+        last: LastTraining,
+        config: Song2VecConfig,
+        how: UpdateConfig,
+        *,
+        rng: np.random.Generator,
+        progress: Progress | None = None,
+    ) -> ModelVectors:
+        """The vectors taken on from those of the last release: see `embeddings.vectors.incremental.update`."""
+        from embeddings.vectors.incremental import update
+
+        return update(snapshot, last, config, how, rng=rng, progress=progress)
 
     @classmethod
     def fit_edges(
@@ -298,7 +320,7 @@ def _draw(relation: Relation, sources: Array, rng: np.random.Generator) -> Array
     return targets
 
 
-def _given(start: SongVectors, bases: Mapping[str, int], size: int, dim: int) -> tuple[Array, Array]:
+def _given(start: ModelVectors, bases: Mapping[str, int], size: int, dim: int) -> tuple[Array, Array]:
     """Input and output vectors (size, D) as `start` has them, 0 where it has none."""
     inputs, outputs = np.zeros((size, dim), dtype=np.float32), np.zeros((size, dim), dtype=np.float32)
     parts: list[tuple[int, Array | None, Array | None]] = [(0, start.raw, start.outputs)]

@@ -23,7 +23,7 @@ import numpy as np
 from embeddings.skipgram.sequences import Sequences
 from embeddings.skipgram.song2vec import Progress, Song2Vec, Song2VecConfig
 from embeddings.vectors.alignment import common, rotation
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
@@ -62,19 +62,20 @@ class LastTraining:
     made it.
     """
 
-    vectors: SongVectors
+    vectors: ModelVectors
     fresh: Array
     beyond: bool
     config: Mapping[str, Any]
     updates: int
 
     @classmethod
-    def of(cls, release: Release, learned: Snapshot, newer: Snapshot) -> LastTraining:
+    def of(cls, release: Release, model: str, learned: Snapshot, newer: Snapshot) -> LastTraining:
         """`learned`: the release's own snapshot, with the events that it learned from.
 
-        Raises: CorruptRelease if the release holds no Song2Vec.
+        Raises: CorruptRelease if the release holds no vectors of the model.
         """
-        vectors, (_, meta) = SongVectors.load(release, "song2vec"), release.arrays("vectors/song2vec")
+        vectors = ModelVectors.load(release, model)
+        meta = vectors.meta
         offsets = [snapshot.histories.offset for snapshot in (learned, newer)]
         seen, seeing = (np.zeros(max(int(o.max(initial=0)) for o in offsets) + 1, dtype=bool) for _ in offsets)
         seen[offsets[0]] = seeing[offsets[1]] = True
@@ -99,7 +100,7 @@ def update(
     *,
     rng: np.random.Generator,
     progress: Progress | None = None,
-) -> SongVectors:
+) -> ModelVectors:
     """The vectors after the snapshot's fresh events, from those before them; the same state of `rng` gives the same.
 
     Raises: FitError if the weights are not finite; ValueError as `Song2Vec.fit`.
@@ -125,7 +126,7 @@ def _replayed(snapshot: Snapshot, fresh: Array, replay: float, rng: np.random.Ge
     return drawn
 
 
-def carried(vectors: SongVectors, old: Snapshot, new: Snapshot) -> SongVectors:
+def carried(vectors: ModelVectors, old: Snapshot, new: Snapshot) -> ModelVectors:
     """Vectors learned on `old` in the places that their songs and entities have in `new`.
 
     A song that `old` has no vector of is composed from what describes it in `new`; a new entity has none.
@@ -151,11 +152,11 @@ def carried(vectors: SongVectors, old: Snapshot, new: Snapshot) -> SongVectors:
             entity_outputs[name] = placed(vectors.entity_outputs[name], relation.targets, places)
     gamma = {name: weight for name, weight in vectors.gamma.items() if name in entities}
     outputs = None if vectors.outputs is None else placed(vectors.outputs, new.songs, (was, now))
-    found = SongVectors.of(new, raw, trained, entities, gamma, vectors.described)
+    found = ModelVectors.of(new, raw, trained, entities, gamma, vectors.described)
     return replace(found, outputs=outputs, entity_outputs=entity_outputs)
 
 
-def aligned(vectors: SongVectors, last: SongVectors) -> SongVectors:
+def aligned(vectors: ModelVectors, last: ModelVectors) -> ModelVectors:
     """`vectors` turned into the frame of `last`, by the songs that both trained; not a dot product among them changes.
 
     Both stand in the places of one snapshot. Vectors of another length are left as they are.
@@ -166,6 +167,10 @@ def aligned(vectors: SongVectors, last: SongVectors) -> SongVectors:
     turn = rotation(vectors.unit[both], last.unit[both])
     return replace(
         vectors,
+        listeners=None if vectors.listeners is None else vectors.listeners @ turn,
+        songs=None if vectors.songs is None else vectors.songs @ turn,
+        encoder=None if vectors.encoder is None else turn.T @ vectors.encoder @ turn,
+        encoded=None if vectors.encoded is None else vectors.encoded @ turn,
         unit=vectors.unit @ turn,
         entities={name: matrix @ turn for name, matrix in vectors.entities.items()},
         own=None if vectors.own is None else vectors.own @ turn,

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
@@ -64,7 +64,7 @@ class Again:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],
+        vectors: Mapping[str, ModelVectors],
         config: AgainConfig,
         folder: Path,
         *,
@@ -79,7 +79,7 @@ class Again:
 
     def __init__(self, release: Release, config: AgainConfig = AgainConfig()) -> None:
         self._config = config
-        self._unit = SongVectors.load(release, "song2vec").unit
+        self._unit = ModelVectors.load(release, "song2vec").unit
         self._arrays, _ = release.arrays("recall/again/weights")
 
     def serves(self, listener: Listener) -> bool:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
@@ -116,7 +116,7 @@ class Attributes:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],
+        vectors: Mapping[str, ModelVectors],
         config: AttributesConfig,
         folder: Path,
         *,
@@ -241,8 +241,8 @@ class Attributes:
 
 
 def _learned(
-    snapshot: Snapshot, vectors: Mapping[str, SongVectors], config: AttributesConfig, rng: np.random.Generator
-) -> SongVectors | None:
+    snapshot: Snapshot, vectors: Mapping[str, ModelVectors], config: AttributesConfig, rng: np.random.Generator
+) -> ModelVectors | None:
     """What tells which attributes are alike; None where nothing is widened, or nobody has liked anything yet."""
     if not config.widen:
         return None
@@ -252,7 +252,7 @@ def _learned(
 
     if not tastes(snapshot).nnz:
         return None
-    return SongVectors.of_songs(snapshot, RelationGammaGCN.fit(snapshot, RelationGammaGCNConfig(), rng=rng).songs)
+    return RelationGammaGCN.fit(snapshot, RelationGammaGCNConfig(), rng=rng)
 
 
 def _file(relation: Relation) -> str:

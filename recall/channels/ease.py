@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.attributes import popularity
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
@@ -55,7 +56,7 @@ def regression(snapshot: Snapshot, config: EaseConfig, songs: Array) -> Neighbou
     Raises: FitError.
     """
     likes = matrices.tastes(snapshot, config.by_strength)
-    popular = matrices.popularity(likes)[songs]
+    popular = popularity(likes)[songs]
     matrix, scale = matrices.damped(likes, config.beta)
     rows = sparse.csr_array(matrices.stacked(snapshot, matrix, config.gamma)[:, songs])
     # weights between damped columns, told in plain ones, and more listeners proposed less
@@ -87,7 +88,7 @@ class Ease:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: EaseConfig,
         folder: Path,
         *,

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
@@ -49,7 +49,7 @@ class Fresh:
     def __init__(self, release: Release, config: FreshConfig = FreshConfig()) -> None:
         self._config = config
         snapshot = release.snapshot
-        self._unit = SongVectors.load(release, "song2vec").unit
+        self._unit = ModelVectors.load(release, "song2vec").unit
         released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
         out = np.where(released == UNKNOWN_INTEGER, uploaded, released)
         known = np.flatnonzero(out != UNKNOWN_INTEGER)

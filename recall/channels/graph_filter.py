@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.attributes import popularity
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
@@ -63,14 +64,14 @@ class GraphFilter:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: GraphFilterConfig,
         folder: Path,
         *,
         rng: np.random.Generator,
     ) -> None:
         likes = matrices.tastes(snapshot)
-        popular = np.maximum(matrices.popularity(likes), 1)
+        popular = np.maximum(popularity(likes), 1)
         lengths = np.maximum(np.diff(likes.indptr), 1) ** -0.5
         normal = sparse.csr_array(sparse.diags_array(lengths.astype(np.float32)) @ likes)
         rows = matrices.stacked(snapshot, matrices.scaled(normal, popular**-config.beta), config.gamma)

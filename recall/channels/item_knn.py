@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
@@ -40,7 +40,7 @@ class ItemKnn:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: ItemKnnConfig,
         folder: Path,
         *,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
@@ -90,7 +90,7 @@ class Lbs:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: LbsConfig,
         folder: Path,
         *,

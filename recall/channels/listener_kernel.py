@@ -10,7 +10,8 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.attributes import popularity, smoothed, song_matrices
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
@@ -20,7 +21,7 @@ from recall.channels.ease import EaseConfig, regression
 from recall.grouped import added
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
-from recall.linear.listener_kernel import ListenerRidge, paths, smoothed
+from recall.linear.listener_kernel import ListenerRidge, paths
 from recall.listeners.listener import Listener
 
 _NEW: Final = 200
@@ -91,13 +92,13 @@ class ListenerKernel:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: ListenerKernelConfig,
         folder: Path,
         *,
         rng: np.random.Generator,
     ) -> None:
-        popular = matrices.popularity(matrices.tastes(snapshot))
+        popular = popularity(matrices.tastes(snapshot))
         songs = _most_heard(popular, config.songs)
         to = (1 / np.maximum(popular[songs], 1) ** config.tilt).astype(np.float32)
         said = _said(snapshot, config, songs)
@@ -170,7 +171,7 @@ def _unheard(
 
 def _passed_on(snapshot: Snapshot, weights: Array, config: ListenerKernelConfig, songs: Array) -> Array:
     """Weights (M, S), smoothed over the attributes in which paths end."""
-    told = list(matrices.song_matrices(snapshot, dict.fromkeys(_lasts(config), 1.0)).values())
+    told = list(song_matrices(snapshot, dict.fromkeys(_lasts(config), 1.0)).values())
     if not told:
         return weights
     attributes = sparse.csr_array(sparse.hstack(told, format="csr"))[songs]

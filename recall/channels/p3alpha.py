@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
@@ -51,7 +51,7 @@ class P3alpha:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: P3alphaConfig,
         folder: Path,
         *,

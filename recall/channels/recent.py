@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import STRENGTH_BY_CODE
-from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import Listener
+
+MODEL: Final = "song2vec"
+"""Whose nearest songs are asked."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,12 @@ class Recent:
     """
 
     audience: ClassVar[str] = "listeners who liked at least 1 song"
-    vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
-
-    @classmethod
-    def prepare(
-        cls,
-        snapshot: Snapshot,  # noqa: ARG003
-        vectors: Mapping[str, SongVectors],
-        config: RecentConfig,
-        folder: Path,
-        *,
-        rng: np.random.Generator,  # noqa: ARG003
-    ) -> None:
-        Neighbours.of_vectors(vectors["song2vec"].unit, config.neighbours).save(folder / "neighbours")
+    vectors: ClassVar[tuple[str, ...]] = (MODEL,)
 
     def __init__(self, release: Release, config: RecentConfig = RecentConfig()) -> None:
         self._config = config
-        self._index = VectorIndex.of(release, "recall/song2vec/index", SongVectors.load(release, "song2vec").unit)
-        self._neighbours = Neighbours.load(release, "recall/recent/neighbours")
+        self._index = VectorIndex.of(release, f"index/{MODEL}", ModelVectors.load(release, MODEL).unit)
+        self._neighbours = Neighbours.load(release, f"similar/{MODEL}").nearest(config.neighbours)
 
     def serves(self, listener: Listener) -> bool:
         return bool((STRENGTH_BY_CODE[listener.action] > 0).any())

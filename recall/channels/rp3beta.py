@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
@@ -54,7 +54,7 @@ class RP3beta:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: RP3betaConfig,
         folder: Path,
         *,

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
@@ -118,7 +118,7 @@ class Social:
     def prepare(
         cls,
         snapshot: Snapshot,
-        vectors: Mapping[str, SongVectors],  # noqa: ARG003
+        vectors: Mapping[str, ModelVectors],  # noqa: ARG003
         config: SocialConfig,
         folder: Path,
         *,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
-from embeddings.vectors.vectors import SongVectors
 from graph.release import Release
-from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import Listener
+
+MODEL: Final = "song2vec"
+"""Whose nearest songs are asked."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +30,11 @@ class SongToSong:
     """The neighbours of the listener's latest liked songs, those that several of them share first."""
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
-    vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
-
-    @classmethod
-    def prepare(
-        cls,
-        snapshot: Snapshot,  # noqa: ARG003
-        vectors: Mapping[str, SongVectors],
-        config: SongToSongConfig,
-        folder: Path,
-        *,
-        rng: np.random.Generator,  # noqa: ARG003
-    ) -> None:
-        Neighbours.of_vectors(vectors["song2vec"].unit, config.neighbours).save(folder / "neighbours")
+    vectors: ClassVar[tuple[str, ...]] = (MODEL,)
 
     def __init__(self, release: Release, config: SongToSongConfig = SongToSongConfig()) -> None:
         self._config = config
-        self._neighbours = Neighbours.load(release, "recall/song_to_song/neighbours")
+        self._neighbours = Neighbours.load(release, f"similar/{MODEL}").nearest(config.neighbours)
 
     def serves(self, listener: Listener) -> bool:
         return len(listener.heard) >= 5

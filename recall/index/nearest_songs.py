@@ -18,14 +18,22 @@ def near(index: VectorIndex, vector: Array, query: Query, k: int, *, exact: bool
 
     `exact` looks at every song, whatever the kind of the index.
     """
-    found = _permitted(index, vector, query, k, exact=exact)
-    new = query.live.songs
-    if not len(new) or not vector.any():
+    found, late = _permitted(index, vector, query, k, exact=exact), new_songs(vector, query)
+    if not len(late):
         return found
+    songs, scores = np.concatenate([found.songs, late.songs]), np.concatenate([found.scores, late.scores])
+    return Candidates.best(songs, scores, k)
+
+
+def new_songs(vector: Array, query: Query) -> Candidates:
+    """Songs that came after the release, by the cosine of their composed vectors to `vector` (D,)."""
+    new = query.live.songs
+    if not len(new) or not vector.any() or new.unit.shape[1] != len(vector):
+        return Candidates.none()
     songs = np.flatnonzero(new.unit.any(axis=1)) + new.first
     songs = songs[query.permits(songs)]
     scores = new.unit[songs - new.first] @ (vector / np.linalg.norm(vector)).astype(np.float32)
-    return Candidates.best(np.concatenate([found.songs, songs]), np.concatenate([found.scores, scores]), k)
+    return Candidates.best(songs, scores, len(songs))
 
 
 def _permitted(index: VectorIndex, vector: Array, query: Query, k: int, *, exact: bool) -> Candidates:

@@ -206,10 +206,10 @@ class VectorIndex:
 
     @classmethod
     def of(cls, release: Release, name: str, unit: Array, columns: Columns | None = None) -> VectorIndex:
-        """The one that a release holds under `name`, such as `recall/song2vec/index`; else an exact one of `unit`."""
+        """The one that a release holds under `name`, such as `index/song2vec`; else an exact one of `unit`."""
         if not release.has(name):
             return cls(unit, columns)
-        return cls._stored(release.path / name, *release.arrays(name), columns)
+        return cls._stored(release.file(name), *release.arrays(name), columns)
 
     @property
     def kind(self) -> str:

@@ -76,6 +76,10 @@ class Neighbours:
             weights[rows] = values
         return cls(songs, weights)
 
+    def nearest(self, count: int) -> Neighbours:
+        """The `count` nearest of every song alone."""
+        return Neighbours(self.songs[:, :count], self.weights[:, :count])
+
     def recall(self, query: Query, seeds: Array, seed_weights: Array, k: int) -> Candidates:
         """The allowed songs with the highest sum over seeds of seed weight x neighbour weight."""
         if not len(seeds):

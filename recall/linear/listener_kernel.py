@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from scipy import linalg, sparse
 
+from embeddings.vectors.attributes import song_matrices, unit_rows
 from graph.errors import FitError
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
@@ -28,8 +29,6 @@ from recall.linear import matrices
 LISTENED: Final = "LISTENED"
 TWICE: Final = "LISTENED/LISTENED"
 ATTRIBUTE_DAMPING: Final = 2.0
-ATTRIBUTES: Final = 8192
-"""Attributes by which songs are smoothed, the most common."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,12 @@ def paths(snapshot: Snapshot, gamma: Mapping[str, float], *, beta: float, by_str
         if last == matrices.FOLLOWS:
             reached = _with_loop(follows, hops)
         elif last == LISTENED:
-            reached = _of_followees(matrices.unit_rows(plain), follows, hops) if hops else plain
+            reached = _of_followees(unit_rows(plain), follows, hops) if hops else plain
         else:
-            matrix = matrices.song_matrices(snapshot, {last: 1.0}).get(last)
+            matrix = song_matrices(snapshot, {last: 1.0}).get(last)
             if matrix is None:
                 continue
-            reached = _of_followees(matrices.shares(strong), follows, hops) @ matrices.unit_rows(matrix)
+            reached = _of_followees(matrices.shares(strong), follows, hops) @ unit_rows(matrix)
         power = 0.0 if last == matrices.FOLLOWS else beta if last == LISTENED else ATTRIBUTE_DAMPING * beta
         found.append(_path(name, value, sparse.csr_array(reached), power))
     if gamma.get(TWICE, 0.0) > 0:
@@ -83,16 +82,16 @@ def _path(name: str, gamma: float, reached: sparse.csr_array, beta: float) -> Pa
     rows, scale = matrices.damped(reached, beta)
     lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
     length = float(lengths[lengths > 0].mean()) if (lengths > 0).any() else 1.0
-    return Path(name, gamma, matrices.unit_rows(rows).astype(np.float32), scale, length)
+    return Path(name, gamma, unit_rows(rows).astype(np.float32), scale, length)
 
 
 def _twice(strong: sparse.csr_array, gamma: float, beta: float) -> Path:
     """Who is alike to the same people: the rows of the likeness by songs, without oneself."""
-    rows = matrices.unit_rows(matrices.damped(strong, beta)[0])
+    rows = unit_rows(matrices.damped(strong, beta)[0])
     alike = sparse.csr_array(rows @ rows.T)
     alike.setdiag(0)
     alike.eliminate_zeros()
-    return Path(TWICE, gamma, matrices.unit_rows(alike).astype(np.float32), np.ones(alike.shape[1]), 1.0)
+    return Path(TWICE, gamma, unit_rows(alike).astype(np.float32), np.ones(alike.shape[1]), 1.0)
 
 
 def _of_followees(rows: sparse.csr_array, follows: sparse.csr_array | None, hops: int) -> sparse.csr_array:
@@ -205,7 +204,7 @@ class ListenerRidge:
                 continue
             own = sparse.eye_array(len(path.scale), format="csr", dtype=np.float32)[songs]
             if last:
-                own = matrices.unit_rows(matrices.song_matrices(snapshot, {last: 1.0})[last][songs])
+                own = unit_rows(song_matrices(snapshot, {last: 1.0})[last][songs])
                 own = own / np.float32(max(self.mean_songs, 1.0))
             rows = matrices.scaled(sparse.csr_array(own), path.scale * (path.gamma / path.length / self.unit))
             told = np.flatnonzero(np.diff(rows.indptr))
@@ -213,18 +212,3 @@ class ListenerRidge:
             dense = alike.nnz > 0.05 * max(np.prod(alike.shape), 1)
             total[told] += (alike.toarray() if dense else alike) @ self.weights
         return total
-
-
-def smoothed(weights: Array, attributes: sparse.csr_array, share: float, ridge: float) -> Array:
-    """A + share x A H, with H = T (T'T + ridge)^-1 T' of sparse (S, attributes) rows T of length 1: what a score owes
-    to the song's attributes counts again, and songs that few have heard get it from songs like them."""
-    degrees = matrices.popularity(attributes)
-    common = np.sort(np.argsort(-degrees, kind="stable")[: min(ATTRIBUTES, int((degrees > 1).sum()))])
-    if not len(common) or not share:
-        return weights
-    rows = matrices.unit_rows(sparse.csr_array(attributes[:, common])).astype(np.float32)
-    gram = (rows.T @ rows).toarray()
-    gram[np.diag_indices_from(gram)] += ridge
-    said = np.asarray(weights @ rows)
-    passed = linalg.cho_solve(linalg.cho_factor(gram, lower=True, overwrite_a=True), said.T).T
-    return np.asarray(weights + np.float32(share) * (passed @ rows.T), dtype=np.float32)

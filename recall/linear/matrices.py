@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import sparse
 
+from embeddings.vectors.attributes import popularity, song_matrices, unit_rows
 from graph.errors import FitError
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
@@ -54,11 +55,6 @@ def taste(listener: Listener, now: int, most: int, by_strength: float = 0.0) -> 
     return songs, weights
 
 
-def popularity(matrix: sparse.csr_array) -> Array:
-    """(songs,) how many rows of a sparse (rows, songs) matrix hold each song, float32."""
-    return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float32)
-
-
 def damped(matrix: sparse.csr_array, beta: float) -> tuple[sparse.csr_array, Array]:
     """Columns over their degree^beta, so that what everybody likes says less; the same mean weight as before.
 
@@ -70,30 +66,10 @@ def damped(matrix: sparse.csr_array, beta: float) -> tuple[sparse.csr_array, Arr
     return sparse.csr_array(matrix @ sparse.diags_array(scale)), scale
 
 
-def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
-    """Rows at length 1; empty ones stay empty."""
-    squares = np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()
-    lengths = np.sqrt(np.maximum(squares, 1e-24)).astype(matrix.dtype)
-    return sparse.csr_array(sparse.diags_array(1 / lengths) @ matrix)
-
-
 def shares(matrix: sparse.csr_array) -> sparse.csr_array:
     """Rows that sum to 1; empty ones stay empty."""
     sums = np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-12).astype(matrix.dtype)
     return sparse.csr_array(sparse.diags_array(1 / sums) @ matrix)
-
-
-def log_weights(matrix: sparse.csr_array) -> sparse.csr_array:
-    """ln(1 + weight): a tag given by twice as many people is not twice as true."""
-    matrix = matrix.copy()
-    matrix.data = np.log1p(np.maximum(matrix.data, 0))
-    return matrix
-
-
-def song_matrices(snapshot: Snapshot, gamma: Mapping[str, float]) -> dict[str, sparse.csr_array]:
-    """Sparse (songs, targets) of ln(1 + weight) for each song relation with a gamma above 0, by its name."""
-    named = ((r, gamma.get(r.name, 0.0)) for r in snapshot.song_relations())
-    return {r.name: log_weights(r.matrix()) for r, value in named if value > 0}
 
 
 def attributes(snapshot: Snapshot, gamma: Mapping[str, float]) -> list[sparse.csr_array]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import sparse
 
+from embeddings.vectors.attributes import popularity, song_matrices
 from graph.snapshot.snapshot import Snapshot
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
@@ -22,7 +23,7 @@ def arrivals(snapshot: Snapshot, alpha: float, gamma: Mapping[str, float]) -> Ca
     likes = matrices.tastes(snapshot)
     back, on = _steps(sparse.csr_array(likes.T), alpha), _steps(likes, alpha)
     out, home = [back], [on]
-    for name, matrix in matrices.song_matrices(snapshot, gamma).items():
+    for name, matrix in song_matrices(snapshot, gamma).items():
         out.append(_steps(matrix, alpha) * np.float32(gamma[name]))
         home.append(_steps(sparse.csr_array(matrix.T), alpha))
     follows = matrices.follow_shares(snapshot) if gamma.get(matrices.FOLLOWS, 0.0) > 0 else None
@@ -37,7 +38,7 @@ def arrivals(snapshot: Snapshot, alpha: float, gamma: Mapping[str, float]) -> Ca
 def walked(snapshot: Snapshot, alpha: float, beta: float, gamma: Mapping[str, float], count: int) -> Neighbours:
     """The `count` songs where walks from each song end most often, over their number of listeners^beta."""
     ends = arrivals(snapshot, alpha, gamma)
-    tilt = np.maximum(matrices.popularity(matrices.tastes(snapshot)), 1) ** -beta
+    tilt = np.maximum(popularity(matrices.tastes(snapshot)), 1) ** -beta
     return matrices.nearest(snapshot.songs, count, lambda rows: matrices.scaled(ends(rows), tilt))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.log.events import JournalEntry
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
@@ -157,7 +157,7 @@ class NewSongs:
     its place, without a vector or entities.
     """
 
-    def __init__(self, edits: Edits, vectors: SongVectors | None) -> None:
+    def __init__(self, edits: Edits, vectors: ModelVectors | None) -> None:
         snapshot = edits.snapshot
         self.first, self.ids = snapshot.songs, list(edits.places)
         songs = [edits.songs.get(id_, NewSong(id_)) for id_ in self.ids]

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import structlog
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import song_space
 from graph.errors import Busy, StoreUnavailable
 from graph.log.events import Event, EventLog
 from graph.log.exposures import Exposures
@@ -111,7 +111,7 @@ class Live:
     def __init__(self, release: Release, log: EventLog | None) -> None:
         self._release, self._log = release, log
         snapshot = release.snapshot
-        self._vectors = SongVectors.load(release, "song2vec") if release.has("vectors/song2vec") else None
+        self._vectors = song_space(release)
         self._offset, self._shown = release.offset, snapshot.exposures.last_offset
         edits = Edits(snapshot, int(release.manifest.get("graph", {}).get("version", 0)))
         self._users, self._folding = _Places(snapshot.ids["User"]), threading.Lock()

@@ -63,7 +63,7 @@ def test_variables_lie_over_the_file_and_nest(house: Path, monkeypatch: pytest.M
     assert (settings.seed, settings.graph.url, settings.graph.user) == (9, "bolt://server:7687", "me")
     radio = settings.scene_configs()["radio"]
     assert (radio.n, radio.heard, radio.channels["social"].quota) == (7, "always", 5)
-    assert (settings.song2vec().epochs, settings.song2vec().gamma["HAS_GENRE"]) == (3, 0.25)
+    assert (settings.models()["song2vec"].epochs, settings.models()["song2vec"].gamma["HAS_GENRE"]) == (3, 0.25)
 
 
 def test_overrides_lie_over_everything(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_a_channel_from_outside_is_used_by_its_class(house: Path, monkeypatch: p
 
 
 def test_gammas_lie_over_the_default_table() -> None:
-    gamma = written('[embed.song2vec.gamma]\nHAS_GENRE = 2\n"RELATED:film" = 0.5').song2vec().gamma
+    gamma = written('[embed.song2vec.gamma]\nHAS_GENRE = 2\n"RELATED:film" = 0.5').models()["song2vec"].gamma
     assert (gamma["HAS_GENRE"], gamma["RELATED:film"]) == (2.0, 0.5)
     assert "PERFORMED_BY" in gamma
 

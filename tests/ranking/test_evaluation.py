@@ -171,7 +171,7 @@ def planted_batch() -> Batch:
 
 PLANTED = {
     "item-knn": {"shrink": 1.0},
-    "song2vec": {"embed.epochs": 20, "embed.embedding_dim": 16},
+    "song2vec": {"epochs": 20, "embedding_dim": 16},
     "song-to-song": {"embed.epochs": 20, "embed.embedding_dim": 16},
     "lightgcn": {"training.epochs": 60, "training.learning_rate": 0.02, "embedding_dim": 16},
 }
@@ -186,7 +186,7 @@ def test_models_find_the_planted_answer(model: str) -> None:
 
 
 def test_the_cascade_needs_new_songs_to_learn_from_and_says_so() -> None:
-    options = {"song2vec.epochs": 1, "song2vec.embedding_dim": 4}
+    options = {"embed.song2vec.epochs": 1, "embed.song2vec.embedding_dim": 4}
     with pytest.raises(FitError, match="too few events"):
         evaluate("cascade", prepare(planted_batch(), "given", 0), options=options)
 
@@ -198,7 +198,7 @@ def test_the_cascade_ranks_and_learns_from_the_newest_of_its_training_part() -> 
     for listener in range(30):
         scene = "ab"[listener % 2]
         rows += [(f"u{listener}", f"{scene}{song}", at) for at, song in enumerate(rng.permutation(15).tolist())]
-    options = {"song2vec.epochs": 5, "song2vec.embedding_dim": 8, "rank_share": 0.2}
+    options = {"embed.song2vec.epochs": 5, "embed.song2vec.embedding_dim": 8, "rank_share": 0.2}
     report = evaluate("cascade", prepare(batch(log(rows)), "leave-one-out", 0), options=options, ks=(1, 10))
     # one song of 15 is left of their scene, and 15 of the other one are wrong
     assert report["metrics"]["recall@10"] == 1

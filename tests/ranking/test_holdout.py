@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import events, nodes
 
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.snapshot.snapshot import Snapshot
 from ranking.evaluation import ByScore
 from ranking.holdout import Holdout
@@ -51,7 +51,8 @@ def test_nobody_is_refused(snapshot: Snapshot) -> None:
 @pytest.mark.parametrize("block", [1, 2, 256])
 def test_vectors_rank_with_ties_by_first_appearance(snapshot: Snapshot, block: int) -> None:
     # a and b stand alike, and so do c, d and e
-    vectors = GraphVectors(LISTENERS, np.array([[2.0], [2.0], [1.0], [1.0], [1.0]], dtype=np.float32))
+    songs = np.array([[2.0], [2.0], [1.0], [1.0], [1.0]], dtype=np.float32)
+    vectors = ModelVectors.of_pairs(snapshot, LISTENERS, songs)
     rank = ByScore(vectors, snapshot, block)
     ranked = {}
     for user in ("u1", "u2", "u3"):

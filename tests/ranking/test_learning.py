@@ -1,30 +1,32 @@
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from segue_test_worlds import DAY, SHORT, World, planted_snapshot
+from segue_test_worlds import DAY, SHORT, World, events, nodes, planted_snapshot
 
+from embeddings.gnn.relation_gamma_gcn import RelationGammaGCNConfig
 from graph.errors import SettingsError
-from graph.release import Release
+from graph.release import MEASURED, Release
 from graph.snapshot.snapshot import Snapshot
 from ranking.learning import Learner, LearningConfig
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import LEARN, MEASURE
 
+MODELS = {"song2vec": SHORT, "relation_gamma_gcn": RelationGammaGCNConfig(embedding_dim=8)}
+
 
 @pytest.fixture(scope="module")
 def config() -> LearningConfig:
-    return LearningConfig(rank_share=0.2, measure_share=0.2, song2vec=SHORT, seed=3)
+    return LearningConfig(rank_share=0.2, measure_share=0.2, models=MODELS, seed=3)
 
 
 def learn(folder: Path, config: LearningConfig) -> Learner:
     planted_snapshot().write(folder / "snapshot")
     learner = Learner({"radio": SceneConfig(heard="always")}, config)
-    learner.embed(folder)
-    learner.recall(folder)
-    learner.rank(folder)
+    learner.learn(folder)
     return learner
 
 
@@ -36,9 +38,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: LearningConfig) -> 
 
 
 def test_the_steps_leave_vectors_neighbours_and_a_ranker(folder: Path) -> None:
-    release = Release.open(folder)
+    release = Release.open(folder).measured()
     ranking = ("ranking/radio/linear", "ranking/radio/fusion", "ranking/radio/newcomers")
-    for name in ("vectors/song2vec", "similar/song2vec", "recall/item_knn/neighbours", *ranking):
+    for name in (
+        "vectors/song2vec",
+        "vectors/relation_gamma_gcn",
+        "similar/song2vec",
+        "recall/item_knn/neighbours",
+        *ranking,
+    ):
         assert release.has(name), name
 
 
@@ -54,13 +62,13 @@ def test_a_release_that_learned_what_is_measured_now_is_not_gone_on_from(
     folders = tmp_path / "parent", tmp_path / "child", tmp_path / "same", tmp_path / "seed"
     for made in folders:
         planted_snapshot().write(made / "snapshot")
-    Learner({}, dataclasses.replace(config, rank_share=0.05, measure_share=0.05)).embed(folders[0])
-    parent = Release.open(folders[0])
-    assert Learner({}, config).embed(folders[1], parent) == {"training": "full", "updates": 0}
+    Learner({}, dataclasses.replace(config, rank_share=0.05, measure_share=0.05)).embed(folders[0], "song2vec")
+    parent = Release.open(folders[0]).measured()
+    assert Learner({}, config).embed(folders[1], "song2vec", parent) == {"training": "full", "updates": 0}
     narrow = dataclasses.replace(config, rank_share=0.05, measure_share=0.05)
-    assert Learner({}, narrow).embed(folders[2], parent) == {"training": "update", "updates": 1}
+    assert Learner({}, narrow).embed(folders[2], "song2vec", parent) == {"training": "update", "updates": 1}
     reseeded = Learner({}, dataclasses.replace(narrow, seed=narrow.seed + 1))
-    assert reseeded.embed(folders[3], parent) == {"training": "full", "updates": 0}
+    assert reseeded.embed(folders[3], "song2vec", parent) == {"training": "full", "updates": 0}
 
 
 def test_the_cuts_have_the_shares_of_the_config(config: LearningConfig) -> None:
@@ -93,13 +101,13 @@ def discovering(*, other_from: int) -> Snapshot:
 def learned(folder: Path, config: LearningConfig, *, other_from: int = SONGS, budget_ms: float = 60_000) -> Path:
     discovering(other_from=other_from).write(folder / "snapshot")
     learner = Learner({"radio": SceneConfig(budget_ms=budget_ms)}, config)
-    for step in (learner.embed, learner.recall, learner.rank):
-        step(folder)
+    learner.learn(folder)
     return folder
 
 
 def same(one: Path, other: Path, *folders: str) -> bool:
-    files = [p.relative_to(one) for name in folders for p in sorted((one / name).rglob("*.bin"))]
+    parts = [part for name in folders for part in (one / name, one / MEASURED / name)]
+    files = [p.relative_to(one) for part in parts for p in sorted(part.rglob("*.bin"))]
     assert files
     return all((one / file).read_bytes() == (other / file).read_bytes() for file in files)
 
@@ -153,7 +161,7 @@ def test_channels_are_prepared_once_for_all_scenes(config: LearningConfig) -> No
     scenes = {"a": SceneConfig(), "b": SceneConfig(n=3)}
     found = [name for name, *_ in Learner(scenes, config).prepared()]
     assert found == sorted(set(found))
-    assert {"item_knn", "recent", "song_to_song"} <= set(found) <= set(default_channels())
+    assert {"item_knn", "listener_kernel", "attributes"} <= set(found) <= set(default_channels())
     other = default_channels() | {"item_knn": ChannelUse(options={"shrink": 1.0})}
     with pytest.raises(SettingsError, match="item_knn is prepared once, but two scenes give it different options"):
         Learner({"a": SceneConfig(), "b": SceneConfig(channels=other)}, config).prepared()
@@ -161,8 +169,25 @@ def test_channels_are_prepared_once_for_all_scenes(config: LearningConfig) -> No
 
 def test_a_log_too_young_to_rank_leaves_the_scene_without_a_ranker(tmp_path: Path, lopsided: World) -> None:
     lopsided.snapshot.write(tmp_path / "snapshot")
-    learner = Learner({"radio": SceneConfig()}, LearningConfig(rank_share=0.01, measure_share=0.01, song2vec=SHORT))
-    learner.embed(tmp_path)
-    learner.recall(tmp_path)
-    learner.rank(tmp_path)
+    learner = Learner({"radio": SceneConfig()}, LearningConfig(rank_share=0.01, measure_share=0.01, models=MODELS))
+    learner.learn(tmp_path)
     assert not Release.open(tmp_path).has("ranking/radio/linear")
+
+
+def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfig, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    drift = Learner({"radio": SceneConfig(heard="always")}, config).bring_to_end(tmp_path)
+    shipped = Release.open(tmp_path)
+    for model in MODELS:
+        assert shipped.arrays(f"vectors/{model}")[1]["cuts"] == {}
+        assert shipped.measured().arrays(f"vectors/{model}")[1]["cuts"] != {}
+        assert 0.3 < drift[model]["mean_cosine"] < 1
+    assert shipped.has("recall/item_knn/neighbours")
+
+
+def test_a_model_without_anything_to_learn_from_is_left_out(tmp_path: Path, config: LearningConfig) -> None:
+    Snapshot.of_frames({"Song": nodes(["s1", "s2"])}, {}, events([])).write(tmp_path / "snapshot")
+    found = Learner({"radio": SceneConfig()}, config).embed(tmp_path, "relation_gamma_gcn")
+    assert found["training"] == "none"
+    assert "no listener likes a song" in found["reason"]
+    assert not list(tmp_path.rglob("relation_gamma_gcn*"))

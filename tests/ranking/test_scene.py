@@ -2,7 +2,7 @@ import pytest
 
 from graph.errors import SettingsError
 from ranking.scene import ChannelUse, SceneConfig, default_channels
-from recall.base import channel_names
+from recall.discovery import channel_names
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_newcomers_are_those_who_came_at_the_cut_and_some_as_if_they_had(
 
 
 def test_channels_that_remember_histories_do_not_teach_how_newcomers_are_answered() -> None:
-    uses = {name: ChannelUse() for name in ("listener_kernel", "popularity", "relation_gcn")}
+    uses = {name: ChannelUse() for name in ("listener_kernel", "popularity")}
     assert list(without_memory(SceneConfig(channels=uses)).channels) == ["popularity"]
     del uses["popularity"]
     assert without_memory(SceneConfig(channels=uses)) is None

@@ -7,8 +7,9 @@ import pytest
 from segue_test_worlds import World
 
 from graph.errors import SettingsError
-from recall.base import Candidates, Ranked, channel_names, channel_type
+from recall.base import Candidates, Ranked
 from recall.channels.social import Social
+from recall.discovery import channel_names, channel_type
 
 SONGS = np.arange(6)
 

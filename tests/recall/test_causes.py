@@ -1,8 +1,8 @@
 import pytest
 from segue_test_worlds import World
 
-from recall.base import channel_type
 from recall.causes import ALIKE, CIRCLE, FOLLOWEE, NEARBY, Because, Cause
+from recall.discovery import channel_type
 
 
 def test_a_cause_names_the_followee_it_comes_through(lopsided: World) -> None:

@@ -15,13 +15,13 @@ import polars as pl
 import pytest
 
 from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors, liked_songs, mean_of_liked
 from graph import schema
-from graph.paths import SIMILAR_KEPT
 from graph.release import Release
-from graph.snapshot.arrays import write_arrays
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Query, channel_names, channel_type
+from ranking.learning import NEAREST
+from recall.base import Query
+from recall.discovery import channel_names, channel_type
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import UNHEARD, Listener
 
@@ -140,36 +140,45 @@ def lopsided_snapshot(
     )
 
 
-def lopsided_vectors(snapshot: Snapshot) -> SongVectors:
+def lopsided_vectors(snapshot: Snapshot) -> ModelVectors:
     """In the plane, by degrees: s1 at 0, s2 at 90, s3 at 30, s4 at 60; s5 is composed of its artist at 180."""
     degrees = np.radians([0, 90, 30, 60, 0])
     raw = np.stack([np.cos(degrees), np.sin(degrees)], axis=1).round(12)
     artists = np.array([[-1.0, 0.0], [0.0, 2.0]], dtype=np.float32)
     trained = np.array([True, True, True, True, False])
-    return SongVectors.of(snapshot, raw, trained, {"PERFORMED_BY": artists}, {"PERFORMED_BY": 1.0})
+    return ModelVectors.of(snapshot, raw, trained, {"PERFORMED_BY": artists}, {"PERFORMED_BY": 1.0})
+
+
+SCORING = "relation_gamma_gcn"
+"""The model that has listener vectors in a built release."""
+
+
+def scoring(snapshot: Snapshot, vectors: ModelVectors) -> ModelVectors:
+    """Listeners as the mean of what they like."""
+    return ModelVectors.of_pairs(snapshot, mean_of_liked(vectors.unit, liked_songs(snapshot)), vectors.unit)
 
 
 def built(
     folder: Path,
     snapshot: Snapshot,
-    vectors: SongVectors,
+    vectors: ModelVectors,
     names: Sequence[str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Release:
     """A release of `snapshot` for the channels `names` (all), each prepared with its defaults and its `options`."""
     snapshot.write(folder / "snapshot")
     kinds = [channel_type(name) for name in (channel_names() if names is None else names)]
-    models = sorted({"song2vec", *(model for kind in kinds for model in getattr(kind.channel, "vectors", ()))})
-    for model in models:
-        vectors.save(folder / "vectors" / model, {})
-    near = Neighbours.of_vectors(vectors.unit, SIMILAR_KEPT)
-    write_arrays(folder / "similar" / "song2vec", {"songs": near.songs, "weights": near.weights})
+    models = sorted({"song2vec", *(model for kind in kinds for model in kind.vectors)})
+    learned = {model: scoring(snapshot, vectors) if model == SCORING else vectors for model in models}
+    for model, found in learned.items():
+        found.save(folder / "vectors" / model, {})
+        Neighbours.of_vectors(found.unit, NEAREST).save(folder / "similar" / model)
     for kind in kinds:
-        if hasattr(kind.channel, "prepare"):
+        if kind.prepares:
             mine = folder / "recall" / kind.name
             mine.mkdir(parents=True)
             config = kind.configure((options or {}).get(kind.name))
-            kind.channel.prepare(snapshot, dict.fromkeys(models, vectors), config, mine, rng=np.random.default_rng(0))
+            kind.channel.prepare(snapshot, learned, config, mine, rng=np.random.default_rng(0))
     return Release.open(folder)
 
 
@@ -178,7 +187,7 @@ class World:
     """A release and how to ask it."""
 
     release: Release
-    vectors: SongVectors
+    vectors: ModelVectors
 
     @property
     def snapshot(self) -> Snapshot:

@@ -21,8 +21,9 @@ from embeddings.gnn.simgcl import SimGCL, SimGCLConfig
 from embeddings.gnn.xsimgcl import XSimGCL, XSimGCLConfig
 from embeddings.training.fit import FitConfig
 from embeddings.training.losses import bpr_rows, info_nce, l2_rows
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import CorruptRelease, FitError, InvalidInput, SettingsError
+from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
 
 MODELS = {
@@ -66,13 +67,13 @@ def short(model: type[GraphModel], **changes: Any) -> Any:
     return replace(MODELS[model](embedding_dim=16, batch_size=64, training=SHORT, **mild), **changes)
 
 
-def fitted(model: type[GraphModel], snapshot: Snapshot, config: Any = None, seed: int = 1, **more: Any) -> GraphVectors:
+def fitted(model: type[GraphModel], snapshot: Snapshot, config: Any = None, seed: int = 1, **more: Any) -> ModelVectors:
     config = short(model) if config is None else config
-    found: GraphVectors = model.fit(snapshot, config, rng=np.random.default_rng(seed), **more)
+    found: ModelVectors = model.fit(snapshot, config, rng=np.random.default_rng(seed), **more)
     return found
 
 
-def recall(vectors: GraphVectors, snapshot: Snapshot) -> float:
+def recall(vectors: ModelVectors, snapshot: Snapshot) -> float:
     """Share of the 4 songs of their own scene which listeners do not know among the 4 best that they do not know."""
     hits = 0
     for user in range(snapshot.users):
@@ -182,15 +183,18 @@ def test_a_number_out_of_range_is_refused(config: Any, changes: dict[str, Any], 
 
 
 def test_vectors_are_saved_and_loaded(tmp_path: Path) -> None:
-    made = GraphVectors(np.eye(2, 3, dtype=np.float32), np.ones((4, 3), dtype=np.float32), {"epochs": 3})
-    made.save(tmp_path / "vectors" / "lightgcn")
-    loaded = GraphVectors.load(tmp_path / "vectors" / "lightgcn")
+    snapshot = lopsided_snapshot()
+    listeners, songs = np.eye(3, dtype=np.float32), np.ones((5, 3), dtype=np.float32)
+    made = ModelVectors.of_pairs(snapshot, listeners, songs, {"epochs": 3})
+    snapshot.write(tmp_path / "snapshot")
+    made.save(tmp_path / "vectors" / "lightgcn", {"more": 1})
+    loaded = ModelVectors.load(Release.open(tmp_path), "lightgcn")
     assert np.array_equal(loaded.listeners, made.listeners)
     assert np.array_equal(loaded.songs, made.songs)
-    assert loaded.meta == {"epochs": 3}
-    assert made.scores(np.array([1])).tolist() == [[1, 1, 1, 1]]
+    assert (loaded.meta["epochs"], loaded.meta["more"]) == (3, 1)
+    assert made.scores(np.array([1])).tolist() == [[1, 1, 1, 1, 1]]
     with pytest.raises(CorruptRelease):
-        GraphVectors.load(tmp_path / "vectors" / "simgcl")
+        ModelVectors.load(Release.open(tmp_path), "simgcl")
 
 
 # ---- what is learned from

@@ -14,7 +14,7 @@ from segue_test_worlds import lopsided_snapshot
 from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.pinsage import PinSage, PinSageConfig, _Pairs
 from embeddings.training.fit import FitConfig
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import InvalidInput
 from graph.snapshot.snapshot import Snapshot
 
@@ -113,12 +113,12 @@ def test_one_seed_gives_the_same_vectors_and_another_does_not(scenes: Snapshot) 
     a, b, c = (PinSage.fit(scenes, config, rng=np.random.default_rng(seed), threads=1) for seed in (1, 1, 2))
     assert np.array_equal(a.songs, b.songs)
     assert not np.allclose(a.songs, c.songs)
-    assert isinstance(a, GraphVectors)
+    assert isinstance(a, ModelVectors)
     assert a.listeners.shape == (scenes.users, 8)
 
 
 def test_an_interrupted_training_goes_on_to_the_same_vectors(scenes: Snapshot, tmp_path: Path) -> None:
-    def fitted(epochs: int, checkpoint: Path | None) -> GraphVectors:
+    def fitted(epochs: int, checkpoint: Path | None) -> ModelVectors:
         config = replace(SHORT, training=FitConfig(epochs=epochs))
         return PinSage.fit(scenes, config, rng=np.random.default_rng(1), checkpoint=checkpoint, threads=1)
 

@@ -7,16 +7,16 @@ from segue_test_worlds import NOW, edges, events, lopsided_snapshot
 
 from embeddings.gnn import relation_gamma_gcn
 from embeddings.gnn.relation_gamma_gcn import RelationGammaGCN, RelationGammaGCNConfig, spectrum
-from embeddings.vectors.graph_vectors import GraphVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import FitError
 from graph.snapshot.snapshot import Snapshot
 
 
-def fitted(snapshot: Snapshot, seed: int = 0, **config: Any) -> GraphVectors:
+def fitted(snapshot: Snapshot, seed: int = 0, **config: Any) -> ModelVectors:
     return RelationGammaGCN.fit(snapshot, RelationGammaGCNConfig(**config), rng=np.random.default_rng(seed))
 
 
-def scores(vectors: GraphVectors) -> np.ndarray:
+def scores(vectors: ModelVectors) -> np.ndarray:
     return vectors.listeners @ vectors.songs.T
 
 

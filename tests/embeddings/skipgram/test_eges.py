@@ -21,7 +21,7 @@ CONFIG = EGESConfig(
 
 
 def fit(edges: Edges, config: EGESConfig = CONFIG, seed: int = 0) -> NodeVectors:
-    return EGES.fit(edges, config, rng=np.random.default_rng(seed))
+    return EGES.fit_edges(edges, config, rng=np.random.default_rng(seed))
 
 
 def vector(found: NodeVectors, name: str) -> np.ndarray:

@@ -64,11 +64,11 @@ def test_a_path_without_edges_is_told(music: Edges) -> None:
 
 def test_vectors_of_all_that_walks_meet(music: Edges) -> None:
     config = Metapath2VecConfig(("u", "s", "u"), WalkConfig(walks=5), SkipGramConfig(embedding_dim=4))
-    found = Metapath2Vec.fit(music, config, rng=np.random.default_rng(0))
+    found = Metapath2Vec.fit_edges(music, config, rng=np.random.default_rng(0))
     assert found.ids == ["s:1", "s:2", "u:1", "u:2"]
 
 
 def test_p_and_q_have_no_part_in_it(music: Edges) -> None:
     config = Metapath2VecConfig(walks=WalkConfig(p=2))
     with pytest.raises(ValueError, match=r"metapaths know no p and q \(got p 2"):
-        Metapath2Vec.fit(music, config, rng=np.random.default_rng(0))
+        Metapath2Vec.fit_edges(music, config, rng=np.random.default_rng(0))

@@ -18,7 +18,7 @@ CONFIG = Node2VecConfig(
 
 
 def fit(edges: Edges, config: Node2VecConfig = CONFIG, seed: int = 0, workers: int = 1) -> NodeVectors:
-    return Node2Vec.fit(edges, config, rng=np.random.default_rng(seed), workers=workers)
+    return Node2Vec.fit_edges(edges, config, rng=np.random.default_rng(seed), workers=workers)
 
 
 def test_friends_are_near(friends: Edges, apart: Callable[[NodeVectors], float]) -> None:

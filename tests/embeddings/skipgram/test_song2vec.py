@@ -18,7 +18,7 @@ from segue_test_worlds import (
 from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
 from embeddings.skipgram.word2vec import Numbers
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import FitError
 from graph.snapshot.snapshot import Snapshot
 
@@ -30,7 +30,7 @@ def gamma(**weights: float) -> dict[str, float]:
     return dict.fromkeys(Song2VecConfig().gamma, 0.0) | weights
 
 
-def fit(snapshot: Snapshot, config: Song2VecConfig = TINY, seed: int = 1) -> SongVectors:
+def fit(snapshot: Snapshot, config: Song2VecConfig = TINY, seed: int = 1) -> ModelVectors:
     return Song2Vec.fit(snapshot, config, rng=np.random.default_rng(seed))
 
 

@@ -7,7 +7,7 @@ from scipy.stats import ortho_group
 from segue_test_worlds import events, nodes
 
 from embeddings.vectors.alignment import common, drift, drift_of_releases, rotation
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
 
@@ -83,7 +83,7 @@ def released(folder: Path, plane: Mapping[str, Sequence[float]], **dims: int) ->
     vectors = {"song2vec": np.array(list(plane.values())), **{name: np.eye(len(plane), d) for name, d in dims.items()}}
     for name, raw in vectors.items():
         known = np.ones(len(plane), dtype=bool)
-        SongVectors.of(snapshot, raw, known, {}, {}).save(folder / "vectors" / name, {})
+        ModelVectors.of(snapshot, raw, known, {}, {}).save(folder / "vectors" / name, {})
     return Release.open(folder)
 
 

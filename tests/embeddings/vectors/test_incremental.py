@@ -9,7 +9,7 @@ from segue_test_worlds import DAY, NOW, SHORT, edges, events, nodes
 from embeddings.skipgram.song2vec import Song2Vec
 from embeddings.vectors.alignment import drift
 from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, carried, update
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
 
@@ -44,13 +44,13 @@ def snapshot_of(rows: Rows, *more: str) -> Snapshot:
     return Snapshot.of_frames({"Song": nodes(songs)}, described, events(rows))
 
 
-def last(folder: Path, newer: Snapshot) -> tuple[LastTraining, SongVectors, Snapshot]:
+def last(folder: Path, newer: Snapshot) -> tuple[LastTraining, ModelVectors, Snapshot]:
     """What a release made of the first log is to a newer snapshot, its vectors, and its own snapshot."""
     old = snapshot_of(first_log())
     vectors = Song2Vec.fit(old, SHORT, rng=np.random.default_rng(1))
     old.write(folder / "snapshot")
     vectors.save(folder / "vectors" / "song2vec", {"config": dataclasses.asdict(SHORT), "updates": 2})
-    return LastTraining.of(Release.open(folder), old, newer), vectors, old
+    return LastTraining.of(Release.open(folder), "song2vec", old, newer), vectors, old
 
 
 @pytest.fixture

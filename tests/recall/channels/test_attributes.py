@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from segue_test_worlds import DAY, NOW, World, built, edges, events
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.log.events import JournalEntry
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Query, channel_type
+from recall.base import Query
 from recall.channels.attributes import Attributes, AttributesConfig
+from recall.discovery import channel_type
 from recall.item_lists.neighbours import Neighbours
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
@@ -68,7 +69,7 @@ def test_the_gcn_widens_to_the_artist_whom_the_same_people_like(tmp_path: Path) 
         {}, edges({("PERFORMED_BY", "Song", "Artist"): performed}), events([*log, ("ana", "like", "s1", NOW)])
     )
     options = {"weights": {"PERFORMED_BY": 1.0}, "similar": 1, "widen_by": "relation_gamma_gcn"}
-    vectors = SongVectors.of_songs(snapshot, np.zeros((6, 2), dtype=np.float32))
+    vectors = ModelVectors.of_songs(snapshot, np.zeros((6, 2), dtype=np.float32))
     release = built(tmp_path, snapshot, vectors, ["attributes"], {"attributes": options})
     world = World(release, vectors)
     answer = world.answer(channel_type("attributes").build(release, options), "ana")

@@ -6,8 +6,9 @@ import pytest
 from segue_test_worlds import ANSWER, NOW, World, built, planted_snapshot
 
 from graph.log.events import Event
-from recall.base import Query, channel_type
+from recall.base import Query
 from recall.channels.listener_kernel import ListenerKernel, ListenerKernelConfig
+from recall.discovery import channel_type
 from recall.linear.matrices import popularity, tastes
 from recall.listeners.listener import Listener
 

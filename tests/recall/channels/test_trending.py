@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from segue_test_worlds import DAY, NOW, World, events
 
-from recall.base import channel_type
 from recall.channels.trending import Trending, TrendingConfig, rise
+from recall.discovery import channel_type
 from recall.live.counters import Counters, SongSums
 from recall.live.edits import Edits, NewSong, NewSongs
 from recall.live.live import Happened, Overlay

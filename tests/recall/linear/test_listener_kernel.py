@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 from segue_test_worlds import World, planted_snapshot
 
+from embeddings.vectors.attributes import smoothed
 from graph.errors import FitError
-from recall.linear.listener_kernel import ListenerRidge, likeness, paths, smoothed
+from recall.linear.listener_kernel import ListenerRidge, likeness, paths
 
 PLAIN = {"beta": 0.0, "by_strength": 0.0}
 

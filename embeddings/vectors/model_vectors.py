@@ -1,22 +1,27 @@
-"""Song vectors beside the vectors of the entities they are described by, as a release stores them."""
+"""What a release holds of a model: vectors of songs, entities and listeners, and a listener encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from scipy import sparse
 
+from embeddings import models
 from graph.errors import InvalidInput
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
+from graph.snapshot.histories import strengths
 from graph.snapshot.snapshot import Snapshot
+
+_OF_PAIRS: Final = ("listeners", "songs", "encoder", "encoded")
 
 
 @dataclass(frozen=True)
-class SongVectors:
+class ModelVectors:
     """What a model learned about N songs, D numbers each.
 
     Shapes: unit (N, D) float32 of length 1 (0 for a song that has no vector); norm (N,) their lengths before that;
@@ -25,6 +30,10 @@ class SongVectors:
     say was added to a trained song's vector, both at length 1; own (N, D) the vectors before that, None where nothing
     was added. outputs (N, D) and entity_outputs[r] (M_r, D) are the other side of the model, which training goes on
     from; None and empty where it was not kept.
+
+    A model that scores (listener, song) pairs has listeners (U, D) and songs (N, D) as well, whose dot product is the
+    score, and an encoder (D, D): see `encode`; encoded (U, D) is what it gave for the histories that were learned from.
+    `meta` (JSON) says how it was learned.
     """
 
     unit: Array
@@ -36,6 +45,11 @@ class SongVectors:
     entity_outputs: Mapping[str, Array] = field(default_factory=dict)
     described: float = 0.0
     own: Array | None = None
+    listeners: Array | None = None
+    songs: Array | None = None
+    encoder: Array | None = None
+    encoded: Array | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -46,7 +60,7 @@ class SongVectors:
         entities: Mapping[str, Array],
         gamma: Mapping[str, float],
         described: float = 0.0,
-    ) -> SongVectors:
+    ) -> ModelVectors:
         """From raw song vectors (N, D); songs that were not `trained` are composed from their entities."""
         composed = np.zeros(raw.shape, dtype=np.float32)
         for name, weight in gamma.items():
@@ -61,7 +75,7 @@ class SongVectors:
         return cls(unit, norm, trained, dict(entities), dict(gamma), described=described, own=raw)
 
     @classmethod
-    def of_songs(cls, snapshot: Snapshot, songs: Array) -> SongVectors:
+    def of_songs(cls, snapshot: Snapshot, songs: Array) -> ModelVectors:
         """From song vectors (N, D), 0 for none, of a model that has none for entities, such as a graph network: an
         entity is the mean of its songs, each at length 1 and by the relation's weight."""
         norm = np.linalg.norm(songs, axis=1).astype(np.float32)
@@ -72,6 +86,45 @@ class SongVectors:
             known = relation.matrix().T @ (norm > 0).astype(np.float32)
             entities[relation.name] = np.asarray(held / np.maximum(known, 1e-12)[:, None], dtype=np.float32)
         return cls(unit, norm, norm > 0, entities, dict.fromkeys(entities, 1.0))
+
+    @classmethod
+    def of_pairs(
+        cls, snapshot: Snapshot, listeners: Array, songs: Array, meta: Mapping[str, Any] | None = None
+    ) -> ModelVectors:
+        """From listeners (U, D) and songs (N, D) whose dot products are scores, with the encoder fitted to the
+        snapshot's histories."""
+        listeners, songs = listeners.astype(np.float32), songs.astype(np.float32)
+        found = cls.of_songs(snapshot, songs)
+        means = mean_of_liked(found.unit, liked_songs(snapshot))
+        encoder = fit_encoder(means, listeners)
+        whole = replace(found, listeners=listeners, songs=songs, encoder=encoder, meta=dict(meta or {}))
+        return replace(whole, encoded=np.asarray(means @ encoder, dtype=np.float32))
+
+    def scores(self, listeners: Array) -> Array:
+        """(B, N) dot products of every song with `listeners` (B,) by position.
+
+        Raises: ValueError for a model without listeners.
+        """
+        if self.listeners is None or self.songs is None:
+            raise ValueError("this model has no listener vectors")
+        scores: Array = self.listeners[listeners] @ self.songs.T
+        return scores
+
+    def encode(self, songs: Array) -> Array:
+        """(D,) the listener vector that a history of distinct liked `songs` (H,) stands for; 0 without any."""
+        if self.encoder is None or not len(songs):
+            return np.zeros(self.unit.shape[1], dtype=np.float32)
+        return np.asarray(self.unit[songs].mean(axis=0) @ self.encoder, dtype=np.float32)
+
+    def listener(self, user: int, songs: Array) -> Array:
+        """(D,) the vector of listener `user` (-1: unknown) who likes `songs` (H,) by now.
+
+        As trained, moved by what the encoder says of the difference between this history and the one learned from.
+        """
+        now = self.encode(songs)
+        if self.listeners is None or self.encoded is None or not 0 <= user < len(self.listeners):
+            return now
+        return np.asarray(self.listeners[user] + now - self.encoded[user], dtype=np.float32)
 
     @property
     def raw(self) -> Array:
@@ -126,10 +179,13 @@ class SongVectors:
         if self.outputs is not None:
             arrays["outputs"] = self.outputs
         arrays |= {f"entity_outputs/{name}": value for name, value in self.entity_outputs.items()}
-        write_arrays(path, arrays, {**meta, "gamma": dict(self.gamma), "described": self.described})
+        for name in _OF_PAIRS:
+            if (value := getattr(self, name)) is not None:
+                arrays[name] = value
+        write_arrays(path, arrays, {**self.meta, **meta, "gamma": dict(self.gamma), "described": self.described})
 
     @classmethod
-    def load(cls, release: Release, model: str) -> SongVectors:
+    def load(cls, release: Release, model: str) -> ModelVectors:
         """The vectors that `model` left in a release.
 
         Raises: CorruptRelease if there are none.
@@ -141,7 +197,59 @@ class SongVectors:
 
         sides = under("entities/"), meta["gamma"], arrays.get("outputs"), under("entity_outputs/")
         own = meta.get("described", 0.0), arrays.get("own")
-        return cls(arrays["unit"], arrays["norm"], arrays["trained"], *sides, *own)
+        found = cls(arrays["unit"], arrays["norm"], arrays["trained"], *sides, *own, meta=meta)
+        listeners, songs, encoder, encoded = (arrays.get(name) for name in _OF_PAIRS)
+        return replace(found, listeners=listeners, songs=songs, encoder=encoder, encoded=encoded)
+
+
+def models_in(release: Release) -> list[str]:
+    """Names of the models whose vectors a release holds."""
+    return [name for name in release.names("vectors") if "/" not in name]
+
+
+def song_space(release: Release) -> ModelVectors | None:
+    """The vectors by which songs are compared and new songs composed: of the models without listener vectors the one
+    that is trained by default, else any; None where the release holds no vectors."""
+    usual = models.enabled_by_default()
+    named = sorted(models_in(release), key=lambda name: (_pairs(release, name), name not in usual, name))
+    return ModelVectors.load(release, named[0]) if named else None
+
+
+def _pairs(release: Release, name: str) -> bool:
+    return "listeners" in release.arrays(f"vectors/{name}")[0]
+
+
+def liked_songs(snapshot: Snapshot) -> sparse.csr_array:
+    """Sparse (U, N), 1 for each song that a listener's events together say is liked."""
+    histories = snapshot.histories
+    weights = strengths(histories.action, histories.count)
+    shape = (histories.users, histories.songs)
+    matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data = (matrix.data > 0).astype(np.float32)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def mean_of_liked(unit: Array, liked: sparse.csr_array) -> Array:
+    """(U, D) the mean of the unit vectors (N, D) of each listener's liked songs (U, N); 0 without any."""
+    counts = np.maximum(np.diff(liked.indptr), 1)
+    return np.asarray((liked @ unit) / counts[:, None], dtype=np.float32)
+
+
+def fit_encoder(means: Array, listeners: Array, ridge: float = 1e-2) -> Array:
+    """The matrix (D, D) that takes the mean unit vector of a listener's liked songs (U, D) closest to the listener's
+    vector (U, D), over listeners who like something.
+
+    `ridge` in units of the mean square of what is fitted from.
+    Source: fold-in of unknown users by regression; Koren et al. 2009, doi 10.1109/MC.2009.263.
+    """
+    known = np.flatnonzero(means.any(axis=1))
+    means = means[known]
+    gram = means.T.astype(np.float64) @ means
+    gram[np.diag_indices_from(gram)] += ridge * max(float(np.trace(gram)) / max(len(gram), 1), 1e-12)
+    encoder: Array = np.linalg.solve(gram, means.T.astype(np.float64) @ listeners[known]).astype(np.float32)
+    return encoder
 
 
 def _listed(names: Iterable[str]) -> str:

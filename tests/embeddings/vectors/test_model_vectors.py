@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import World, lopsided_snapshot
 
-from embeddings.vectors.vectors import SongVectors
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import CorruptRelease, InvalidInput
 from graph.release import Release
 
@@ -14,8 +14,8 @@ TRAINED = np.array([True, True, True, True, False])
 ENTITIES = {"PERFORMED_BY": np.array([[1.0, 0], [0, 1]]), "HAS_TAG": np.array([[0.0, 2], [0, 6]])}
 
 
-def vectors(**gamma: float) -> SongVectors:
-    return SongVectors.of(lopsided_snapshot(), RAW, TRAINED, ENTITIES, gamma)
+def vectors(**gamma: float) -> ModelVectors:
+    return ModelVectors.of(lopsided_snapshot(), RAW, TRAINED, ENTITIES, gamma)
 
 
 def test_songs_are_of_length_1_and_their_length_is_kept() -> None:
@@ -34,7 +34,7 @@ def test_a_song_that_was_not_trained_is_composed_from_its_entities() -> None:
 def test_what_describes_a_trained_song_is_added_to_it_at_length_1(lopsided: World, tmp_path: Path) -> None:
     # s1: (0.6, 0.8), and (1, 0) of its artist; s4 was trained to nothing; s5 is composed anyway
     plain = vectors(PERFORMED_BY=2.0)
-    made = SongVectors.of(lopsided.snapshot, RAW, TRAINED, ENTITIES, {"PERFORMED_BY": 2.0}, 1.0)
+    made = ModelVectors.of(lopsided.snapshot, RAW, TRAINED, ENTITIES, {"PERFORMED_BY": 2.0}, 1.0)
     assert made.unit[0] == pytest.approx(np.array([1.6, 0.8]) / (1.6**2 + 0.8**2) ** 0.5)
     assert made.unit[4] == pytest.approx(plain.unit[4])
     assert made.raw == pytest.approx(plain.raw)
@@ -43,13 +43,13 @@ def test_what_describes_a_trained_song_is_added_to_it_at_length_1(lopsided: Worl
     )
     lopsided.snapshot.write(tmp_path / "snapshot")
     made.save(tmp_path / "vectors" / "song2vec", {"config": {}})
-    loaded = SongVectors.load(Release.open(tmp_path), "song2vec")
+    loaded = ModelVectors.load(Release.open(tmp_path), "song2vec")
     assert (loaded.described, loaded.unit.tolist(), loaded.raw.tolist()) == (1.0, made.unit.tolist(), made.raw.tolist())
 
 
 def test_an_entity_of_a_model_of_songs_alone_is_the_mean_of_its_songs_that_have_a_vector() -> None:
     snapshot = lopsided_snapshot()
-    made = SongVectors.of_songs(snapshot, RAW * TRAINED[:, None])
+    made = ModelVectors.of_songs(snapshot, RAW * TRAINED[:, None])
     assert made.trained.tolist() == [True, True, True, False, False]
     for name in ("PERFORMED_BY", "HAS_TAG"):
         relation = snapshot.relation(name, "Song")
@@ -93,14 +93,14 @@ def test_they_survive_being_saved(tmp_path: Path) -> None:
     made = vectors(PERFORMED_BY=2.0)
     lopsided_snapshot().write(tmp_path / "snapshot")
     made.save(tmp_path / "vectors" / "song2vec", {"config": {}})
-    loaded = SongVectors.load(Release.open(tmp_path), "song2vec")
+    loaded = ModelVectors.load(Release.open(tmp_path), "song2vec")
     for name in ("unit", "norm", "trained"):
         assert getattr(loaded, name).tolist() == getattr(made, name).tolist()
     assert loaded.gamma == {"PERFORMED_BY": 2.0}
     assert loaded.entities["HAS_TAG"].tolist() == ENTITIES["HAS_TAG"].tolist()
     assert loaded.outputs is None
     with pytest.raises(CorruptRelease, match="vectors/other"):
-        SongVectors.load(Release.open(tmp_path), "other")
+        ModelVectors.load(Release.open(tmp_path), "other")
 
 
 def test_so_does_the_other_side_of_the_model_where_it_was_kept(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_so_does_the_other_side_of_the_model_where_it_was_kept(tmp_path: Path) -
     sides = {"PERFORMED_BY": made.entities["PERFORMED_BY"] + 1}
     lopsided_snapshot().write(tmp_path / "snapshot")
     replace(made, outputs=made.unit * 2, entity_outputs=sides).save(tmp_path / "vectors" / "song2vec", {"config": {}})
-    loaded = SongVectors.load(Release.open(tmp_path), "song2vec")
+    loaded = ModelVectors.load(Release.open(tmp_path), "song2vec")
     assert loaded.outputs is not None
     assert loaded.outputs.tolist() == (made.unit * 2).tolist()
     assert set(loaded.entities) == set(made.entities)
