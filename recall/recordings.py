@@ -32,8 +32,6 @@ class Recordings:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot, self.known = snapshot, recordings(snapshot)
-        self._order = np.argsort(self.known, kind="stable").astype(np.int32)
-        self._sorted = self.known[self._order]
         self._late: tuple[NewSongs, Array] | None = None
 
     def of(self, songs: Array, new: NewSongs) -> Array:
@@ -50,9 +48,9 @@ class Recordings:
     def ids_of(self, song: int, new: NewSongs) -> Array:
         """Every song of the recording of `song`, itself among them, rising."""
         mine = int(self.of(np.array([song]), new)[0])
-        first, last = np.searchsorted(self._sorted, (mine, mine + 1))
+        known = np.flatnonzero(self.known == mine)
         late = np.flatnonzero(self.of_new(new) == mine) + new.first
-        return np.concatenate([np.sort(self._order[first:last]), late]).astype(np.int32)
+        return np.concatenate([known, late]).astype(np.int32)
 
     def firsts(self, songs: Array, new: NewSongs) -> Array:
         """Where (m,), rising, the first song of each recording stands in `songs` (n,), the best first."""
