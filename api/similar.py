@@ -11,7 +11,7 @@ from graph.errors import UnknownEntity
 from graph.release import Release
 from recall.live.live import Overlay
 from recall.similarity.entities import EntitySimilarity
-from recall.similarity.songs import Near, SongSimilarity
+from recall.similarity.songs import Nearest, SongSimilarity
 from recall.similarity.sources import FUSION
 
 LABELS: Final = ("Artist", "Tag", "Genre")
@@ -69,7 +69,7 @@ class Similar:
                 self._entities[label] = EntitySimilarity(self._of_songs.sources, label)
             return self._entities[label]
 
-    def _answer(self, key: str, id_: str, by: str, near: Near, name: Any) -> dict[str, Any]:
+    def _answer(self, key: str, id_: str, by: str, near: Nearest, name: Any) -> dict[str, Any]:
         pairs = zip(near.found.songs.tolist(), near.found.scores.tolist(), strict=True)
         return {
             "release": self._release.id,

@@ -13,7 +13,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.grouped import added, spread
 from recall.similarity.overlap import Overlap
-from recall.similarity.songs import Near
+from recall.similarity.songs import Nearest
 from recall.similarity.sources import ATTRIBUTES, FUSION, ITEM_KNN, Sources, best, check_gamma, fused, support
 
 RELATION: Final = {"Artist": "PERFORMED_BY", "Tag": "HAS_TAG", "Genre": "HAS_GENRE"}
@@ -46,7 +46,7 @@ class EntitySimilarity:
             self._relation.indices, sources.listeners[self._relation.edge_sources], self._relation.targets
         )
 
-    def nearest(self, entity: int, n: int, by: str = FUSION, gamma: Mapping[str, float] | None = None) -> Near:
+    def nearest(self, entity: int, n: int, by: str = FUSION, gamma: Mapping[str, float] | None = None) -> Nearest:
         """The `n` entities nearest to the one at a position; `gamma` weighs the tags and genres of artists.
 
         Raises: InvalidInput for an unknown `by` or relation; NotInRelease.
@@ -61,7 +61,7 @@ class EntitySimilarity:
             scores = self._described(entity, gamma)
         else:
             scores = self._listened(entity) if by == ITEM_KNN else self._cosines(entity, by)
-        return Near(best(scores, hidden, n), used)
+        return Nearest(best(scores, hidden, n), used)
 
     def _fused(self, entity: int, gamma: Mapping[str, float], hidden: Array) -> Array:
         learned = [self._cosines(entity, name) for name in self.sources.models]

@@ -24,7 +24,7 @@ LOOKED_AT: Final = 2_000
 
 
 @dataclass(frozen=True)
-class Near:
+class Nearest:
     """An answer: `found` the nearest first, and every `gamma` that was used."""
 
     found: Candidates
@@ -50,7 +50,7 @@ class SongSimilarity:
 
     def nearest(
         self, song: int, n: int, live: Overlay, by: str = FUSION, gamma: Mapping[str, float] | None = None
-    ) -> Near:
+    ) -> Nearest:
         """The `n` songs nearest to `song`, a position that may be a new song's; fewer where nothing tells of more.
 
         `gamma` replaces the weights of the relations that it names: of a model, of the attributes, or with fusion of
@@ -66,24 +66,26 @@ class SongSimilarity:
             near = self._near(song, look, by, gamma, new, hidden)
             kept = self._recordings.firsts(near.found.songs, new)[:n]
             if len(kept) == n or len(near.found) < look:
-                return Near(Candidates(near.found.songs[kept], near.found.scores[kept]), near.gamma)
+                return Nearest(Candidates(near.found.songs[kept], near.found.scores[kept]), near.gamma)
             look *= 4
 
-    def _near(self, song: int, k: int, by: str, gamma: Mapping[str, float], new: NewSongs, hidden: Array) -> Near:
+    def _near(self, song: int, k: int, by: str, gamma: Mapping[str, float], new: NewSongs, hidden: Array) -> Nearest:
         if by in self.sources.models:
             return self._by_vectors(song, k, by, gamma, new, hidden)
         if by == ITEM_KNN:
             check_gamma(gamma, ())
-            return Near(best(self._listened(song, new), hidden, k), {})
+            return Nearest(best(self._listened(song, new), hidden, k), {})
         if by == ATTRIBUTES:
             check_gamma(gamma, self._overlap.weights)
             scores = self._described(song, gamma, new)
-            return Near(best(scores, hidden, k), {**self._overlap.weights, **gamma})
-        return Near(best(self._fused(song, gamma, new, hidden), hidden, k), dict(gamma))
+            return Nearest(best(scores, hidden, k), {**self._overlap.weights, **gamma})
+        return Nearest(best(self._fused(song, gamma, new, hidden), hidden, k), dict(gamma))
 
     # ---- one source
 
-    def _by_vectors(self, song: int, k: int, by: str, gamma: Mapping[str, float], new: NewSongs, hidden: Array) -> Near:
+    def _by_vectors(
+        self, song: int, k: int, by: str, gamma: Mapping[str, float], new: NewSongs, hidden: Array
+    ) -> Nearest:
         vectors = self.sources.models[by]
         used = {**vectors.gamma, **gamma}
         vector = self._vector(song, by, gamma, new)
@@ -92,7 +94,7 @@ class SongSimilarity:
         songs = np.flatnonzero(late > 0) + new.first
         songs = songs[~np.isin(songs, hidden)]
         scores = np.concatenate([found.scores, late[songs - new.first]])
-        return Near(Candidates.best(np.concatenate([found.songs, songs]), scores, k), used)
+        return Nearest(Candidates.best(np.concatenate([found.songs, songs]), scores, k), used)
 
     def _vector(self, song: int, by: str, gamma: Mapping[str, float], new: NewSongs) -> Array:
         """(D,) of length 1, or 0."""
