@@ -14,7 +14,7 @@ from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
 from recall.live.live import Overlay
 from recall.similarity.songs import SongSimilarity
-from recall.similarity.sources import support
+from recall.similarity.sources import fused, support
 
 # ---- the lopsided world: s1 at 0 degrees, s3 at 30, s4 at 60, s2 at 90, s5 at 180; s4 is a cover of s1
 
@@ -84,6 +84,16 @@ def test_a_gamma_changes_what_it_names_alone_and_the_answers_gamma_asks_for_the_
         assert again.gamma == one.gamma
 
 
+def test_gammas_that_are_not_named_are_told_as_they_are(lopsided: World) -> None:
+    similarity, live = SongSimilarity(lopsided.release), Overlay.of(lopsided.snapshot)
+    assert similarity.nearest(0, 5, live, "song2vec").gamma == {"PERFORMED_BY": 1.0}
+    assert similarity.nearest(0, 5, live, "attributes", {"HAS_TAG": 2.0}).gamma == {
+        "PERFORMED_BY": 3.0, "HAS_GENRE": 1.0, "HAS_TAG": 2.0, "ON_ALBUM": 0.5, "LANGUAGE": 0.3,
+        "RELATED:film.music": 1.0,
+    }  # fmt: skip
+    assert similarity.nearest(0, 5, live, "fusion").gamma == {}
+
+
 @pytest.mark.parametrize("by", ["song2vec", "attributes", "item_knn", "fusion"])
 def test_a_gamma_of_no_relation_is_named(lopsided: World, by: str) -> None:
     with pytest.raises(InvalidInput, match="gamma for unknown relation 'MOOD'"):
@@ -121,6 +131,13 @@ def test_what_was_deleted_is_near_nothing(lopsided: World) -> None:
 def test_support_is_one_half_at_five_listeners_of_the_less_known() -> None:
     assert support(1000, np.array([0, 5, 15, 95])).tolist() == [0, 0.5, 0.75, 0.95]
     assert support(5, np.array([5, 1000])).tolist() == [0.5, 0.5]
+
+
+def test_fusion_is_the_mean_of_overlap_and_believed_shares_of_the_nearest() -> None:
+    # the first is hidden: of the others the highest cosine is .4, so .4 and .2 are 1 and .5 of it
+    found = fused(np.array([0, 0.3, 0.8]), [np.array([1, 0.4, 0.2])], np.array([0, 0.6, 0.1]), np.array([0]))
+    assert found.tolist() == pytest.approx([0, (0.3 + 1 * 0.6) / 2, (0.8 + 0.5 * 0.8) / 2])
+    assert fused(np.array([0.5]), [np.array([-1.0])], np.ones(1), np.array([], dtype=int)).tolist() == [0.25]
 
 
 @pytest.fixture
