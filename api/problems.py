@@ -22,6 +22,8 @@ class JobBusy(errors.Busy):
 
 STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (errors.UnknownSong, 404, "Unknown song"),
+    (errors.UnknownEntity, 404, "Unknown id"),
+    (errors.NotInRelease, 409, "Not in the release"),
     (errors.ReleaseNotFound, 404, "No such release"),
     (errors.QueryRefused, 403, "Query refused"),
     (errors.UserError, 400, "Invalid input"),

@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from api.settings import Settings
-from embeddings.vectors.model_vectors import ModelVectors, models_in
+from api.similar import Similar
 from graph.errors import InvalidInput, SegueError, UnknownSong
 from graph.log.events import EventLog
 from graph.paths import Paths
@@ -22,10 +22,8 @@ from ranking.cascade import Cascade, Slate
 from recall.base import Channel, Query
 from recall.causes import PATHS, Because
 from recall.discovery import channel_type
-from recall.index.nearest_songs import near
-from recall.index.vector_index import VectorIndex
-from recall.listeners.listener import Listener
 from recall.live.live import Live, Overlay
+from recall.similarity.sources import FUSION
 
 _log = structlog.get_logger(__name__)
 SCENE: Final = "radio"
@@ -59,10 +57,7 @@ class Served:
         self.live = Live(release, log)
         self.paths = Paths(release)
         self.cascades = {name: Cascade(release, scene, name) for name, scene in settings.scene_configs().items()}
-        self.index: dict[str, tuple[ModelVectors, VectorIndex]] = {}
-        for name in models_in(release):
-            vectors = ModelVectors.load(release, name)
-            self.index[name] = vectors, VectorIndex.of(release, f"index/{name}", vectors.unit)
+        self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
 
     def warm(self, at: int) -> None:
@@ -74,6 +69,7 @@ class Served:
         deadline = time.perf_counter() + WARM_S
         self.release.touch()
         snapshot = self.release.snapshot
+        self.similar.warm()
         if not snapshot.users:
             return
         busiest = snapshot.ids["User"][int(np.diff(snapshot.histories.indptr).argmax())]
@@ -192,34 +188,24 @@ class Recommender:
         return {"release": served.release.id, "user_id": user_id, "candidates": rows}
 
     def similar(
-        self, song_id: str, n: int = 10, by: str = "song2vec", gamma: Mapping[str, float] | None = None
+        self, song_id: str, n: int = 10, by: str = FUSION, gamma: Mapping[str, float] | None = None
     ) -> dict[str, Any]:
         """The songs nearest to one, with the gammas given instead of those it was trained with.
 
-        Raises: UnknownSong; InvalidInput for an unknown `by` or relation.
+        Raises: UnknownSong; InvalidInput for an unknown `by` or relation; NotInRelease.
         """
         served = self._served
-        snapshot, live = served.release.snapshot, served.live.overlay
-        song = self._song(live, song_id)
-        if by not in served.index:
-            raise InvalidInput(f"cannot compare songs by {by!r} (known: {', '.join(served.index) or 'none'})")
-        vectors, index = served.index[by]
-        new = live.songs
-        if song >= snapshot.songs:
-            mine = {name: places[song - snapshot.songs] for name, places in new.entities.items()}
-            vector = vectors.composed(mine, gamma)
-        else:
-            vector = vectors.query(snapshot, song, gamma)
-        query = Query(Listener.of(snapshot, None), -1, np.union1d(live.edits.withheld, [song]), overlay=live)
-        found = near(index, vector, query, n, exact=gamma is not None)
-        pairs = zip(found.songs.tolist(), found.scores, strict=True)
-        return {
-            "release": served.release.id,
-            "song_id": song_id,
-            "by": by,
-            "gamma": dict(vectors.gamma if gamma is None else gamma),
-            "items": [{"song_id": live.song_id(s), "score": float(score)} for s, score in pairs],
-        }
+        live = served.live.overlay
+        return served.similar.songs(self._song(live, song_id), song_id, live, n, by, gamma)
+
+    def similar_entities(
+        self, label: str, id_: str, n: int = 10, by: str = FUSION, gamma: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """The artists, tags or genres (`label`) nearest to one.
+
+        Raises: UnknownEntity; InvalidInput for an unknown `by` or relation; NotInRelease.
+        """
+        return self._served.similar.entities(label, id_, n, by, gamma)
 
     def explain(
         self, user_id: str, song_id: str, most: int = WHY, without: tuple[str, str, str] | None = None

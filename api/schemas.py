@@ -119,14 +119,37 @@ class RecallAnswer(BaseModel):
     candidates: list[dict[str, Any]]
 
 
-class SimilarAnswer(BaseModel):
-    """Answer of `GET /v1/songs/{id}/similar`."""
+class _Nearest(BaseModel):
+    """What was asked of a `similar` route and what was found: each item has an id and a `score`."""
 
     release: str
-    song_id: str
     by: str
     gamma: dict[str, float]
     items: list[dict[str, Any]]
+
+
+class SimilarAnswer(_Nearest):
+    """Answer of `GET /v1/songs/{id}/similar`."""
+
+    song_id: str
+
+
+class SimilarArtists(_Nearest):
+    """Answer of `GET /v1/artists/{id}/similar`."""
+
+    artist_id: str
+
+
+class SimilarTags(_Nearest):
+    """Answer of `GET /v1/tags/{id}/similar`."""
+
+    tag_id: str
+
+
+class SimilarGenres(_Nearest):
+    """Answer of `GET /v1/genres/{id}/similar`."""
+
+    genre_id: str
 
 
 class WhyAnswer(BaseModel):

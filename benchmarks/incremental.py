@@ -56,11 +56,13 @@ def _rows(
     release = Release.open(folder)
 
     def updated(seed: int) -> ModelVectors:
-        return update(after, LastTraining.of(release, before, after), config, how, rng=np.random.default_rng(seed))
+        return update(
+            after, LastTraining.of(release, "song2vec", before, after), config, how, rng=np.random.default_rng(seed)
+        )
 
     def retrained(seed: int) -> ModelVectors:
         fresh = Song2Vec.fit(after, config, rng=np.random.default_rng(seed))
-        return aligned(fresh, LastTraining.of(release, before, after).vectors)
+        return aligned(fresh, LastTraining.of(release, "song2vec", before, after).vectors)
 
     times: list[tuple[float, float]] = []
     recalls, drifts = [], []

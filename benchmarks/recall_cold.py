@@ -62,10 +62,10 @@ LIVES_IN: Final = relationship("LIVES_IN", "User", "Place")
 PERFORMED_BY: Final = relationship("PERFORMED_BY", "Song", "Artist")
 KEPT: Final = {"a home": LIVES_IN, "three artists": FOLLOWS_ARTIST, "friends": FOLLOWS}
 BESIDE: Final = {"a home": ("lbs", "fallback"), "three artists": ("social",), "friends": ("social",)}
-BY: Final = ("song2vec", "attributes", "listener_kernel", "relation_gcn", "social")
+BY: Final = ("song2vec", "attributes", "listener_kernel", "relation_gamma_gcn", "social")
 SCENE: Final = SceneConfig(
     budget_ms=float("inf"),
-    channels=default_channels() | {name: ChannelUse() for name in ("lbs", "listener_kernel", "relation_gcn")},
+    channels=default_channels() | {name: ChannelUse() for name in ("lbs", "listener_kernel", "relation_gamma_gcn")},
 )
 Found = Mapping[tuple[str, str], float]
 """(what is known, who answers) -> mean recall."""

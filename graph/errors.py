@@ -6,7 +6,8 @@ SegueError
 │   ├── SettingsError         an unknown key or an unusable value in the settings
 │   ├── QueryRefused          a query from outside that may write, read files or is not Cypher
 │   ├── UnknownSong           a song id that neither the release nor the live state knows
-│   ├── NotInRelease          a model or channel that ships, but of which the release holds nothing
+│   ├── UnknownEntity         an artist, tag or genre id that the release does not know
+│   ├── NotInRelease          a model or channel that ships, but that this release was made without
 │   ├── ReleaseNotFound       no such release, or none published yet
 │   ├── StaleStep             a refresh step whose inputs have to be made first
 │   └── SourceMismatch        another data source into a state folder that knows its own
@@ -45,8 +46,12 @@ class UnknownSong(UserError):
     """A song id that neither the release nor the live state knows."""
 
 
+class UnknownEntity(UserError):
+    """An artist, tag or genre id that the release does not know."""
+
+
 class NotInRelease(UserError):
-    """A model or channel that ships, but of which the release holds nothing."""
+    """A model or channel that ships, but that this release was made without."""
 
 
 class ReleaseNotFound(UserError):

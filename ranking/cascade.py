@@ -34,6 +34,7 @@ from recall.listeners.listener import UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
 from recall.live.live import Overlay
+from recall.recordings import Recordings
 
 KNOWN: Final = 5
 """Songs heard from which on a listener is answered like all others."""
@@ -109,7 +110,7 @@ class Cascade:
         self._reranker, self._runner = _reranker(scene.reranker), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
-        self._artist = artist_of(self.snapshot)
+        self._artist, self._recordings = artist_of(self.snapshot), Recordings(self.snapshot)
         space = song_space(release)
         self._unit = None if space is None else space.unit
 
@@ -225,12 +226,13 @@ class Cascade:
         self._runner.warm(self.channels, query, budget_ms)
 
     def pool(self, query: Query) -> tuple[Pool, list[Stage]]:
-        """The merged candidates, at most the scene's pool."""
+        """The merged candidates, at most the scene's pool; a recording that has several ids once."""
         proposals, recalled = self.propose(query)
         started = time.perf_counter()
         fusion, quotas = self.taught(query.listener)
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
         # what stands beyond the pool is the reserve: it fills the places of what is taken out
+        merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
         pool = merged.of(self._kept(query, merged.songs)).of(slice(self.scene.pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]

@@ -10,6 +10,7 @@ import typer
 
 from api import console
 from api.gammas import parse_gammas
+from graph.errors import InvalidInput
 
 if TYPE_CHECKING:
     from api.recommender import Recommender
@@ -77,19 +78,32 @@ def recall(
 
 
 def similar(
-    song: Annotated[str, typer.Argument(help="The song's id.")],
+    song: Annotated[str | None, typer.Argument(help="The song's id.")] = None,
+    artist: Annotated[str | None, typer.Option(help="An artist's id, instead of a song.")] = None,
+    tag: Annotated[str | None, typer.Option(help="A tag's id, instead of a song.")] = None,
+    genre: Annotated[str | None, typer.Option(help="A genre's id, instead of a song.")] = None,
     n: Count = 10,
-    by: Annotated[str, typer.Option(help="The vectors to compare with.")] = "song2vec",
+    by: Annotated[str, typer.Option(help="fusion, attributes, item_knn or a model of the release.")] = "fusion",
     gamma: Annotated[list[str] | None, typer.Option("--gamma", help="RELATION=VALUE; repeat for more.")] = None,
     json_: console.Json = False,
 ) -> None:
-    """Songs that lie near one."""
+    """Songs that lie near one, or artists, tags or genres."""
+    asked = {"Song": song, "Artist": artist, "Tag": tag, "Genre": genre}
+    given = [(label, id_) for label, id_ in asked.items() if id_ is not None]
+    if len(given) != 1:
+        raise InvalidInput(f"expected one of SONG, --artist, --tag and --genre, got {len(given)}")
+    label, id_ = given[0]
+    gammas = parse_gammas(gamma or ())
     with _recommender() as recommender:
-        answer = recommender.similar(song, n, by, parse_gammas(gamma) if gamma else None)
+        if label == "Song":
+            answer = recommender.similar(id_, n, by, gammas)
+        else:
+            answer = recommender.similar_entities(label, id_, n, by, gammas)
     if json_:
         console.print_json(answer)
         return
-    console.print_table(["song", "score"], [(item["song_id"], item["score"]) for item in answer["items"]])
+    key = f"{label.lower()}_id"
+    console.print_table([label.lower(), "score"], [(item[key], item["score"]) for item in answer["items"]])
 
 
 def explain(

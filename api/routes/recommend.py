@@ -1,4 +1,4 @@
-"""Slates, candidates, neighbours and reasons.
+"""Slates, candidates and reasons.
 
 These handlers are coroutines on purpose: they compute for a few milliseconds, and a thread pool would only make them
 wait for the interpreter. What they wait for is one indexed read of the event log for a listener's latest events; a
@@ -14,9 +14,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import metrics
-from api.gammas import parse_gamma
 from api.recommender import Ask
-from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SimilarAnswer, SlateAnswer, WhyAnswer
+from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 from graph.errors import InvalidInput
 from graph.schema import RELATIONSHIPS, problem_of_id
@@ -60,28 +59,6 @@ async def recall_one(
 ) -> Response:
     """One channel's candidates."""
     return reply(service(request).recommender.recall(user_id, [channel], k))
-
-
-@router.get("/songs/{id}/similar", response_model=SimilarAnswer)
-async def similar(
-    request: Request,
-    id: Id,
-    n: Annotated[int, Query(ge=1, le=500)] = 10,
-    by: Name = "song2vec",
-) -> Response:
-    """The songs nearest to one; `gamma.RELATION=VALUE` weighs its relations anew."""
-    gammas = _gammas(request)
-    return reply(service(request).recommender.similar(id, n, by, gammas or None))
-
-
-def _gammas(request: Request) -> dict[str, float]:
-    found = {}
-    for name, value in request.query_params.items():
-        if name.startswith("gamma."):
-            found[name.removeprefix("gamma.")] = parse_gamma(name, value)
-        elif name not in {"n", "by"}:
-            raise InvalidInput(f"unknown query parameter {name!r} (known: n, by, gamma.RELATION)")
-    return found
 
 
 @router.get("/users/{id}/why/{song_id}", response_model=WhyAnswer)

@@ -136,17 +136,19 @@ class ModelVectors:
         """Unit vector (D,) to search the neighbours of `song` with.
 
         With `gamma` it is v_song + the sum over r of gamma_r x the mean vector of the song's r-entities, v_song as
-        trained; without, the vector that the song is found by. 0 where there is nothing to go by.
+        trained; a relation that is not named keeps the gamma that it was trained with. Where all are as trained it is
+        the vector that the song is found by. 0 where there is nothing to go by.
 
         Raises: InvalidInput if `gamma` names a relation without vectors.
         """
-        if gamma is None:
+        gamma = self._weighed(gamma)
+        if gamma == self.gamma:
             trained: Array = self.unit[song]
             return trained
         vector = (self.unit[song] * self.norm[song] if self.own is None else self.own[song]) * bool(self.trained[song])
         for name, weight in gamma.items():
             if name not in self.entities:
-                raise InvalidInput(f"gamma for unknown relation {name!r} (known: {_listed(self.entities)})")
+                continue
             mine = snapshot.relation(name, "Song").of(song)
             if len(mine):
                 vector = vector + weight * self.entities[name][mine].mean(axis=0)
@@ -156,19 +158,28 @@ class ModelVectors:
         """Unit vector (D,) of a song that no training has seen, from the positions of its entities by relation.
 
         The sum over r of gamma_r x the mean vector of its r-entities, as for a song that nobody has played; relations
-        and entities that training has not seen are left out. 0 where nothing is left. `gamma`: as trained where None.
+        and entities that training has not seen are left out. 0 where nothing is left. `gamma` as in `query`.
 
         Raises: InvalidInput if `gamma` names a relation without vectors.
         """
-        if unknown := sorted((gamma or {}).keys() - self.entities.keys()):
-            raise InvalidInput(f"gamma for unknown relation {unknown[0]!r} (known: {_listed(self.entities)})")
-        gamma = self.gamma if gamma is None else gamma
+        gamma = self._weighed(gamma)
         vector = np.zeros(self.unit.shape[1], dtype=np.float32)
         for name, places in entities.items():
             weight = gamma.get(name, 0.0)
             if weight and len(places) and name in self.entities:
                 vector += weight * self.entities[name][places].mean(axis=0)
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
+
+    def _weighed(self, given: Mapping[str, float] | None) -> dict[str, float]:
+        """Every gamma, those `given` instead of the trained ones.
+
+        Raises: InvalidInput for one of a relation without vectors.
+        """
+        # what was trained without vectors of its own may be passed back as it is
+        known = self.entities.keys() | self.gamma.keys()
+        if unknown := sorted((given or {}).keys() - known):
+            raise InvalidInput(f"gamma for unknown relation {unknown[0]!r} (known: {_listed(known)})")
+        return {**self.gamma, **(given or {})}
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Write to `path`.bin and `path`.json."""

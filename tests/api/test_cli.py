@@ -92,6 +92,21 @@ def test_similar(segue, song):
     assert genre["items"] != answer["items"]
 
 
+@pytest.mark.parametrize("label", ["Artist", "Tag", "Genre"])
+def test_similar_artists_tags_and_genres(segue, refreshed, label):
+    id_, kind = refreshed.release.snapshot.ids[label][0], label.lower()
+    answer = segue("similar", f"--{kind}", id_, "-n", "2", "--json").json
+    assert list(answer) == ["release", f"{kind}_id", "by", "gamma", "items"]
+    assert all(list(item) == [f"{kind}_id", "score"] for item in answer["items"])
+    assert kind in segue("similar", f"--{kind}", id_).out
+
+
+def test_similar_is_asked_of_one_thing(segue, song):
+    for args in ((), (song, "--artist", "a")):
+        assert "expected one of SONG, --artist, --tag and --genre" in segue("similar", *args, status=2).err
+    assert segue("similar", "--tag", "no such", status=2).err == "segue: unknown tag 'no such'\n"
+
+
 def test_explain_gives_paths_that_cypher_shows(segue, listener):
     song = segue("recommend", listener, "-n", "1", "--json").json["items"][0]["song_id"]
     answer = segue("explain", listener, song, "--json").json

@@ -279,7 +279,7 @@ def test_similar_songs_come_the_nearest_first(server, snapshot):
     song = snapshot.ids["Song"][0]
     answer = server.get(f"/v1/songs/{song}/similar", params={"n": 5}).json()
     assert answer.keys() == {"release", "song_id", "by", "gamma", "items"}
-    assert answer["by"] == "song2vec"
+    assert answer["by"] == "fusion"
     assert all(item.keys() == {"song_id", "score"} for item in answer["items"])
     scores = [item["score"] for item in answer["items"]]
     assert scores == sorted(scores, reverse=True)
@@ -287,12 +287,56 @@ def test_similar_songs_come_the_nearest_first(server, snapshot):
     assert song not in songs(answer)
 
 
-def test_gamma_weighs_a_relation_anew(server, snapshot):
-    song = snapshot.ids["Song"][0]
-    plain = server.get(f"/v1/songs/{song}/similar", params={"gamma.HAS_GENRE": 0}).json()
-    genre = server.get(f"/v1/songs/{song}/similar", params={"gamma.HAS_GENRE": 50}).json()
-    assert genre["gamma"] == {"HAS_GENRE": 50.0}
-    assert songs(genre) != songs(plain)
+def test_songs_are_compared_by_each_source_of_the_release(server, snapshot):
+    song = max(
+        snapshot.ids["Song"].to_list(),
+        key=lambda i: len(snapshot.relation("LISTENED").into(snapshot.ids["Song"].index(i))),
+    )
+    found = {}
+    for by in ("fusion", "attributes", "item_knn", "song2vec"):
+        answer = server.get(f"/v1/songs/{song}/similar", params={"by": by}).json()
+        assert answer["by"] == by
+        found[by] = tuple(songs(answer))
+    assert len(set(found.values())) == 4
+
+
+def test_a_model_that_the_release_was_made_without_is_409_with_the_way_to_get_it(server, snapshot):
+    song, artist = snapshot.ids["Song"][0], snapshot.ids["Artist"][0]
+    for path in (f"/v1/songs/{song}/similar", f"/v1/artists/{artist}/similar"):
+        detail = is_problem(server.get(path, params={"by": "lightgcn"}), 409)["detail"]
+        assert "enable [embed.lightgcn] and refresh (known: fusion, attributes, item_knn, song2vec" in detail
+
+
+@pytest.mark.parametrize("label", ["Artist", "Tag", "Genre"])
+def test_similar_artists_tags_and_genres(server, snapshot, label):
+    id_, key, path = snapshot.ids[label][0], f"{label.lower()}_id", f"/v1/{label.lower()}s"
+    answer = server.get(f"{path}/{id_}/similar", params={"n": 3}).json()
+    assert answer.keys() == {"release", key, "by", "gamma", "items"}
+    assert (answer[key], answer["by"]) == (id_, "fusion")
+    found = [item[key] for item in answer["items"]]
+    assert 0 < len(found) == len(set(found)) <= 3
+    assert id_ not in found
+    assert all(snapshot.ids[label].index(other) >= 0 for other in found)
+    by_model = server.get(f"{path}/{id_}/similar", params={"n": 3, "by": "song2vec"}).json()
+    assert by_model["items"] != answer["items"]
+    assert "no such" in is_problem(server.get(f"{path}/no such/similar"), 404)["detail"]
+    is_problem(server.get(f"{path}/{id_}/similar", params={"by": "smell"}), 400)
+    is_problem(server.get(f"{path}/{id_}/similar", params={"gamma.NO_SUCH": 1}), 400)
+
+
+def test_gamma_weighs_a_relation_anew_and_keeps_the_others(server, snapshot):
+    path = f"/v1/songs/{snapshot.ids['Song'][0]}/similar"
+    ask = {"by": "song2vec"}
+    trained = server.get(path, params=ask).json()
+    genre = server.get(path, params={**ask, "gamma.HAS_GENRE": 50}).json()
+    assert genre["gamma"] == {**trained["gamma"], "HAS_GENRE": 50.0}
+    assert len(genre["gamma"]) > 1
+    assert songs(genre) != songs(trained)
+    for answer in (trained, genre):
+        back = {f"gamma.{name}": value for name, value in answer["gamma"].items()}
+        assert server.get(path, params={**ask, **back}).json() == answer
+    fused = server.get(path, params={"gamma.HAS_GENRE": 50}).json()
+    assert fused["gamma"] == {"HAS_GENRE": 50.0}
 
 
 @pytest.mark.parametrize("query", ["gamma.NO_SUCH=1", "gamma.HAS_GENRE=much", "gamma.HAS_GENRE=nan", "by=smell", "x=1"])

@@ -42,7 +42,7 @@ def test_the_schema_names_every_route_of_the_contract(schema):
         ("POST", "/v1/recommend"),
         ("POST", "/v1/recall"),
         ("GET", "/v1/recall/{channel}"),
-        ("GET", "/v1/songs/{id}/similar"),
+        *(("GET", f"/v1/{label}/{{id}}/similar") for label in ("songs", "artists", "tags", "genres")),
         ("GET", "/v1/users/{id}/why/{song_id}"),
         ("POST", "/v1/events"),
         ("POST", "/v1/graph/query"),

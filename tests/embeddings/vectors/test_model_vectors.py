@@ -71,10 +71,25 @@ def test_with_gamma_the_question_adds_the_mean_of_the_entities(lopsided: World) 
     assert found == pytest.approx(np.array([5, 6]) / 61**0.5, abs=1e-6)
 
 
+def test_a_relation_that_is_not_named_keeps_its_gamma(lopsided: World) -> None:
+    # s1: (3, 4) + 2 x (1, 0) of Alba as trained + 1 x (0, 2) of calm
+    made = vectors(PERFORMED_BY=2.0, HAS_TAG=0.5)
+    found = made.query(lopsided.snapshot, 0, {"HAS_TAG": 1.0})
+    assert found == pytest.approx(np.array([5, 6]) / 61**0.5, abs=1e-6)
+
+
+def test_gammas_as_trained_ask_as_without_any(lopsided: World) -> None:
+    made = vectors(PERFORMED_BY=2.0, HAS_TAG=0.5)
+    for gamma in ({}, {"HAS_TAG": 0.5}, dict(made.gamma)):
+        assert made.query(lopsided.snapshot, 0, gamma).tolist() == made.unit[0].tolist()
+
+
 def test_a_song_that_nobody_has_played_is_asked_by_its_entities_alone(lopsided: World) -> None:
     made = vectors(PERFORMED_BY=1.0)
-    assert made.query(lopsided.snapshot, 4, {"HAS_TAG": 3.0}) == pytest.approx([0, 1])
-    assert not made.query(lopsided.snapshot, 4, {"HAS_TAG": 0.0}).any()
+    assert made.query(lopsided.snapshot, 4, {"PERFORMED_BY": 0.0, "HAS_TAG": 3.0}) == pytest.approx([0, 1])
+    # 1 x (1, 0) of Alba as trained + 0.25 x (0, 4), the mean of its tags
+    assert made.query(lopsided.snapshot, 4, {"HAS_TAG": 0.25}) == pytest.approx(np.array([1, 1]) / 2**0.5)
+    assert not made.query(lopsided.snapshot, 4, {"PERFORMED_BY": 0.0}).any()
 
 
 def test_a_song_that_no_training_has_seen_is_composed_as_one_that_nobody_has_played() -> None:

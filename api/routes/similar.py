@@ -1,0 +1,58 @@
+"""The songs, artists, tags and genres nearest to one. Coroutines, as in `api/routes/recommend.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.gammas import parse_gamma
+from api.schemas import Id, Name, SimilarAnswer, SimilarArtists, SimilarGenres, SimilarTags
+from api.service import reply, service
+from graph.errors import InvalidInput
+from recall.similarity.sources import FUSION
+
+router = APIRouter(prefix="/v1", tags=["similar"])
+Count = Annotated[int, Query(ge=1, le=500)]
+
+
+@router.get("/songs/{id}/similar", response_model=SimilarAnswer)
+async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+    """The songs nearest to one, each recording once.
+
+    `by` is "fusion", "attributes", "item_knn" or a model of the release; `gamma.RELATION=VALUE` weighs a relation anew.
+    """
+    return reply(service(request).recommender.similar(id, n, by, _gammas(request)))
+
+
+@router.get("/artists/{id}/similar", response_model=SimilarArtists)
+async def similar_artists(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+    """The artists nearest to one."""
+    return _entities(request, "Artist", id, n, by)
+
+
+@router.get("/tags/{id}/similar", response_model=SimilarTags)
+async def similar_tags(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+    """The tags nearest to one."""
+    return _entities(request, "Tag", id, n, by)
+
+
+@router.get("/genres/{id}/similar", response_model=SimilarGenres)
+async def similar_genres(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+    """The genres nearest to one."""
+    return _entities(request, "Genre", id, n, by)
+
+
+def _entities(request: Request, label: str, id: str, n: int, by: str) -> Response:
+    return reply(service(request).recommender.similar_entities(label, id, n, by, _gammas(request)))
+
+
+def _gammas(request: Request) -> dict[str, float]:
+    found = {}
+    for name, value in request.query_params.items():
+        if name.startswith("gamma."):
+            found[name.removeprefix("gamma.")] = parse_gamma(name, value)
+        elif name not in {"n", "by"}:
+            raise InvalidInput(f"unknown query parameter {name!r} (known: n, by, gamma.RELATION)")
+    return found
