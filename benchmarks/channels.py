@@ -69,10 +69,8 @@ def world_snapshot(path: Path, options: dict[str, int]) -> Snapshot:
 def learned(snapshot: Snapshot, folder: Path, learner: Learner) -> Release:
     """Everything a refresh learns, measured as it measures: seeing all events but the last cut."""
     snapshot.write(folder / "snapshot")
-    learner.embed(folder)
-    learner.recall(folder)
-    learner.rank(folder)
-    release = Release.open(folder)
+    learner.learn(folder)
+    release = Release.open(folder).measured()
     return release.seeing(learner.cuts(release.snapshot).known(release.snapshot))
 
 
@@ -109,12 +107,12 @@ def _one(snapshot: Snapshot, folder: Path, seed: int) -> Iterator[tuple[str, str
 def _gamma(snapshot: Snapshot, folder: Path, learner: Learner) -> Iterator[tuple[str, str, str, float, float]]:
     """Hit rate of the next song among the 50 nearest of the song before it, for rare next songs."""
     cuts = learner.cuts(snapshot)
-    plain = replace(learner.config, song2vec=Song2VecConfig(gamma={}))
+    plain = replace(learner.config, models={"song2vec": Song2VecConfig(gamma={})})
     other = folder.parent / "plain"
     snapshot.write(other / "snapshot")
-    Learner(learner.scenes, plain).embed(other)
-    with_gamma = ModelVectors.load(Release.open(folder), "song2vec")
-    without = ModelVectors.load(Release.open(other), "song2vec")
+    Learner(learner.scenes, plain).embed(other, "song2vec")
+    with_gamma = ModelVectors.load(Release.open(folder).measured(), "song2vec")
+    without = ModelVectors.load(Release.open(other).measured(), "song2vec")
     view = cuts.learning(snapshot)
     plays = np.bincount(view.histories.song, minlength=snapshot.songs)
     for low, high in ((0, 0), (1, 4)):

@@ -54,10 +54,8 @@ def _one(folder: Path, seed: int) -> list[tuple[str, float]]:
     learner = Learner({"radio": scene}, LearningConfig(seed=seed))
     build = folder / "build"
     snapshot.write(build / "snapshot")
-    learner.embed(build)
-    learner.recall(build)
-    learner.rank(build)
-    cascade = Cascade(Release.open(build), scene, "radio")
+    learner.learn(build)
+    cascade = Cascade(Release.open(build).measured(), scene, "radio")
     rng = np.random.default_rng(seed)
     ids = np.array(snapshot.ids["Song"].to_list())
     popular = ids[np.argsort(-np.diff(snapshot.relation("LISTENED").reverse_indptr), kind="stable")]

@@ -97,10 +97,8 @@ def in_a_world(seed: int, size: Mapping[str, int] | None = None) -> dict[tuple[s
         build = Path(folder) / "build"
         seen.write(build / "snapshot")
         learner = Learner({"radio": SCENE}, LearningConfig(seed=seed, measure_share=0.0))
-        learner.embed(build)
-        learner.recall(build)
-        learner.rank(build)
-        cascade = Cascade(Release.open(build), SCENE)
+        learner.learn(build)
+        cascade = Cascade(Release.open(build).measured(), SCENE)
         truth = dict(loved(whole.histories, np.ones(len(whole.histories), dtype=bool)))
         return {**_of_listeners(cascade, groups, truth, songs), **_of_songs(cascade, cold, truth, songs)}
 

@@ -25,16 +25,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
-import torch
-from scipy import sparse
-from torch import Tensor
+from scipy import linalg, sparse
 
 from embeddings.gnn.interactions import Interactions
-from embeddings.gnn.model import Validate
-from embeddings.training.fit import Progress
 from embeddings.vectors.attributes import smoothed, song_matrices
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
@@ -42,6 +38,10 @@ from graph.errors import FitError
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from embeddings.gnn.model import Validate
+    from embeddings.training.fit import Progress
 
 LISTENED: Final = "LISTENED"
 FOLLOWS: Final = "FOLLOWS"
@@ -262,23 +262,38 @@ def spectrum(
     Exact for up to 4,096 rows, else by `passes` subspace iterations from a random start.
     """
     if matrix.shape[0] <= _DENSE:
-        gram = torch.from_numpy((matrix @ matrix.T).toarray().astype(np.float32)).to(device)
-        values, vectors = torch.linalg.eigh(gram)
-        values, vectors = values.flip(0)[:rank].clamp(min=0), vectors.flip(1)[:, :rank]
-        return vectors.cpu().numpy(), values.cpu().numpy()
+        values, vectors = _leading((matrix @ matrix.T).toarray(), rank, device)
+        return vectors, values
     wide = min(rank + 32, *matrix.shape)
     found = _orthonormal(matrix @ rng.standard_normal((matrix.shape[1], wide), dtype=np.float32), device)
     for _ in range(passes):
         found = _orthonormal(matrix @ (matrix.T @ found), device)
-    small = torch.from_numpy((matrix.T @ found).astype(np.float32)).to(device)
-    values, turn = torch.linalg.eigh(small.T @ small)
-    vectors = torch.from_numpy(found).to(device) @ turn.flip(1)[:, :rank]
-    return vectors.cpu().numpy(), values.flip(0)[:rank].clamp(min=0).cpu().numpy()
+    small = np.asarray(matrix.T @ found, dtype=np.float32)
+    values, turn = _leading(small.T @ small, rank, device)
+    return np.asarray(found @ turn, dtype=np.float32), values
+
+
+def _leading(gram: Array, rank: int, device: str) -> tuple[Array, Array]:
+    """The `rank` largest eigenvalues (rank,) of a symmetric matrix, 0 where negative, and their vectors (N, rank)."""
+    gram = gram.astype(np.float32)
+    if device == "cpu":  # without torch, whose import takes longer than a small graph
+        first = max(len(gram) - rank, 0)
+        values, vectors = linalg.eigh(gram, subset_by_index=(first, len(gram) - 1), driver="evr")
+    else:
+        import torch
+
+        found = torch.linalg.eigh(torch.from_numpy(gram).to(device))
+        values, vectors = found.eigenvalues.cpu().numpy(), found.eigenvectors.cpu().numpy()
+    return np.maximum(values[::-1][:rank], 0), np.ascontiguousarray(vectors[:, ::-1][:, :rank])
 
 
 def _orthonormal(columns: Array, device: str) -> Array:
-    tall: Tensor = torch.from_numpy(np.ascontiguousarray(columns, dtype=np.float32)).to(device)
-    basis: Array = torch.linalg.qr(tall).Q.cpu().numpy()
+    columns = np.ascontiguousarray(columns, dtype=np.float32)
+    if device == "cpu":
+        return np.asarray(linalg.qr(columns, mode="economic")[0], dtype=np.float32)
+    import torch
+
+    basis: Array = torch.linalg.qr(torch.from_numpy(columns).to(device)).Q.cpu().numpy()
     return basis
 
 

@@ -37,7 +37,7 @@ def small() -> Snapshot:
 
 def test_it_is_the_ridge_on_the_likeness_that_the_paths_add_up_to() -> None:
     gamma = {"LISTENED": 1.0, "FOLLOWS": 0.5, "HAS_TAG": 2.0}
-    found = scores(fitted(small(), gamma=gamma, beta=0.0, decay=0.7, by_strength=1.0))
+    found = scores(fitted(small(), gamma=gamma, beta=0.0, decay=0.7, by_strength=1.0, smooth=0.0, tilt=0.0))
     strength = np.array([[2.0, 1, 0], [0, 1, 0], [0, 0, 1]])  # of a, b, c by x, y, z
     follows = np.array([[1.0, 1, 0], [0, 1, 0], [0, 0, 1]])  # with its loop
     tags = np.array([[1.0, 0], [1, 0], [0, 1]])  # all that x and y hear is quiet
@@ -106,8 +106,8 @@ def test_gammas_are_learned_from_pairs_held_out() -> None:
     told = edges({("FOLLOWS", "User", "User"): follows, ("PERFORMED_BY", "Song", "Artist"): artists})
     start = {"LISTENED": 1.0, "FOLLOWS": 0.3, "PERFORMED_BY": 0.3}
     found = fitted(Snapshot.of_frames({}, told, events(log)), gamma=start, embedding_dim=32, rounds=2)
-    assert found.meta["gamma"]["PERFORMED_BY"] == 0
-    assert found.meta["gamma"]["FOLLOWS"] > 0.3
+    assert found.meta["config"]["gamma"]["PERFORMED_BY"] == 0
+    assert found.meta["config"]["gamma"]["FOLLOWS"] > 0.3
 
 
 def test_an_unknown_relation_is_named() -> None:
