@@ -110,6 +110,7 @@ class SceneSettings(_Section):
     budget_ms: float = Field(default=200.0, gt=0)
     quotas: Literal["fixed", "importance", "learned"] = "learned"
     per_artist: int = Field(default=0, ge=0)
+    reserve: float = Field(default=0.1, ge=0, lt=1)
     channels: dict[str, dict[str, Any]] = {}
 
     def config(self, name: str) -> SceneConfig:

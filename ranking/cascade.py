@@ -23,7 +23,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.features import Features
 from ranking.fine.linear import Linear
-from ranking.scene import FUSED, ChannelUse, SceneConfig
+from ranking.scene import FUSED, LATEST, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, merge, shared_out
@@ -38,6 +38,8 @@ from recall.recordings import Recordings
 
 KNOWN: Final = 5
 """Songs heard from which on a listener is answered like all others."""
+ANSWERING: Final = 10
+"""Songs of the channel `latest` that stay in the pool, however low they stand."""
 _log = structlog.get_logger(__name__)
 
 
@@ -231,11 +233,20 @@ class Cascade:
         started = time.perf_counter()
         fusion, quotas = self.taught(query.listener)
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
-        # what stands beyond the pool is the reserve: it fills the places of what is taken out
+        # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
-        pool = merged.of(self._kept(query, merged.songs)).of(slice(self.scene.pool))
+        pool = merged.of(self._kept(query, merged.songs))
+        pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
+
+    def _inside(self, pool: Pool) -> Array:
+        """Rows within the scene's pool, and those that answer to what was done a moment ago."""
+        late = np.arange(self.scene.pool, len(pool))
+        if LATEST not in pool.channels or not len(late):
+            return np.arange(min(len(pool), self.scene.pool))
+        ranks = pool.ranks[late, pool.channels.index(LATEST)]
+        return np.concatenate([np.arange(self.scene.pool), late[(ranks >= 0) & (ranks < ANSWERING)]])
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""
@@ -261,6 +272,7 @@ class Cascade:
         new = query.live.songs
         unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
         rows = self._reranker.order(scores, unit, new.take(self._artist, new.artist, pool.songs), n)
+        rows = answering(pool, rows, round(self.scene.reserve * len(rows)))
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         return Slate(pool.songs[rows], scores[rows], rows, pool, trace)
 
@@ -271,6 +283,21 @@ class Cascade:
         if self.ranker is None or not len(pool) or few:
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
+
+
+def answering(pool: Pool, rows: Array, count: int) -> Array:
+    """Rows (n,) of a slate with at least `count` songs of the channel `latest`, where it has so many: its best take the
+    places of the slate's last."""
+    if LATEST not in pool.channels:
+        return rows
+    ranks = pool.ranks[:, pool.channels.index(LATEST)]
+    missing = count - int((ranks[rows] >= 0).sum())
+    others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
+    if missing <= 0 or not len(others):
+        return rows
+    best = others[np.argsort(ranks[others], kind="stable")[:missing]]
+    out = np.flatnonzero(ranks[rows] < 0)[::-1][: len(best)]
+    return np.concatenate([np.delete(rows, out), best[: len(out)]])
 
 
 def _songs_heard(listener: Listener) -> int:

@@ -11,6 +11,8 @@ from graph.errors import SettingsError
 
 QUOTAS: Final = ("fixed", "importance", "learned")
 FUSED: Final = "fused"
+LATEST: Final = "latest"
+"""The channel that answers to what was done a moment ago: `SceneConfig.reserve` keeps places for it."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 
@@ -33,6 +35,7 @@ def default_channels() -> dict[str, ChannelUse]:
         "listener_kernel": ChannelUse(),
         "song_to_song": ChannelUse(),
         "recent": ChannelUse(),
+        LATEST: ChannelUse(),
         "item_knn": ChannelUse(),
         "attributes": ChannelUse(),
         "social": ChannelUse(),
@@ -53,6 +56,8 @@ class SceneConfig:
     bounds all channels together. `quotas` of the channels are "fixed" (as each `ChannelUse` says), by "importance" (the
     pool shared out by their weights) or "learned" (fitted by the refresh, as set until then). At most `per_artist`
     songs of one artist stay in the pool, all where 0; what the channels found beyond the pool takes the free places.
+    `reserve` is the share of a slate, at least one song where it is above 0, that answers to what the listener liked or
+    followed a moment ago (the channel `latest`), where anything was.
     """
 
     n: int = 10
@@ -63,6 +68,7 @@ class SceneConfig:
     budget_ms: float = 200.0
     quotas: str = "learned"
     per_artist: int = 0
+    reserve: float = 0.1
     channels: Mapping[str, ChannelUse] = field(default_factory=default_channels)
 
     def __post_init__(self) -> None:
@@ -72,6 +78,8 @@ class SceneConfig:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
         if self.quotas not in QUOTAS:
             raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
+        if not 0 <= self.reserve < 1:
+            raise SettingsError(f"scene: reserve must be from 0 to below 1 (got {self.reserve})")
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
         if not self.channels:

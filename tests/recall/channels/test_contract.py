@@ -136,13 +136,16 @@ def variations(value: Any) -> Iterator[Any]:
 
 
 # the planted log is too short for anybody to be sure of a rise
-WITH: Mapping[str, dict[str, Any]] = {"trending": {"sure": 0.0}}
+WITH: Mapping[str, dict[str, Any]] = {"trending": {"sure": 0.0}, "latest": {"songs": 3}}
+# nobody in the planted world does anything between one value of these and another: tests of their own show them
+APART = {("latest", "hours"), ("latest", "works")}
 # a model with listener vectors is searched by them alone
 VARIED = [name for name in NAMES if name != SCORING]
 FIELDS = [(name, field.name) for name in VARIED for field in dataclasses.fields(channel_type(name).config)]
+SEEN = [pair for pair in FIELDS if pair not in APART]
 
 
-@pytest.mark.parametrize(("name", "field"), FIELDS)
+@pytest.mark.parametrize(("name", "field"), SEEN)
 def test_each_field_of_the_config_changes_something(name: str, field: str, planted: World, tmp_path: Path) -> None:
     kind = channel_type(name)
     others = WITH.get(name, {})
