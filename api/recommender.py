@@ -14,7 +14,8 @@ import structlog
 
 from api.settings import Settings
 from api.similar import Similar
-from graph.errors import InvalidInput, SegueError, UnknownSong
+from embeddings.vectors.model_vectors import models_in
+from graph.errors import InvalidInput, NotInRelease, SegueError, UnknownSong
 from graph.log.events import EventLog
 from graph.paths import Paths
 from graph.release import Release, Releases
@@ -80,12 +81,19 @@ class Served:
     def channel(self, name: str, cascade: Cascade) -> Channel:
         """A channel of the scene, or another one that ships, with its defaults.
 
-        Raises: SettingsError for an unknown name; CorruptRelease if the release holds nothing of what it looks up.
+        Raises: SettingsError for an unknown name; NotInRelease if the release was made without what it looks up.
         """
         if name in cascade.channels:
             return cascade.channels[name]
         if name not in self._others:
-            self._others[name] = channel_type(name).build(self.release)
+            kind = channel_type(name)
+            for model in sorted(set(kind.vectors) - set(models_in(self.release))):
+                how = f"set embed.{model}.enabled = true and run `segue refresh`"
+                raise NotInRelease(f"channel {name}: the release has no vectors of {model} ({how})")
+            if kind.prepares and not self.release.names(f"recall/{name}"):
+                how = f"give a scene the channel ([scenes.NAME.channels.{name}]) and run `segue refresh`"
+                raise NotInRelease(f"channel {name}: the release was made without it ({how})")
+            self._others[name] = kind.build(self.release)
         return self._others[name]
 
 
@@ -167,6 +175,7 @@ class Recommender:
             "release": served.release.id,
             "items": items,
             "trace": [stage.as_json() for stage in slate.trace],
+            **({"note": slate.note} if slate.note else {}),
         }
 
     def recall(self, user_id: str, channels: Sequence[str] = (), k: int = 100) -> dict[str, Any]:

@@ -103,12 +103,13 @@ class Item(BaseModel):
 
 
 class SlateAnswer(BaseModel):
-    """Answer of `POST /v1/recommend`."""
+    """Answer of `POST /v1/recommend`; `note` says what the listener should know of the slate."""
 
     request_id: str
     release: str
     items: list[Item]
     trace: list[dict[str, Any]]
+    note: str | None = None
 
 
 class RecallAnswer(BaseModel):

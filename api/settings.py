@@ -39,11 +39,19 @@ UPDATE: Final = "update"
 KEY_LENGTH: Final = 16  # the least an API key may have: an empty or guessable one would open the service
 
 
-def _only(**quotas: int) -> dict[str, Any]:
+def _only(otherwise: tuple[str, ...] = (), note: str = "", **quotas: int | dict[str, Any]) -> dict[str, Any]:
     """A scene of these channels alone, in the order of the merged pool: it has little to learn a ranker from."""
     without = {name: {"quota": 0} for name in default_channels()}
-    channels = without | {name: {"quota": quota} for name, quota in quotas.items()}
-    return {"ranker": FUSED, "quotas": "fixed", "channels": channels}
+    given = {name: {"quota": quota} if isinstance(quota, int) else quota for name, quota in quotas.items()}
+    fixed = {
+        "ranker": FUSED,
+        "quotas": "fixed",
+        "reserve": 0.0,
+        "interests": False,
+        "otherwise": otherwise,
+        "note": note,
+    }
+    return {**fixed, "channels": without | given}
 
 
 # What ships; a file's table lies over the one of its name.
@@ -51,9 +59,40 @@ DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {
     "radio": {},
     "daily": {"n": 30, "heard": "after 14d", "channels": {"again": {"quota": 50}}},
     "similar": {"n": 20, "heard": "always", **_only(song_to_song=200, item_knn=100, recent=100, attributes=50)},
-    "nearby": {"n": 20, "heard": "after 14d", "per_artist": 3, **_only(lbs=300, trending=50)},
-    "following": {"n": 20, "heard": "after 14d", **_only(social=300, fallback=20)},
-    "fresh": {"n": 20, "per_artist": 2, **_only(fresh=300)},
+    "nearby": {
+        "n": 20,
+        "heard": "after 14d",
+        "per_artist": 3,
+        **_only(
+            ("fallback", "trending"),
+            "too little is known of a place near you: songs of where you live, else of everywhere, fill the list",
+            lbs=300,
+            fallback=50,
+            trending=50,
+        ),
+    },
+    "following": {
+        "n": 20,
+        "heard": "after 14d",
+        **_only(
+            ("attributes", "popularity"),
+            "too little is known of whom you follow: songs by your taste fill the list",
+            social={"quota": 300, "circle": 0.0, "alike": 0.0},
+            attributes=50,
+            popularity=50,
+        ),
+    },
+    "fresh": {
+        "n": 20,
+        "per_artist": 2,
+        **_only(
+            ("trending", "popularity"),
+            "too few songs are known to have come out lately: what is on the rise fills the list",
+            fresh=300,
+            trending=50,
+            popularity=50,
+        ),
+    },
 }
 
 
@@ -111,6 +150,9 @@ class SceneSettings(_Section):
     quotas: Literal["fixed", "importance", "learned"] = "learned"
     per_artist: int = Field(default=0, ge=0)
     reserve: float = Field(default=0.1, ge=0, lt=1)
+    interests: bool = True
+    otherwise: tuple[str, ...] = ()
+    note: str = ""
     channels: dict[str, dict[str, Any]] = {}
 
     def config(self, name: str) -> SceneConfig:

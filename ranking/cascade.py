@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,7 @@ from recall.blend.merge import UNFITTED, Pool, merge, shared_out
 from recall.blend.runner import Runner
 from recall.discovery import channel_type
 from recall.grouped import distinct
+from recall.listeners.interests import SONGS, Interests
 from recall.listeners.listener import UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
@@ -75,6 +76,8 @@ class Slate:
     rows: Array
     pool: Pool
     trace: list[Stage] = field(default_factory=list)
+    note: str = ""
+    """What the listener should know of the slate, such as that it was filled by other channels."""
 
 
 class Cascade:
@@ -190,7 +193,8 @@ class Cascade:
             heard = listener.heard
         else:
             # without a time nobody can tell how long ago it was: it stays out unless the policy is "always"
-            unknown = (listener.last_heard < 0) & (kept_back > 0)
+            # (in a log without any times everything may)
+            unknown = (listener.last_heard < 0) & (kept_back > 0) & (self.snapshot.as_of >= 0)
             heard = listener.heard[(at - listener.last_heard < kept_back) | unknown]
         new_events = listener.new_events if kept_back > 0 else ()
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
@@ -227,18 +231,29 @@ class Cascade:
         budget is named in the log."""
         self._runner.warm(self.channels, query, budget_ms)
 
-    def pool(self, query: Query) -> tuple[Pool, list[Stage]]:
-        """The merged candidates, at most the scene's pool; a recording that has several ids once."""
+    def pool(self, query: Query, n: int | None = None) -> tuple[Pool, list[Stage]]:
+        """The merged candidates, at most the scene's pool; a recording that has several ids once. Where the scene has
+        channels to fill with, they only do so behind all others, up to `n` songs in all."""
         proposals, recalled = self.propose(query)
         started = time.perf_counter()
         fusion, quotas = self.taught(query.listener)
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
+        merged = self._filled(merged, self.scene.n if n is None else n)
         pool = merged.of(self._kept(query, merged.songs))
         pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
+
+    def _filled(self, pool: Pool, n: int) -> Pool:
+        """What the scene is made of first, and behind it the best of what fills, while there are fewer than `n`."""
+        if not self.scene.otherwise or not len(pool):
+            return pool
+        own = np.asarray((pool.ranks >= 0)[:, self._main(pool)].any(axis=1))
+        behind = np.flatnonzero(~own)[: max(n - int(own.sum()), 0)]
+        rows = np.concatenate([np.flatnonzero(own), behind])
+        return replace(pool.of(rows), fused=np.where(own[rows], 1.0, 0.0) + _falling(pool.fused[rows]))
 
     def _inside(self, pool: Pool) -> Array:
         """Rows within the scene's pool, and those that answer to what was done a moment ago."""
@@ -264,7 +279,7 @@ class Cascade:
     def slate(self, query: Query, n: int | None = None) -> Slate:
         """The songs to show, `n` or as many as the scene says."""
         n = self.scene.n if n is None else n
-        pool, trace = self.pool(query)
+        pool, trace = self.pool(query, n)
         started = time.perf_counter()
         scores = self.rank(query, pool)
         trace.append(Stage("rank", len(pool), len(pool), (time.perf_counter() - started) * 1000))
@@ -272,9 +287,18 @@ class Cascade:
         new = query.live.songs
         unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
         rows = self._reranker.order(scores, unit, new.take(self._artist, new.artist, pool.songs), n)
+        if self.scene.interests:
+            served = interests_of(query, self._unit).nearest(unit) if self._unit is not None else None
+            rows = rows if served is None else keeping(rows, served, scores)
         rows = answering(pool, rows, round(self.scene.reserve * len(rows)))
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
-        return Slate(pool.songs[rows], scores[rows], rows, pool, trace)
+        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(pool)].any(axis=1))
+        note = self.scene.note if self.scene.otherwise and not own.all() else ""
+        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note)
+
+    def _main(self, pool: Pool) -> Array:
+        """(C,) True for channels that the scene is made of, and not filled by."""
+        return np.array([name not in self.scene.otherwise for name in pool.channels], dtype=bool)
 
     def rank(self, query: Query, pool: Pool) -> Array:
         """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker, and for
@@ -298,6 +322,40 @@ def answering(pool: Pool, rows: Array, count: int) -> Array:
     best = others[np.argsort(ranks[others], kind="stable")[:missing]]
     out = np.flatnonzero(ranks[rows] < 0)[::-1][: len(best)]
     return np.concatenate([np.delete(rows, out), best[: len(out)]])
+
+
+def interests_of(query: Query, unit: Array) -> Interests:
+    """The listener's interests at the time of the query, by the unit vectors (S, D) of the release's songs."""
+    songs, weights = query.listener.loves(query.at, SONGS)
+    return Interests.of(songs, weights, unit[songs])
+
+
+def keeping(rows: Array, served: Array, scores: Array) -> Array:
+    """Rows (n,) of a slate that serves each interest which the pool can serve, as far as its second half has room.
+
+    `served` (P,) is the interest of each song of the pool, from 0, the most important one, or -1; scores (P,) are the
+    ranker's. The best song of an interest that the slate lacks takes the place of the last one that nobody misses.
+    """
+    rows, half = rows.copy(), len(rows) // 2
+    for interest in range(int(served.max(initial=-1)) + 1):
+        mine = served[rows]
+        able = np.setdiff1d(np.flatnonzero(served == interest), rows)
+        if (mine == interest).any() or not len(able):
+            continue
+        counts = np.bincount(mine[mine >= 0], minlength=len(served) + 1)
+        spare = [i for i in range(len(rows) - 1, half - 1, -1) if mine[i] < 0 or counts[mine[i]] > 1]
+        if not spare:
+            break
+        rows[spare[0]] = able[np.argmax(scores[able])]
+    return rows
+
+
+def _falling(scores: Array) -> Array:
+    """Scores (P,) from just below 1 to above 0, in their order."""
+    order = np.argsort(-scores, kind="stable")
+    found = np.empty(len(scores))
+    found[order] = 1 - (np.arange(len(scores)) + 0.5) / max(len(scores), 1)
+    return found
 
 
 def _songs_heard(listener: Listener) -> int:

@@ -57,7 +57,9 @@ class SceneConfig:
     pool shared out by their weights) or "learned" (fitted by the refresh, as set until then). At most `per_artist`
     songs of one artist stay in the pool, all where 0; what the channels found beyond the pool takes the free places.
     `reserve` is the share of a slate, at least one song where it is above 0, that answers to what the listener liked or
-    followed a moment ago (the channel `latest`), where anything was.
+    followed a moment ago (the channel `latest`), where anything was. With `interests` a slate keeps a song for each of
+    the listener's interests (`recall.listeners.interests`), in its second half. The channels `otherwise` fill the slate where the
+    others find too few songs for it, and the answer says so by `note`.
     """
 
     n: int = 10
@@ -69,6 +71,9 @@ class SceneConfig:
     quotas: str = "learned"
     per_artist: int = 0
     reserve: float = 0.1
+    interests: bool = True
+    otherwise: tuple[str, ...] = ()
+    note: str = ""
     channels: Mapping[str, ChannelUse] = field(default_factory=default_channels)
 
     def __post_init__(self) -> None:
@@ -82,6 +87,8 @@ class SceneConfig:
             raise SettingsError(f"scene: reserve must be from 0 to below 1 (got {self.reserve})")
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
+        if unknown := sorted(set(self.otherwise) - self.channels.keys()):
+            raise SettingsError(f"scene: otherwise names {unknown[0]}, which is no channel of the scene")
         if not self.channels:
             raise SettingsError("scene: at least one channel is needed")
         for name, use in self.channels.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +35,14 @@ def _recommender() -> Iterator[Recommender]:
 
 
 def recommend(
-    user: Annotated[str, typer.Argument(help="The listener's id.")],
+    user: Annotated[str | None, typer.Argument(help="The listener's id; none where there is a --session.")] = None,
+    session: Annotated[
+        list[str] | None, typer.Option("--session", help="A song just played by somebody unknown; repeat for more.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="A song to leave out; repeat for more.")] = None,
+    at: Annotated[str | None, typer.Option(help="The time: ISO 8601, or epoch milliseconds.")] = None,
+    latitude: Annotated[float | None, typer.Option(help="Where the listener is, in degrees.", min=-90, max=90)] = None,
+    longitude: Annotated[float | None, typer.Option(help="Likewise.", min=-180, max=180)] = None,
     scene: Annotated[str, typer.Option(help="A scene of the settings.")] = "radio",
     n: Annotated[int | None, typer.Option("-n", help="How many songs.", min=1, max=500)] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, as paths in the graph.")] = False,
@@ -44,11 +52,36 @@ def recommend(
     from api.recommender import Ask
 
     with _recommender() as recommender:
-        answer = recommender.recommend(Ask(user_id=user, scene=scene, n=n, explain=explain))
+        ask = Ask(
+            user_id=user,
+            session=session or (),
+            scene=scene,
+            n=n,
+            at=None if at is None else _milliseconds(at),
+            latitude=latitude,
+            longitude=longitude,
+            exclude=exclude or (),
+            explain=explain,
+        )
+        answer = recommender.recommend(ask)
     if json_:
         console.print_json(answer)
     else:
         show_slate(answer)
+
+
+def _milliseconds(text: str) -> int:
+    """Epoch milliseconds of a time as people write it; UTC where no zone is named.
+
+    Raises: InvalidInput.
+    """
+    if text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"--at: expected ISO 8601 or epoch milliseconds, got {text!r}") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def show_slate(answer: dict[str, Any]) -> None:
@@ -59,6 +92,8 @@ def show_slate(answer: dict[str, Any]) -> None:
         why = "\n".join(reason["text"] for reason in item["reasons"])
         rows.append((rank, item["title"], ", ".join(item["artists"]), item["song_id"], found, why))
     console.print_table(["#", "song", "artists", "id", "found by", "why"], rows)
+    if answer.get("note"):
+        console.say(f"Note: {answer['note']}")
 
 
 def recall(

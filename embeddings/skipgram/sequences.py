@@ -5,8 +5,8 @@ The cleaning rule, in this order:
 2. a playback known to be shorter than `min_played_ms` is left out;
 3. a session ends where the next playback comes more than `session_gap_ms` later;
 4. a song repeated at once counts once (a song on loop is one choice, not twenty);
-5. after `unattended_after` playbacks in a session without one sign of attention (a skip, a collect, any other action)
-   the rest, until the next sign, is taken to play to an empty room and left out.
+5. after `unattended_after` playbacks with a time in a session without one sign of attention (a skip, a collect, any
+   other action) the rest, until the next sign, is taken to play to an empty room and left out.
 
 Events without a time keep the order of the log. A history of aggregates (untimed events with a `count` above 1, such
 as Last.fm's play counts) has no order: it is a bag, shuffled anew each epoch by whoever trains on it.
@@ -90,7 +90,7 @@ def _sessions(histories: Histories, config: SequenceConfig, among: Array | None)
     session = np.cumsum(starts) - 1
     heard = playback & (histories.action != CODE["skip"])
     short = (histories.played_ms >= 0) & (histories.played_ms < config.min_played_ms)
-    keep = heard & ~short & _attended(session, heard, config.unattended_after)
+    keep = heard & ~short & ((at < 0) | _attended(session, heard, config.unattended_after))
     if among is not None:
         wanted = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=bool)
         wanted[session[among]] = True

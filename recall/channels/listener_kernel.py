@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Final
@@ -49,7 +49,8 @@ class ListenerKernelConfig:
     less; `by_strength`: from 0, every liked song counts alike, to 1, by its strength over the listener's mean; `tilt`:
     how much a song with many listeners is proposed less; `smooth`: how much of what a song's attributes explain counts
     again, and the ridge of that, `smooth_ridge`; `items`: how much is added of what the regression of songs on songs
-    says, which is that of the channel `ease`.
+    says, which is that of the channel `ease`; `hubs`: a song's scores are divided by its mean score over all listeners
+    to this power, so that those which come up for everybody take fewer places.
 
     `kept` songs of each listener are stored, and of each song, for what happens after the refresh. With more listeners
     than `landmarks` as many drawn at random stand for all; of more than `songs` songs the most heard are proposed.
@@ -66,13 +67,14 @@ class ListenerKernelConfig:
     smooth: float = 0.3
     smooth_ridge: float = 0.3
     items: float = 0.4
+    hubs: float = 0.25
     kept: int = 300
     landmarks: int = 4096
     songs: int = 50_000
 
     def __post_init__(self) -> None:
         check_positive(self, "ridge", "smooth_ridge", "kept", "landmarks", "songs")
-        matrices.check_between(self, 0, 1, "beta", "by_strength", "tilt")
+        matrices.check_between(self, 0, 1, "beta", "by_strength", "tilt", "hubs")
         matrices.check_between(self, 0, 100, "sharp", "smooth", "items")
         matrices.check_gamma(self.gamma)
 
@@ -160,13 +162,34 @@ def _unheard(
     """The best of the proposed songs for each listener, but for those heard: their places in `songs` and scores."""
     likes, strong = matrices.tastes(snapshot)[:, songs], matrices.tastes(snapshot, _items(config).by_strength)
 
-    def scored(block: slice) -> Array:
+    def plain(block: slice) -> Array:
         scores: Array = solved.likeness(block) @ solved.weights + (strong[block] @ said).toarray()
+        return scores
+
+    rarer = _against_hubs(plain, snapshot.users, len(songs), config.hubs)
+
+    def scored(block: slice) -> Array:
+        scores = plain(block) * rarer
         heard = sparse.csr_array(likes[block])
         scores[np.repeat(np.arange(len(scores)), np.diff(heard.indptr)), heard.indices] = 0
         return scores
 
     return matrices.best_of_rows(snapshot.users, len(songs), config.kept, scored)
+
+
+def _against_hubs(scored: Callable[[slice], Array], users: int, songs: int, power: float) -> Array:
+    """(S,) what each song's scores are multiplied by: its mean positive score, over that of all, to the power -`power`.
+
+    A song that is scored low for everybody is not raised above twice its score.
+    Source: hubs among nearest neighbours, Radovanović et al. 2010, JMLR 11.
+    """
+    if not power or not users or not songs:
+        return np.ones(songs, dtype=np.float32)
+    means = np.zeros(songs)
+    for block in matrices.blocks(users):
+        means += np.maximum(scored(block), 0).sum(axis=0)
+    share = means / max(float(means.mean()), 1e-12)
+    return np.minimum(np.maximum(share, 1e-12) ** -power, 2.0).astype(np.float32)
 
 
 def _passed_on(snapshot: Snapshot, weights: Array, config: ListenerKernelConfig, songs: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from recall.base import Candidates, Query
 from recall.grouped import added
+from recall.item_lists.top_k import top_k_of_rows
 
 WHOLE: Final = 30_000
 """Vectors up to which every one is compared with every other."""
@@ -56,24 +58,13 @@ class Neighbours:
         return nearest(matrix.shape[1], max(1, min(count, matrix.shape[1] - 1)), scores)
 
     @classmethod
-    def _by_blocks(cls, n: int, count: int, scores: object) -> Neighbours:
+    def _by_blocks(cls, n: int, count: int, scores: Callable[[slice], Array]) -> Neighbours:
         count = max(1, min(count, n - 1))
         songs = np.full((n, count), -1, dtype=np.int32)
         weights = np.zeros((n, count), dtype=np.float32)
         for start in range(0, n, 512):
             rows = slice(start, min(start + 512, n))
-            block = np.array(scores(rows), dtype=np.float32)  # type: ignore[operator]
-            block[np.arange(rows.stop - start), np.arange(start, rows.stop)] = 0
-            np.maximum(block, 0, out=block)
-            # Equal weights in the order of the songs, so that a partition's whim shows nowhere: the bits of a float
-            # that is not negative sort as the float does, and the song's place decides below them.
-            keys = (block.view(np.int32).astype(np.int64) << 32) + np.arange(n, 0, -1)
-            top = np.argpartition(keys, n - count, axis=1)[:, n - count :]
-            order = np.argsort(-np.take_along_axis(keys, top, axis=1), axis=1)
-            top = np.take_along_axis(top, order, axis=1)
-            values = np.take_along_axis(block, top, axis=1)
-            songs[rows] = np.where(values > 0, top, -1)
-            weights[rows] = values
+            songs[rows], weights[rows] = top_k_of_rows(scores(rows), count, np.arange(rows.start, rows.stop))
         return cls(songs, weights)
 
     def nearest(self, count: int) -> Neighbours:

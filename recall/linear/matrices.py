@@ -22,6 +22,7 @@ from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.grouped import added
 from recall.item_lists.neighbours import Neighbours
+from recall.item_lists.top_k import top_k_of_rows
 from recall.listeners.listener import HALF_LIFE_MS, Listener
 from recall.listeners.preferences import event_weights
 
@@ -140,16 +141,15 @@ def best_of_rows(
         dense = isinstance(block, np.ndarray)
         if not np.isfinite(block if dense else block.data).all():
             raise FitError("linear recall ended with weights that are not finite")
+        if dense:
+            own = None if itself else np.arange(rows.start, rows.stop)
+            found[rows], kept[rows] = top_k_of_rows(block, count, own, signed=signed)
+            continue
         for place, row in enumerate(range(rows.start, rows.stop)):
-            if dense:
-                values = block[place]
-                songs = np.flatnonzero(values if signed else values > 0)
-                values = values[songs]
-            else:
-                mine = slice(block.indptr[place], block.indptr[place + 1])
-                songs, values = block.indices[mine], block.data[mine]
-                said = values != 0 if signed else values > 0
-                songs, values = songs[said], values[said]
+            mine = slice(block.indptr[place], block.indptr[place + 1])
+            songs, values = block.indices[mine], block.data[mine]
+            said = values != 0 if signed else values > 0
+            songs, values = songs[said], values[said]
             if not itself:
                 songs, values = songs[songs != row], values[songs != row]
             songs, values = _highest(songs, values.astype(np.float32), count)

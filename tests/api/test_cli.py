@@ -12,12 +12,20 @@ import pytest
 METRICS = {"recall@10", "ndcg@10", "hit_rate@10", "mrr", "coverage@10", "gini@10", "novelty@10"}
 
 
+@pytest.fixture(scope="module")
+def mine(refreshed, tmp_path_factory):
+    """A copy of the house: what is recommended here is logged as shown, and would be in the next snapshot of others."""
+    house = refreshed.copy(tmp_path_factory.mktemp("cli"))
+    yield house
+    house.close()
+
+
 @pytest.fixture
-def segue(refreshed, run_cli):
-    """Runs a command in this process, on the house that everybody reads."""
+def segue(mine, run_cli):
+    """Runs a command in this process, on the house of this file."""
 
     def run(*args, status=0):
-        ran = run_cli("--config", str(refreshed.config), *args)
+        ran = run_cli("--config", str(mine.config), *args)
         assert ran.status == status, ran.err or ran.out
         return ran
 
@@ -363,9 +371,9 @@ def test_serving_never_asks_the_graph(house, tmp_path):
         assert (refused.status_code, refused.json()["title"]) == (503, "Store unavailable")
 
 
-def test_events_and_exposures_go_to_a_data_warehouse_as_parquet(segue, refreshed, tmp_path):
+def test_events_and_exposures_go_to_a_data_warehouse_as_parquet(segue, mine, tmp_path):
     answer = segue("export", str(tmp_path / "lake"), "--json").json
-    with refreshed.log() as log:
+    with mine.log() as log:
         assert answer["written"]["events"] == log.last_offset()
     rows = pl.read_parquet(tmp_path / "lake" / "events.parquet")
     assert (len(rows), rows["offset"][0]) == (answer["written"]["events"], 1)

@@ -10,7 +10,7 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
-from ranking.cascade import Cascade, answering
+from ranking.cascade import Cascade, answering, keeping
 from ranking.fine.linear import Linear
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
@@ -436,3 +436,12 @@ def test_the_last_place_of_a_slate_answers_to_what_was_done_a_moment_ago() -> No
 def test_a_slate_that_answers_already_stays_as_it_is() -> None:
     assert answering(pool_of([-1, 3, -1, 1, 0]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
     assert answering(pool_of([-1, -1, -1]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
+
+
+def test_a_slate_keeps_a_song_for_each_interest_in_its_second_half() -> None:
+    scores = np.array([6.0, 5, 4, 3, 2, 1])
+    served = np.array([0, 0, 0, 0, 1, 1])
+    assert keeping(np.array([0, 1, 2, 3]), served, scores).tolist() == [0, 1, 2, 4]
+    # the first half stays as it is, and so does the only song of an interest
+    assert keeping(np.array([0, 1, 2, 4]), served, scores).tolist() == [0, 1, 2, 4]
+    assert keeping(np.array([0, 1]), np.array([0, 1, 2, -1, -1, -1]), scores).tolist() == [0, 1]

@@ -59,6 +59,11 @@ def test_what_plays_to_an_empty_room_is_left_out_until_the_next_sign() -> None:
     assert sequences(plays(*attended), unattended_after=3) == ["123123"]
 
 
+def test_a_history_without_times_is_learned_from_whole() -> None:
+    songs = [("play", f"s{1 + i % 5}", None) for i in range(8)]
+    assert sequences([("ana", *row) for row in songs], unattended_after=3) == ["12345123"]
+
+
 def test_a_new_session_begins_attended() -> None:
     songs = [("play", f"s{1 + i % 5}", i if i < 4 else i + 60) for i in range(8)]
     assert sequences(plays(*songs), unattended_after=2) == ["12", "51"]
