@@ -43,15 +43,8 @@ def _only(otherwise: tuple[str, ...] = (), note: str = "", **quotas: int | dict[
     """A scene of these channels alone, in the order of the merged pool: it has little to learn a ranker from."""
     without = {name: {"quota": 0} for name in default_channels()}
     given = {name: {"quota": quota} if isinstance(quota, int) else quota for name, quota in quotas.items()}
-    fixed = {
-        "ranker": FUSED,
-        "quotas": "fixed",
-        "reserve": 0.0,
-        "interests": False,
-        "otherwise": otherwise,
-        "note": note,
-    }
-    return {**fixed, "channels": without | given}
+    fixed = {"ranker": FUSED, "quotas": "fixed", "reserve": 0.0, "interests": False}
+    return {**fixed, "otherwise": otherwise, "note": note, "channels": without | given}
 
 
 # What ships; a file's table lies over the one of its name.

@@ -61,8 +61,8 @@ PLAIN = {"gamma": ALONE, "by_strength": 0.0, "tilt": 0.0, "smooth": 0.0, "sharp"
 def test_items_adds_what_the_regression_on_songs_says(
     listener: str | None, planted: World, tmp_path: Path, scores: Scores
 ) -> None:
-    before = scores(tmp_path / "0", "listener_kernel", listener, items=0.0)
-    after_ = scores(tmp_path / "2", "listener_kernel", listener, items=2.0)
+    before = scores(tmp_path / "0", "listener_kernel", listener, items=0.0, hubs=0.0)
+    after_ = scores(tmp_path / "2", "listener_kernel", listener, items=2.0, hubs=0.0)
     ease = scores(tmp_path / "ease", "ease", listener, gamma={"HAS_TAG": 0.0}, by_strength=0.0, tilt=0.0)
     both = set(before) & set(ease)
     assert both
@@ -122,8 +122,8 @@ def test_sharp_moves_the_lists_and_not_what_one_song_adds(planted: World, tmp_pa
 def test_scores_are_over_the_number_of_listeners_to_the_tilt(
     listener: str | None, planted: World, tmp_path: Path, scores: Scores
 ) -> None:
-    plain = scores(tmp_path / "plain", "listener_kernel", listener)
-    tilted = scores(tmp_path / "tilted", "listener_kernel", listener, tilt=0.5)
+    plain = scores(tmp_path / "plain", "listener_kernel", listener, hubs=0.0)
+    tilted = scores(tmp_path / "tilted", "listener_kernel", listener, tilt=0.5, hubs=0.0)
     listeners = popularity(tastes(planted.snapshot))
     assert plain
     assert tilted == pytest.approx({song: score / listeners[song] ** 0.5 for song, score in plain.items()})
