@@ -85,7 +85,7 @@ class Latest:
 
     def _liked(self, query: Query) -> list[int]:
         """The songs liked last within the hours, new ones included, the latest first."""
-        listener, since = query.listener, query.at - self._config.hours * HOUR_MS
+        listener, since = query.listener, max(query.at - self._config.hours * HOUR_MS, -1)  # -1: no time is known
         late = [(at, song) for song, action, at in listener.new_events if STRENGTH_BY_CODE[action] > 0 and at > since]
         known = np.flatnonzero((listener.at > since) & (STRENGTH_BY_CODE[listener.action] > 0))[-20:]
         late += list(zip(listener.at[known].tolist(), listener.song[known].tolist(), strict=True))

@@ -1,0 +1,161 @@
+"""What a refresh makes of a data set with no settings, and how its default scene is measured."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from api.commands.evaluate import read_data
+from api.settings import Settings
+from benchmarks.channels import WORLD, world_snapshot
+from graph.errors import InvalidInput
+from graph.release import Release
+from graph.snapshot.arrays import Array
+from ranking.cascade import Cascade
+from ranking.evaluation import prepare
+from ranking.learning import Learner, LearningConfig, unhurried
+from ranking.metrics import ndcg_at, recall_at
+from ranking.scene import SceneConfig
+from ranking.training import MEASURE, best_first, loved, sampled
+from recall.listeners.listener import Listener
+
+K: Final = 10
+LISTENERS: Final = 2000
+Truth = list[tuple[int, Array]]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A release under construction, the default scene, what listeners went on to love, and the time of the question."""
+
+    folder: Path
+    learner: Learner
+    scene: SceneConfig
+    release: Release
+    truth: Truth
+    at: int
+    valid: Truth | None = None
+
+    def cascade(self, scene: SceneConfig | None = None) -> Cascade:
+        """The scene, or another one, over the release as it was measured."""
+        return Cascade(self.release, self.scene if scene is None else scene, "radio")
+
+
+def default_scene() -> SceneConfig:
+    """`radio` as it ships, without its time budget; heard songs stay out, which would be easy to guess."""
+    return replace(unhurried(Settings().scene_configs()["radio"]), heard="never")
+
+
+@contextmanager
+def built(name: str, scene: SceneConfig | None = None) -> Iterator[Built]:
+    """One of `SETS`, or `world-SEED`, with the models, channels, fusion and ranker of the default settings.
+
+    Raises: InvalidInput for an unknown name or data that are missing.
+    """
+    scene = default_scene() if scene is None else scene
+    with tempfile.TemporaryDirectory(prefix="segue-product-") as there:
+        folder = Path(there) / "build"
+        if name.startswith("world-"):
+            yield _of_world(int(name.removeprefix("world-")), folder, scene)
+        elif name in SETS:
+            yield _of_data(folder, scene, **SETS[name])
+        else:
+            raise InvalidInput(f"unknown data set {name!r} (known: {', '.join(SETS)}, world-SEED)")
+
+
+def _of_world(seed: int, folder: Path, scene: SceneConfig) -> Built:
+    world_snapshot(folder.parent / "world", {**WORLD, "seed": seed}).write(folder / "snapshot")
+    learner = Learner({"radio": scene}, LearningConfig(seed=seed))
+    learner.learn(folder)
+    release = Release.open(folder).measured()
+    cuts = learner.cuts(release.snapshot)
+    truth = list(loved(release.snapshot.histories, cuts.fold == MEASURE))
+    known = release.seeing(cuts.known(release.snapshot))
+    return Built(folder, learner, scene, known, truth, cuts.measure_at)
+
+
+def _of_data(folder: Path, scene: SceneConfig, data: str, protocol: str, sides: Sequence[str] = ()) -> Built:
+    root = Path(os.environ.get("SEGUE_DATA", "../shared/data"))
+    if not root.is_dir():
+        raise InvalidInput(f"{root}: the data sets are not there (SEGUE_DATA says where)")
+    format_, _, path = data.partition(":")
+    batch = read_data(f"{format_}:{root / path}", protocol, lambda *_: None)
+    joined = [f"{side.partition(':')[0]}:{root / side.partition(':')[2]}" for side in sides]
+    cut = prepare(batch, protocol, 0, sides=joined, maps=root / path if sides else None)
+    cut.train.write(folder / "snapshot")
+    valid = cut.valid if protocol != "leave-one-out" and cut.valid else None
+    shares = {"measure_share": 0.0, **({"rank_share": 0.0} if valid else {})}
+    learner = Learner({"radio": scene}, LearningConfig(**shares))
+    learner.learn(folder, valid)
+    release = Release.open(folder).measured()
+    truth = sampled(iter(cut.truth), LISTENERS, np.random.default_rng(0))
+    return Built(folder, learner, scene, release, truth, max(release.snapshot.as_of, 0), valid)
+
+
+SETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "lastfm, sides": {
+        "data": "lightgcn:lastfm-lightgcnpp",
+        "protocol": "given",
+        "sides": ("lastfm:lastfm-2k",),
+    },
+    "lastfm": {"data": "lightgcn:lastfm-lightgcnpp", "protocol": "given"},
+    "ml-100k": {"data": "recbole:ml-100k", "protocol": "temporal"},
+    "s3rec lastfm": {"data": "s3rec:s3rec/LastFM.txt", "protocol": "leave-one-out"},
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Recall@10 and NDCG@10 of each listener (L,), and the share of the catalogue that their lists hold."""
+
+    recall: Array
+    ndcg: Array
+    coverage: float
+
+
+def measured(built_: Built, rankings: Mapping[str, Callable[[Any], Array]], k: int = K) -> dict[str, Measured]:
+    """What each ranking, a function of a query, shows the listeners of the truth in its first `k` places."""
+    ask = built_.cascade().ask
+    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in rankings}
+    shown: dict[str, set[int]] = {name: set() for name in rankings}
+    snapshot = built_.release.snapshot
+    for user, songs in built_.truth:
+        query = ask(Listener.of(snapshot, snapshot.ids["User"][user]), built_.at)
+        relevant = songs[query.allowed[songs]]
+        if not len(relevant):
+            continue
+        for name, rank in rankings.items():
+            found = rank(query)[:k]
+            hits = np.isin(found, relevant)
+            rows[name].append((recall_at(hits, len(relevant), k), ndcg_at(hits, len(relevant), k)))
+            shown[name].update(found.tolist())
+    return {
+        name: Measured(*np.array(pairs).T, len(shown[name]) / snapshot.songs) for name, pairs in rows.items() if pairs
+    }
+
+
+def slates(cascade: Cascade, n: int = K) -> Callable[[Any], Array]:
+    """The scene as a ranking."""
+    return lambda query: cascade.slate(query, n).songs
+
+
+def alone(cascade: Cascade) -> dict[str, Callable[[Any], Array]]:
+    """Each channel of the scene as a ranking, equal scores by first appearance."""
+    return {
+        name: (lambda query, channel=channel: best_first(channel.recall(query, K), cascade.snapshot))
+        for name, channel in cascade.channels.items()
+    }
+
+
+def interval(ours: Array, theirs: Array) -> str:
+    """The mean difference of pairs with its 95 % interval, as text."""
+    difference = ours - theirs
+    half = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else float("nan")
+    return f"{difference.mean():+.4f} +- {half:.4f}"

@@ -1,0 +1,79 @@
+"""The default scene as it ships, end to end, beside the best of its channels alone.
+
+Models, channels, fusion and ranker are those of a refresh without settings. Where a data set comes with a validation
+part, fusion and ranker learn from it and everything else from the training part; else as a refresh cuts the log.
+A slate has ten songs; songs heard in training stay out; means over listeners with a held-out song. `ours` is NDCG@10 of
+the scene, `peer` that of the best channel alone. With `without=True` each channel is also taken out in turn, and fusion
+and ranker learned anew. +- is the 95 % interval of the paired difference over listeners.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from benchmarks._product import SETS, Built, Measured, alone, built, interval, measured, slates
+
+WORLDS: Final = ("world-10", "world-11", "world-12")
+SCENE: Final = "the scene"
+
+
+def run(sets: Sequence[str] = (*SETS, *WORLDS), *, without: bool = False) -> list[dict[str, Any]]:
+    """Rows as `segue bench` prints them.
+
+    Raises: InvalidInput if the data are missing.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in sets:
+        with built(name) as made:
+            cascade = made.cascade()
+            found = measured(made, {SCENE: slates(cascade), **alone(cascade)})
+            rows += _rows(name, found)
+            if without:
+                rows += _without(name, made, found[SCENE])
+        sys.stderr.write(f"{name} done\n")
+    return rows
+
+
+def _rows(name: str, found: dict[str, Measured]) -> list[dict[str, Any]]:
+    scene = found.pop(SCENE)
+    best = max(found, key=lambda channel: float(found[channel].ndcg.mean()))
+    row = _row(f"{name}: the scene against its best channel", scene, found[best], best)
+    found[SCENE] = scene
+    return [row]
+
+
+def _row(what: str, ours: Measured, peer: Measured, peer_name: str) -> dict[str, Any]:
+    mean, other = float(ours.ndcg.mean()), float(peer.ndcg.mean())
+    return {
+        "what": what,
+        "ours": round(mean, 4),
+        "peer": round(other, 4),
+        "peer_name": peer_name,
+        "ratio": round(mean / other, 3) if other else None,
+        "unit": f"NDCG@10, {len(ours.ndcg)} listeners, difference {interval(ours.ndcg, peer.ndcg)}",
+        "ours_quality": f"recall@10 {ours.recall.mean():.4f}, coverage@10 {ours.coverage:.4f}",
+        "peer_quality": f"recall@10 {peer.recall.mean():.4f}, coverage@10 {peer.coverage:.4f}",
+    }
+
+
+def _without(name: str, made: Built, whole: Measured) -> list[dict[str, Any]]:
+    """The scene without each of its channels in turn."""
+    rows = []
+    for channel in made.scene.channels:
+        uses = {key: use for key, use in made.scene.channels.items() if key != channel}
+        scene = replace(made.scene, channels=uses)
+        learner = type(made.learner)({"radio": scene}, made.learner.config)
+        learner.rank(made.folder, made.valid)
+        fewer = replace(made, scene=scene, release=_reopened(made))
+        found = measured(fewer, {SCENE: slates(fewer.cascade())})[SCENE]
+        rows.append(_row(f"{name}: the scene against itself without {channel}", whole, found, f"without {channel}"))
+    return rows
+
+
+def _reopened(made: Built) -> Any:
+    from graph.release import Release
+
+    return Release.open(made.folder).measured().seeing(made.release.snapshot)
