@@ -1,9 +1,9 @@
 """Whether the next slate answers to what was just played, and what that costs.
 
 Heavy listeners, the 40 with the longest histories, play one song in full that lies far from all they like: of songs
-with at least 20 listeners, one of the tenth with the lowest cosine to the listener's mean. `ours` is the share of them whose
-next ten songs hold one of the 50 songs nearest to it, `peer` the same with no place reserved. The second row is NDCG@10
-with a place reserved and without, over all listeners of the measurement.
+with at least 20 listeners, one of the tenth with the lowest cosine to the listener's mean. `ours` is the share of them
+whose next ten songs hold one of the 50 songs nearest to it, `peer` the same with no place reserved. The second row is
+NDCG@10 with a place reserved and without, over all listeners of the measurement.
 """
 
 from __future__ import annotations
