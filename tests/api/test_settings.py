@@ -217,3 +217,29 @@ def test_everything_is_shown_with_its_default() -> None:
     shown = load().shown()
     assert set(shown) == set(Settings.model_fields)
     assert shown["refresh"]["margin"] == 0.1
+
+
+def test_a_model_is_trained_if_its_table_says_so() -> None:
+    assert written("").enabled_models() == ["relation_gamma_gcn", "song2vec"]
+    both = written("[embed.lightgcnpp]\nenabled = true\n[embed.relation_gamma_gcn]\nenabled = false")
+    assert both.enabled_models() == ["lightgcnpp", "song2vec"]
+
+
+def test_scenes_leave_out_shipped_channels_of_models_that_are_not_trained() -> None:
+    scenes = written("[embed.relation_gamma_gcn]\nenabled = false").scene_configs()
+    assert "relation_gamma_gcn" not in scenes["radio"].channels
+    assert "song2vec" in scenes["radio"].channels
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[embed.nonsense]\nenabled = true", r"embed\.nonsense: unknown model"),
+        ('[embed.song2vec]\nenabled = "yes"', r"embed\.song2vec\.enabled must be true or false"),
+        ("[scenes.radio.channels.lightgcn]\nquota = 9", r"needs the model lightgcn: set embed\.lightgcn\.enabled"),
+        ('[scenes.radio]\notherwise = ["lbs"]', "otherwise names lbs, which is no channel of the scene"),
+    ],
+)
+def test_models_and_channels_that_do_not_fit_are_refused(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        written(text).scene_configs()

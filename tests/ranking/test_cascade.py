@@ -10,7 +10,7 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
-from ranking.cascade import Cascade, answering, keeping
+from ranking.cascade import Cascade, Slate, answering, keeping
 from ranking.fine.linear import Linear
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
@@ -445,3 +445,26 @@ def test_a_slate_keeps_a_song_for_each_interest_in_its_second_half() -> None:
     # the first half stays as it is, and so does the only song of an interest
     assert keeping(np.array([0, 1, 2, 4]), served, scores).tolist() == [0, 1, 2, 4]
     assert keeping(np.array([0, 1]), np.array([0, 1, 2, -1, -1, -1]), scores).tolist() == [0, 1]
+
+
+def filled(world: World, user: str, n: int) -> Slate:
+    uses = {"social": ChannelUse(options={"circle": 0.0, "alike": 0.0}), "popularity": ChannelUse()}
+    scene = SceneConfig(ranker="fused", quotas="fixed", heard="always", channels=uses, budget_ms=60_000)
+    scene = dataclasses.replace(scene, otherwise=("popularity",), note="filled", interests=False, reserve=0.0)
+    made = Cascade(world.release, scene)
+    return made.slate(made.query(user, NOW), n)
+
+
+def test_a_scene_is_filled_behind_its_own_channels_and_says_so(planted: World) -> None:
+    slate = filled(planted, "you", 15)
+    own = slate.pool.ranks[slate.rows][:, slate.pool.channels.index("social")] >= 0
+    assert own.any()
+    assert not own.all()
+    assert slate.note == "filled"
+    assert not np.diff(own.astype(int)).max(initial=0) > 0  # what fills stands behind
+
+
+def test_a_scene_with_enough_of_its_own_is_not_filled(planted: World) -> None:
+    slate = filled(planted, "you", 2)
+    assert (slate.pool.ranks[slate.rows][:, slate.pool.channels.index("social")] >= 0).all()
+    assert slate.note == ""
