@@ -108,7 +108,7 @@ def compared(sets: Sequence[Cut], fitted: Fitted) -> dict[str, Array]:
 def a_world(seed: int, folder: Path) -> Cut:
     """A release of a world's first nine tenths, and what was loved in the last."""
     whole = world_snapshot(folder / "world", {**WORLD, "seed": seed})
-    cuts = cut(whole.histories, rank_share=0.0, measure_share=0.1, seed=seed)
+    cuts = cut(whole, rank_share=0.0, measure_share=0.1, seed=seed)
     view = whole.view(cuts.fold == LEARN, cuts.measure_at)
     truth = list(loved(whole.histories, cuts.fold == MEASURE))
     return _made(whole, view, truth, cuts.measure_at, AttributesConfig(), folder / "build")

@@ -76,7 +76,7 @@ def in_a_world(seed: int, left: int, options: Mapping[str, Any]) -> Found:
     """recall@10 (N,) by channel for listeners who keep `left` plays each, in the world of a seed."""
     with tempfile.TemporaryDirectory() as folder:
         snapshot = world_snapshot(Path(folder) / "world", {**WORLD, "seed": seed})
-        cuts = cut(snapshot.histories, rank_share=0.0, measure_share=0.1, seed=seed)
+        cuts = cut(snapshot, rank_share=0.0, measure_share=0.1, seed=seed)
         young = np.random.default_rng(seed).random(snapshot.users) < SHARE
         view = snapshot.view(
             (cuts.fold == LEARN) & ~hidden(snapshot.histories, cuts.fold == LEARN, young, left), cuts.measure_at

@@ -99,9 +99,7 @@ class Learner:
     def cuts(self, snapshot: Snapshot) -> Cuts:
         """Which event is for what."""
         config = self.config
-        return cut(
-            snapshot.histories, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed
-        )
+        return cut(snapshot, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed)
 
     def embed(
         self, folder: Path, model: str, parent: Release | None = None, *, full: bool = False, part: str = MEASURED
@@ -119,12 +117,12 @@ class Learner:
         snapshot = Snapshot.open(folder / "snapshot")
         learned = self.cuts(snapshot).learning(snapshot) if part == MEASURED else snapshot
         cuts = {"rank_share": config.rank_share, "measure_share": config.measure_share, "seed": config.seed}
-        cuts = cuts if part == MEASURED else {}
+        cuts = cuts if part == MEASURED else {"seed": config.seed}
         last = None
         if parent is not None and parent.has(f"vectors/{model}"):
             before = parent.arrays(f"vectors/{model}")[1].get("cuts", cuts)
             full = full or before != cuts
-            known = cut(parent.snapshot.histories, **before).learning(parent.snapshot) if before else parent.snapshot
+            known = cut(parent.snapshot, **before).learning(parent.snapshot) if part == MEASURED else parent.snapshot
             last = LastTraining.of(parent, model, known, learned)
         frame = last
         if part != MEASURED and (measured := Release.open(folder).measured()).has(f"vectors/{model}"):
@@ -156,9 +154,10 @@ class Learner:
         found: dict[str, tuple[str, dict[str, Any], str | None]] = {}
         for scene in self.scenes.values():
             for name, use in scene.channels.items():
-                if not channel_type(name, use.use).prepares:
+                kind = channel_type(name, use.use)
+                if not kind.prepares:
                     continue
-                entry = (name, dict(use.options), use.use)
+                entry = (name, kind.prepared_options(use.options), use.use)
                 if found.setdefault(name, entry) != entry:
                     raise SettingsError(f"channel {name} is prepared once, but two scenes give it different options")
         return [found[name] for name in sorted(found)]

@@ -57,8 +57,12 @@ class Cuts:
         return snapshot.view(self.fold < MEASURE, self.measure_at or None)
 
 
-def cut(histories: Histories, *, rank_share: float, measure_share: float, seed: int) -> Cuts:
-    """Cut the log: the newest `measure_share` of the events measures, the `rank_share` before it ranks."""
+def cut(snapshot: Snapshot, *, rank_share: float, measure_share: float, seed: int) -> Cuts:
+    """Cut the log: the newest `measure_share` of the events measures, the `rank_share` before it ranks.
+
+    Events without a time are cut by their ids: new songs and listeners move no pair to another side.
+    """
+    histories = snapshot.histories
     fold = np.zeros(len(histories), dtype=np.int8)
     timed = histories.at >= 0
     rank_at = measure_at = max(histories.newest, 0)
@@ -69,16 +73,17 @@ def cut(histories: Histories, *, rank_share: float, measure_share: float, seed: 
         fold[timed & (histories.at >= rank_at)] = RANK
         if measure_share:
             fold[timed & (histories.at >= measure_at)] = MEASURE
-    chance = _chance(histories.user, histories.song, seed)
+    users, songs = (snapshot.ids[label].keys() for label in ("User", "Song"))
+    chance = _chance(users[histories.user], songs[histories.song], seed)
     fold[~timed & (chance >= 1 - rank_share - measure_share)] = RANK
     fold[~timed & (chance >= 1 - measure_share)] = MEASURE
     return Cuts(fold, rank_at, measure_at)
 
 
 def _chance(user: Array, song: Array, seed: int) -> Array:
-    """A number in [0, 1) for each (user, song), the same whenever the pair comes up (splitmix64)."""
+    """A number in [0, 1) for each pair of keys (E,), the same whenever the pair comes up (splitmix64)."""
     with np.errstate(over="ignore"):
-        x = (user.astype(np.uint64) << np.uint64(32)) ^ song.astype(np.uint64)
+        x = (user * np.uint64(0xD1342543DE82EF95)) ^ song
         x += np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -37,6 +37,11 @@ class ChannelType:
         """Whether it computes something at refresh time."""
         return hasattr(self.channel, "prepare")
 
+    def prepared_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the `options` that `prepare` reads: the class's `prepared_by`, all unless it says so."""
+        read = getattr(self.channel, "prepared_by", None)
+        return {name: value for name, value in options.items() if read is None or name in read}
+
     @property
     def remembers(self) -> bool:
         """Whether it holds something of each listener's history."""

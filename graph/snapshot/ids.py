@@ -52,6 +52,12 @@ class Ids(Strings):
         order = np.argsort(hashed, kind="stable").astype(np.int32)
         return cls(texts.offsets, texts.buffer, hashed[order], order)
 
+    def keys(self) -> Array:
+        """(N,) the 64-bit hash of each id, by position: the same for an id whatever else is there."""
+        found = np.empty(len(self.hashes), dtype=np.uint64)
+        found[self.order] = self.hashes
+        return found
+
     def index(self, id_: str) -> int:
         """Where `id_` stands, or -1 if it is unknown. Ids are compared byte for byte."""
         try:

@@ -113,6 +113,7 @@ class Social:
     """
 
     audience: ClassVar[str] = "listeners with at least 3 followees"
+    prepared_by: ClassVar[tuple[str, ...]] = ("kept", "restart")
 
     @classmethod
     def prepare(

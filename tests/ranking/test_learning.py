@@ -167,6 +167,17 @@ def test_channels_are_prepared_once_for_all_scenes(config: LearningConfig) -> No
         Learner({"a": SceneConfig(), "b": SceneConfig(channels=other)}, config).prepared()
 
 
+def test_scenes_may_differ_in_options_that_are_not_prepared(config: LearningConfig) -> None:
+    scenes = {
+        "a": SceneConfig(channels={"social": ChannelUse()}),
+        "b": SceneConfig(channels={"social": ChannelUse(options={"circle": 0.0})}),
+    }
+    assert Learner(scenes, config).prepared() == [("social", {}, None)]
+    scenes["b"] = SceneConfig(channels={"social": ChannelUse(options={"kept": 9})})
+    with pytest.raises(SettingsError, match="social is prepared once"):
+        Learner(scenes, config).prepared()
+
+
 def test_a_log_too_young_to_rank_leaves_the_scene_without_a_ranker(tmp_path: Path, lopsided: World) -> None:
     lopsided.snapshot.write(tmp_path / "snapshot")
     learner = Learner({"radio": SceneConfig()}, LearningConfig(rank_share=0.01, measure_share=0.01, models=MODELS))
@@ -179,8 +190,8 @@ def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfi
     drift = Learner({"radio": SceneConfig(heard="always")}, config).bring_to_end(tmp_path)
     shipped = Release.open(tmp_path)
     for model in MODELS:
-        assert shipped.arrays(f"vectors/{model}")[1]["cuts"] == {}
-        assert shipped.measured().arrays(f"vectors/{model}")[1]["cuts"] != {}
+        assert shipped.arrays(f"vectors/{model}")[1]["cuts"].keys() == {"seed"}
+        assert shipped.measured().arrays(f"vectors/{model}")[1]["cuts"].keys() == {"seed", "rank_share", "measure_share"}
         assert 0.3 < drift[model]["mean_cosine"] < 1
     assert shipped.has("recall/item_knn/neighbours")
 

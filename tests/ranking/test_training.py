@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import World, events, lopsided_snapshot
 
-from graph.snapshot.histories import Histories
+from graph.snapshot.snapshot import Snapshot
 from ranking import training
 from ranking.cascade import Cascade
 from ranking.fine.linear import LinearConfig
@@ -27,37 +27,55 @@ from recall.base import Candidates
 from recall.listeners.listener import Listener
 
 
-def log(*rows: tuple[object, ...]) -> Histories:
-    return lopsided_snapshot(log=events(rows)).histories
+def log(*rows: tuple[object, ...]) -> Snapshot:
+    return lopsided_snapshot(log=events(rows))
 
 
 def test_the_newest_tenth_measures_and_the_tenth_before_ranks() -> None:
-    histories = log(*(("ana", "play", f"s{1 + i % 5}", 100 + i) for i in range(10)))
-    cuts = cut(histories, rank_share=0.1, measure_share=0.1, seed=0)
+    snapshot = log(*(("ana", "play", f"s{1 + i % 5}", 100 + i) for i in range(10)))
+    cuts = cut(snapshot, rank_share=0.1, measure_share=0.1, seed=0)
     assert cuts.fold.tolist() == [LEARN] * 8 + [RANK, MEASURE]
     assert (cuts.rank_at, cuts.measure_at) == (108, 109)
 
 
 def test_events_of_one_moment_stay_together() -> None:
-    histories = log(*(("ana", "play", "s1", at) for at in (1, 1, 1, 1, 1, 1, 2, 2, 2, 2)))
-    assert cut(histories, rank_share=0.1, measure_share=0.1, seed=0).fold.tolist() == [LEARN] * 6 + [MEASURE] * 4
+    snapshot = log(*(("ana", "play", "s1", at) for at in (1, 1, 1, 1, 1, 1, 2, 2, 2, 2)))
+    assert cut(snapshot, rank_share=0.1, measure_share=0.1, seed=0).fold.tolist() == [LEARN] * 6 + [MEASURE] * 4
 
 
 def test_without_a_share_nothing_is_measured() -> None:
-    histories = log(*(("ana", "play", "s1", at) for at in range(10)))
-    assert cut(histories, rank_share=0.2, measure_share=0.0, seed=0).fold.tolist() == [LEARN] * 8 + [RANK] * 2
+    snapshot = log(*(("ana", "play", "s1", at) for at in range(10)))
+    assert cut(snapshot, rank_share=0.2, measure_share=0.0, seed=0).fold.tolist() == [LEARN] * 8 + [RANK] * 2
 
 
 def test_without_times_a_listener_and_song_is_on_one_side_as_a_whole() -> None:
     rows = [(f"u{i:03}", "play", f"s{1 + i % 5}", None) for i in range(600)]
-    histories = log(*rows, *rows)
-    fold = cut(histories, rank_share=0.2, measure_share=0.1, seed=1).fold
+    snapshot = log(*rows, *rows)
+    fold = cut(snapshot, rank_share=0.2, measure_share=0.1, seed=1).fold
     pairs = {}
-    for user, song, side in zip(histories.user.tolist(), histories.song.tolist(), fold.tolist(), strict=True):
+    for user, song, side in zip(
+        snapshot.histories.user.tolist(), snapshot.histories.song.tolist(), fold.tolist(), strict=True
+    ):
         assert pairs.setdefault((user, song), side) == side
     shares = np.bincount(list(pairs.values()), minlength=3) / len(pairs)
     assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.05)
-    assert (fold != cut(histories, rank_share=0.2, measure_share=0.1, seed=2).fold).any()
+    assert (fold != cut(snapshot, rank_share=0.2, measure_share=0.1, seed=2).fold).any()
+
+
+def test_without_times_a_new_song_moves_no_pair_to_another_side() -> None:
+    rows = [(f"u{i:03}", "play", f"s{1 + i % 5}", None) for i in range(60)]
+    before = log(*rows)
+    after = log(*rows, ("u000", "play", "a-new-first-song", None))
+    sides = [
+        dict(zip(pairs(s), cut(s, rank_share=0.2, measure_share=0.2, seed=1).fold, strict=True))
+        for s in (before, after)
+    ]
+    assert {pair: sides[1][pair] for pair in sides[0]} == sides[0]
+
+
+def pairs(snapshot: Snapshot) -> list[tuple[str, str]]:
+    users, songs = snapshot.ids["User"], snapshot.ids["Song"]
+    return [(users[u], songs[s]) for u, s in zip(snapshot.histories.user, snapshot.histories.song, strict=True)]
 
 
 def test_an_empty_log_is_cut_too() -> None:
@@ -68,14 +86,14 @@ def test_loved_is_a_full_play_or_more_each_song_once() -> None:
     histories = log(
         *(("ana", "full_play", "s2", 1), ("ana", "like", "s1", 2), ("ana", "full_play", "s2", 3)),
         *(("ana", "play", "s3", 4), ("ben", "play", "s3", 5), ("cy", "collect", "s5", 6), ("cy", "skip", "s1", 7)),
-    )
+    ).histories
     everything = np.ones(len(histories), dtype=bool)
     assert [(user, songs.tolist()) for user, songs in loved(histories, everything)] == [(0, [0, 1]), (2, [4])]
     assert [(user, songs.tolist()) for user, songs in loved(histories, histories.at < 2)] == [(0, [1])]
 
 
 def test_in_a_log_of_plays_a_play_is_loved() -> None:
-    histories = log(("ana", "play", "s3", 4), ("ben", "skip", "s3", 5))
+    histories = log(("ana", "play", "s3", 4), ("ben", "skip", "s3", 5)).histories
     assert [(u, s.tolist()) for u, s in loved(histories, np.ones(2, dtype=bool))] == [(0, [2])]
 
 
@@ -94,7 +112,8 @@ def test_best_first_breaks_ties_by_first_appearance(lopsided: World) -> None:
 
 
 def scene() -> SceneConfig:
-    return SceneConfig(channels={"song2vec": ChannelUse(), "popularity": ChannelUse()}, budget_ms=60_000)
+    uses = {"song2vec": ChannelUse(options={"support": 0.0}), "popularity": ChannelUse()}
+    return SceneConfig(channels=uses, budget_ms=60_000)
 
 
 def test_the_ranker_learns_to_put_first_what_was_loved_afterwards(lopsided: World) -> None:
@@ -134,7 +153,7 @@ def test_newcomers_are_those_who_came_at_the_cut_and_some_as_if_they_had(
     rows = [("ana", "full_play", "s1", at) for at in range(4)] + [("ben", "full_play", "s2", at) for at in range(4)]
     log = events([*rows, ("ana", "full_play", "s5", 8), ("cy", "full_play", "s3", 9)])
     release = make_world(log=log).release
-    cuts = cut(release.snapshot.histories, rank_share=0.2, measure_share=0.0, seed=0)
+    cuts = cut(release.snapshot, rank_share=0.2, measure_share=0.0, seed=0)
     truth = list(loved(release.snapshot.histories, cuts.fold == RANK))
     seen, new = newcomers(release, cuts, truth, np.random.default_rng(0))
     assert [(user, songs.tolist()) for user, songs in new] == expected
