@@ -57,7 +57,7 @@ def reacted(made: Built, cascade: Cascade) -> float:
     for user in heavy.tolist():
         id_ = snapshot.ids["User"][user]
         song = _far(Listener.of(snapshot, id_), made.at, space.unit, listeners(snapshot), rng)
-        event = Event(user_id=id_, action="full_play", song_id=snapshot.ids["Song"][song], at=made.at)
+        event = Event(event_id="far", user_id=id_, action="full_play", song_id=snapshot.ids["Song"][song], at=made.at)
         slate = cascade.slate(cascade.query(id_, made.at, latest=[event]), 10).songs
         answered.append(bool(np.isin(slate, near.songs[song]).any()))
     return float(np.mean(answered))

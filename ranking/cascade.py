@@ -336,7 +336,7 @@ def keeping(rows: Array, served: Array, scores: Array) -> Array:
     `served` (P,) is the interest of each song of the pool, from 0, the most important one, or -1; scores (P,) are the
     ranker's. The best song of an interest that the slate lacks takes the place of the last one that nobody misses.
     """
-    rows, half = rows.copy(), len(rows) // 2
+    rows, half = rows.copy(), (len(rows) + 1) // 2
     for interest in range(int(served.max(initial=-1)) + 1):
         mine = served[rows]
         able = np.setdiff1d(np.flatnonzero(served == interest), rows)
