@@ -14,14 +14,15 @@ import structlog
 
 from api.settings import Settings
 from api.similar import Similar
+from api.without import meant, readings
 from embeddings.vectors.model_vectors import models_in
 from graph.errors import InvalidInput, NotInRelease, SegueError, UnknownSong
 from graph.log.events import EventLog
-from graph.paths import Paths
 from graph.release import Release, Releases
 from ranking.cascade import Cascade, Slate
+from ranking.reasons import Reasons
+from ranking.what_if import what_if
 from recall.base import Channel, Query
-from recall.causes import PATHS, Because
 from recall.discovery import channel_type
 from recall.live.live import Live, Overlay
 from recall.similarity.sources import FUSION
@@ -31,7 +32,6 @@ SCENE: Final = "radio"
 REASONS: Final = 3  # of each song of a slate
 WHY: Final = 10  # of a song that somebody asks about
 WARM_S: Final = 120.0
-TOLD: Final = 0.5  # how strong a reason is that has no path
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -56,7 +56,7 @@ class Served:
     def __init__(self, release: Release, settings: Settings, log: EventLog | None) -> None:
         self.release = release
         self.live = Live(release, log)
-        self.paths = Paths(release)
+        self.reasons = Reasons(release, settings.reasons.never_cited)
         self.cascades = {name: Cascade(release, scene, name) for name, scene in settings.scene_configs().items()}
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
@@ -169,7 +169,10 @@ class Recommender:
         slate = cascade.slate(query, ask.n)
         request_id = uuid.uuid4().hex
         self._expose(cascade, ask, query, slate, request_id)
-        items = [self._item(served, query, slate, i, explain=ask.explain) for i in range(len(slate.songs))]
+        items = [self._item(served, query, slate, i) for i in range(len(slate.songs))]
+        if ask.explain:
+            for item, found in zip(items, served.reasons.of_slate(cascade, query, slate, REASONS), strict=True):
+                item["reasons"] = [reason.as_json() for reason in found]
         return {
             "request_id": request_id,
             "release": served.release.id,
@@ -216,18 +219,31 @@ class Recommender:
         """
         return self._served.similar.entities(label, id_, n, by, gamma)
 
-    def explain(
-        self, user_id: str, song_id: str, most: int = WHY, without: tuple[str, str, str] | None = None
-    ) -> dict[str, Any]:
-        """The `most` strongest paths from a listener to a song; none uses the relationship `without` (type, id it
-        leads from, id it leads to).
+    def explain(self, user_id: str, song_id: str, most: int = WHY, without: str | None = None) -> dict[str, Any]:
+        """The `most` strongest paths from a listener to a song.
 
-        Raises: UnknownSong.
+        `without` = "TYPE:from_id:to_id" answers as if that relationship were not there: the paths without it, those
+        that are `lost`, and what becomes of the song in the default scene (see `ranking.what_if`).
+        Raises: UnknownSong; InvalidInput for a `without` that is no relationship.
         """
-        served, live = self._served, self._served.live.overlay
-        user = served.release.snapshot.ids["User"].index(user_id)
-        paths = self._why(served, live, user, self._song(live, song_id), most, without)
-        return {"release": served.release.id, "user_id": user_id, "song_id": song_id, "paths": paths}
+        found = [] if without is None else readings(without)
+        served = self._served
+        cascade = self._cascade(served, SCENE)
+        query = self._query(served, cascade, Ask(user_id=user_id))
+        song = self._song(query.live, song_id)
+        paths = served.reasons.of_song(query, song, most)
+        answer = {"release": served.release.id, "user_id": user_id, "song_id": song_id}
+        if without is None:
+            return answer | {"paths": [reason.as_json() for reason in paths]}
+        edge = meant(found, paths, query.live.edits)
+        lost = [reason for reason in paths if edge in reason.edges()]
+        kept = served.reasons.of_song(query, song, most, edge) if lost else paths
+        return answer | {
+            "paths": [reason.as_json() for reason in kept],
+            "without": without,
+            "lost": [reason.as_json() for reason in lost],
+            **what_if(cascade, query, song, edge).as_json(),
+        }
 
     # ---- inside
 
@@ -242,22 +258,6 @@ class Recommender:
         if song < 0 or song in live.edits.removed:
             raise UnknownSong(f"unknown song {song_id!r}")
         return song
-
-    def _why(
-        self,
-        served: Served,
-        live: Overlay,
-        user: int,
-        song: int,
-        most: int,
-        without: tuple[str, str, str] | None = None,
-    ) -> list[dict[str, Any]]:
-        if song < live.songs.first:
-            return [reason.as_json() for reason in served.paths.why(user, song, most, without)]
-        place = song - live.songs.first
-        entities = {name: places[place] for name, places in live.songs.entities.items()}
-        named = live.songs.ids[place], live.songs.title(place)
-        return [reason.as_json() for reason in served.paths.why_new(user, named, entities, most)]
 
     def _query(self, served: Served, cascade: Cascade, ask: Ask) -> Query:
         if ask.user_id is None and not ask.session:
@@ -276,13 +276,13 @@ class Recommender:
             overlay=served.live.overlay,
         )
 
-    def _item(self, served: Served, query: Query, slate: Slate, i: int, *, explain: bool) -> dict[str, Any]:
+    def _item(self, served: Served, query: Query, slate: Slate, i: int) -> dict[str, Any]:
         snapshot, song, new = served.release.snapshot, int(slate.songs[i]), query.live.songs
         if song < new.first:
             title, artists = snapshot.name("Song", song), snapshot.relation("PERFORMED_BY").of(song)
         else:
             title, artists = new.title(song - new.first), new.entities["PERFORMED_BY"][song - new.first]
-        item = {
+        return {
             "song_id": query.live.song_id(song),
             "title": title,
             "artists": [snapshot.name("Artist", int(a)) for a in artists],
@@ -290,24 +290,6 @@ class Recommender:
             "channels": slate.pool.provenance(int(slate.rows[i])),
             "reasons": [],
         }
-        if explain:
-            found = self._why(served, query.live, query.listener.user, song, REASONS)
-            item["reasons"] = [*self._told(served, query, slate, i), *found][:REASONS]
-        return item
-
-    def _told(self, served: Served, query: Query, slate: Slate, i: int) -> list[dict[str, Any]]:
-        """What a channel itself says of a song that it found first of all: people around, or listeners near by."""
-        song = int(slate.songs[i])
-        ranks = slate.pool.ranks[int(slate.rows[i])]
-        name = slate.pool.channels[int(np.argmin(np.where(ranks < 0, np.iinfo(np.int32).max, ranks)))]
-        channel = served.cascades[query.scene].channels.get(name)
-        if not isinstance(channel, Because) or song >= query.live.songs.first:
-            return []
-        (cause,) = channel.because(query, np.array([song]))
-        if cause is None or cause.kind in PATHS:
-            return []
-        text = cause.text(served.release.snapshot)
-        return [served.paths.told(song, text, TOLD).as_json()]
 
     def _expose(self, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
         """Log the slate. Each slot's propensity is 1: the order is deterministic for a listener and a moment."""
@@ -315,9 +297,6 @@ class Recommender:
             return
         rows = []
         for i, song in enumerate(slate.songs.tolist()):
-            ranks = slate.pool.ranks[int(slate.rows[i])]
-            found = np.flatnonzero(ranks >= 0)
-            first = slate.pool.channels[int(found[np.argmin(ranks[found])])]
             rows.append(
                 {
                     "request_id": request_id,
@@ -326,7 +305,7 @@ class Recommender:
                     "position": i,
                     "at": query.at,
                     "scene": ask.scene,
-                    "channel": first,
+                    "channel": slate.pool.first_channel(int(slate.rows[i])),
                     "score": float(slate.scores[i]),
                     "propensity": 1.0,
                     "policy": f"cascade:{cascade.scene.ranker}:{cascade.scene.reranker}",

@@ -154,7 +154,11 @@ class SimilarGenres(_Nearest):
 
 
 class WhyAnswer(BaseModel):
-    """Answer of `GET /v1/users/{id}/why/{song_id}`; `lost` are the paths that `without` takes away."""
+    """Answer of `GET /v1/users/{id}/why/{song_id}`; `lost` are the paths that `without` takes away.
+
+    Without that relationship: whether a channel would `still` propose the song, whether the default scene would hold it
+    (`recommended`, at `rank`), and the song that would take its place. `note` says where that is not computed.
+    """
 
     release: str
     user_id: str
@@ -162,6 +166,11 @@ class WhyAnswer(BaseModel):
     paths: list[dict[str, Any]]
     without: str | None = None
     lost: list[dict[str, Any]] = []
+    still: bool | None = None
+    recommended: bool | None = None
+    rank: int | None = None
+    replaced_by: str | None = None
+    note: str | None = None
 
 
 class EventsAnswer(BaseModel):

@@ -26,6 +26,7 @@ from embeddings.models import enabled_by_default, model_names, model_type
 from embeddings.vectors.incremental import UpdateConfig
 from graph.configure import configure
 from graph.errors import SettingsError
+from graph.reasons.tags import NEVER_CITED
 from graph.store.store import GraphConfig
 from ranking.learning import LearningConfig
 from ranking.scene import FUSED, ChannelUse, SceneConfig, default_channels
@@ -191,6 +192,13 @@ class RefreshSettings(_Section):
     schedule: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
 
 
+class ReasonSettings(_Section):
+    """`[reasons]`: what reasons may say."""
+
+    never_cited: list[str] = list(NEVER_CITED)
+    """Words and phrases; a tag whose name holds one of them, word by word and in any case, is never cited."""
+
+
 class ApiSettings(_Section):
     """`[api]`: the address, and the keys that may ask; without keys only loopback addresses are served."""
 
@@ -246,6 +254,7 @@ class Settings(BaseSettings):
     scenes: dict[str, SceneSettings] = {}
     embed: dict[str, dict[str, Any]] = {}
     refresh: RefreshSettings = RefreshSettings()
+    reasons: ReasonSettings = ReasonSettings()
     api: ApiSettings = ApiSettings()
     seed: int = Field(default=0, ge=0, lt=2**31)
     clock: Literal["wall", "data"] | None = None

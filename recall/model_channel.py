@@ -13,6 +13,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from recall.base import Candidates, Query
+from recall.causes import SIMILAR, Cause, near_songs
 from recall.index.nearest_songs import near, new_songs
 from recall.index.vector_index import VectorIndex
 from recall.listeners.listener import Listener
@@ -69,6 +70,17 @@ class ModelChannel:
         if not len(songs):
             return Candidates.none()
         return self._by_cosine(query, weights @ self._vectors.unit[songs], k)
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """The favourite that is nearest to each of these songs, weighed by how much it is loved."""
+        loves, weights = query.listener.loves(query.at, self._config.loves)
+        seeds = np.full(len(songs), -1, dtype=np.int64)
+        known = np.flatnonzero(songs < len(self._vectors.unit))
+        if len(loves) and len(known):
+            # (favourites, n) what each adds to the cosine of a song
+            adds = (self._vectors.unit[loves] @ self._vectors.unit[songs[known]].T) * weights[:, None]
+            seeds[known] = np.where(adds.max(axis=0) > 0, loves[adds.argmax(axis=0)], -1)
+        return near_songs(SIMILAR, seeds)
 
     def _by_score(self, query: Query, k: int) -> Candidates:
         liked = np.sort(query.listener.loves(query.at, len(query.listener.heard))[0])

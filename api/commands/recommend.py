@@ -144,13 +144,35 @@ def similar(
 def explain(
     user: Annotated[str, typer.Argument(help="The listener's id.")],
     song: Annotated[str, typer.Argument(help="The song's id.")],
+    without: Annotated[
+        str | None, typer.Option(help="TYPE:from:to, a relationship: what would change without it.")
+    ] = None,
     json_: console.Json = False,
 ) -> None:
     """Why a song: the strongest paths from the listener to it."""
     with _recommender() as recommender:
-        answer = recommender.explain(user, song)
+        answer = recommender.explain(user, song, without=without)
     if json_:
         console.print_json(answer)
         return
     rows = [(reason["kind"], reason["score"], reason["text"], reason["cypher"]) for reason in answer["paths"]]
     console.print_table(["kind", "score", "why", "cypher"], rows)
+    if without is not None:
+        _show_without(answer)
+
+
+def _show_without(answer: dict[str, Any]) -> None:
+    """What becomes of a song without a relationship."""
+    place = f"at rank {answer['rank']}" if answer["recommended"] else "no longer" if answer["replaced_by"] else "not"
+    lines = [
+        f"without {answer['without']}:",
+        f"  paths lost: {len(answer['lost'])}",
+        f"  still found by a channel: {'yes' if answer['still'] else 'no'}",
+        f"  recommended: {place}",
+    ]
+    if answer["replaced_by"] is not None:
+        lines.append(f"  in its place: {answer['replaced_by']}")
+    if answer["note"] is not None:
+        lines.append(f"  note: {answer['note']}")
+    for line in lines:
+        console.say(line)

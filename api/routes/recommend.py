@@ -8,7 +8,7 @@ that follows it finds it again.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -17,12 +17,8 @@ from api import metrics
 from api.recommender import Ask
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
-from graph.errors import InvalidInput
-from graph.schema import RELATIONSHIPS, problem_of_id
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
-Edge = tuple[str, str, str]  # relationship type, id it leads from, id it leads to
-_TYPES: Final = frozenset(relationship.type for relationship in RELATIONSHIPS)
 
 
 @router.post("/recommend", response_model=SlateAnswer)
@@ -70,40 +66,7 @@ async def why(
 ) -> Response:
     """The ten strongest paths from a listener to a song.
 
-    `without=TYPE:from_id:to_id` answers as if that relationship were not there; `lost` are those of the ten that go
-    with it.
+    `without=TYPE:from_id:to_id` answers as if that relationship were not there: `lost` are those of the ten that go
+    with it, and the rest says whether the song is still found and recommended, at what rank, and what replaces it.
     """
-    recommender = service(request).recommender
-    meant = [] if without is None else _edges(without)
-    answer = recommender.explain(id, song_id)
-    if without is not None:
-        used = [_cited(reason["path"]) for reason in answer["paths"]]
-        # ids may hold colons: the reading that a path uses is the one that is meant; unused it would change nothing
-        edge = next((edge for edge in meant if any(edge in edges for edges in used)), None)
-        lost = [reason for reason, edges in zip(answer["paths"], used, strict=True) if edge in edges]
-        kept = recommender.explain(id, song_id, without=edge)["paths"] if lost else answer["paths"]
-        answer |= {"paths": kept, "without": without, "lost": lost}
-    return reply(answer)
-
-
-def _edges(text: str) -> list[Edge]:
-    """Every reading of `TYPE:from_id:to_id`.
-
-    Raises: InvalidInput if there is none.
-    """
-    type_, _, ids = text.partition(":")
-    halves = [(ids[:i], ids[i + 1 :]) for i, letter in enumerate(ids) if letter == ":"]
-    found = [(type_, *ends) for ends in halves if not any(problem_of_id(end) for end in ends)]
-    if not found or type_ not in _TYPES:
-        raise InvalidInput(f"without: expected TYPE:from_id:to_id with a relationship type of the graph, got {text!r}")
-    return found
-
-
-def _cited(path: list[dict[str, Any]]) -> set[Edge]:
-    """The relationships of a path."""
-    edges = set()
-    for i in range(1, len(path), 2):
-        ends = path[i - 1]["id"], path[i + 1]["id"]
-        source, target = ends if path[i]["direction"] == "out" else ends[::-1]
-        edges.add((path[i]["relationship"], source, target))
-    return edges
+    return reply(service(request).recommender.explain(id, song_id, without=without))

@@ -121,21 +121,21 @@ def neighbours(rel: Relationship) -> str:
     )
 
 
-def reason(labels: Sequence[str], hops: Sequence[tuple[str, str]]) -> str:
-    """The one path that a reason cites: nodes `$id0`, `$id1`, … of `labels`, joined by `hops` of (type, "out"|"in").
+def reason(labels: Sequence[str], hops: Sequence[tuple[str, str, Sequence[str]]]) -> str:
+    """The one path that a reason cites: nodes `$id0`, `$id1`, … of `labels`, joined by `hops`.
 
-    Returns one row of `nodes` (`{id, label}`) and `relationships` (`{type, direction, properties}`); of relationships
-    that stand side by side the first by their properties' text is not told apart, any one of them shows the path.
+    A hop is (type, "out"|"in", identity): the names of its identity properties, given as `$by1` for `by` of hop 1.
+    Returns one row of `nodes` (`{id, label}`) and `relationships` (`{type, direction, properties}`).
     """
     parts, names, types = [], [], []
     for position, label in enumerate(labels):
         parts.append(f"(n{position}:{label} {{id: $id{position}}})")
         names.append(f"{{id: n{position}.id, label: labels(n{position})[0]}}")
         if position < len(hops):
-            kind, direction = hops[position]
-            _name(kind)
+            kind, direction, identity = hops[position]
             left, right = ("-", "->") if direction == "out" else ("<-", "-")
-            parts.append(f"{left}[r{position}:{kind}]{right}")
+            given = ", ".join(f"{_name(name)}: ${name}{position}" for name in identity)
+            parts.append(f"{left}[r{position}:{_name(kind)}{f' {{{given}}}' if given else ''}]{right}")
             types.append(
                 f"{{type: type(r{position}), direction: '{'out' if direction == 'out' else 'in'}', "
                 f"properties: properties(r{position})}}"
@@ -164,4 +164,4 @@ def catalogue() -> Iterator[tuple[str, str]]:
         yield f"delete_relationship:{rel.key}", delete_relationship(rel)
     for type_ in dict.fromkeys(rel.type for rel in RELATIONSHIPS):
         yield f"count_relationships:{type_}", count_relationships(type_)
-    yield "reason", reason(["User", "User", "Song"], [("FOLLOWS", "out"), ("LISTENED", "out")])
+    yield "reason", reason(["User", "User", "Song"], [("FOLLOWS", "out", ()), ("LISTENED", "out", ())])

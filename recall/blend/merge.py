@@ -38,6 +38,11 @@ class Pool:
         """These rows of it."""
         return Pool(self.channels, self.songs[rows], self.fused[rows], self.ranks[rows], self.scores[rows])
 
+    def first_channel(self, i: int) -> str:
+        """The channel in whose list song `i` of the pool stands highest, the first of several."""
+        ranks = self.ranks[i]
+        return self.channels[int(np.argmin(np.where(ranks < 0, np.iinfo(np.int32).max, ranks)))]
+
     def provenance(self, i: int) -> list[dict[str, object]]:
         """Channels that proposed song `i` of the pool, with its rank (from 1) and score in each."""
         return [

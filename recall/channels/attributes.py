@@ -20,6 +20,7 @@ from graph.snapshot.histories import UNKNOWN_TIME
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
+from recall.causes import ATTRIBUTE, RELATION_OF, Cause
 from recall.grouped import added, among, distinct, places, spread
 from recall.item_lists.neighbours import Neighbours
 from recall.linear.matrices import tastes
@@ -173,8 +174,42 @@ class Attributes:
         kept = scores > 0
         return Candidates.permitted(songs[kept], scores[kept], query, k, self._first_seen)
 
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """The attribute of each of these songs that adds most to its score, and the one that it was widened by."""
+        if not len(query.listener) or self._all is None:
+            return [None] * len(songs)
+        strong, liked = self._strong(query, self._all)
+        entities, values = self._preferences(query, self._all)
+        worth = values * self._weights[self._all.which(entities)]
+        new, first = self._shares(query.live.songs), query.live.songs.first
+        causes: list[Cause | None] = []
+        for song in songs.tolist():
+            shares, row = (self._all.shares, song) if song < first else (new, song - first)
+            at = slice(*shares.indptr[row : row + 2].tolist())
+            adds = np.append(worth, 0.0)[places(entities, shares.indices[at])] * shares.data[at]
+            best = int(shares.indices[at][adds.argmax()]) if adds.max(initial=0.0) > 0 else -1
+            causes.append(None if best < 0 else self._cause(best, strong, liked))
+        return causes
+
+    def _cause(self, entity: int, strong: Array, liked: Array) -> Cause | None:
+        """What is said of an entity: it is preferred itself, or by the strongest one that it is near to."""
+        dimension = next(d for d in self._dimensions if d.first <= entity < d.last)
+        if (label := dimension.relation.target) not in RELATION_OF:
+            return None
+        mine = dimension.of(strong)
+        own, values, place = strong[mine] - dimension.first, liked[mine], entity - dimension.first
+        if dimension.near is None or (values[own == place] > 0).any():
+            return Cause(ATTRIBUTE, label, place)
+        lends = (np.where(dimension.near.songs[own] == place, dimension.near.weights[own], 0)).sum(axis=1) * values
+        return Cause(ATTRIBUTE, label, place, by=int(own[lends.argmax()])) if lends.max(initial=0.0) > 0 else None
+
     def _preferences(self, query: Query, dimensions: Dimensions) -> tuple[Array, Array]:
         """Entities (n,) of all dimensions, rising, and how much each is preferred (n,), the widened ones among them."""
+        entities, values = self._strong(query, dimensions)
+        return self._widened(entities, values) if self._config.widen else (entities, values)
+
+    def _strong(self, query: Query, dimensions: Dimensions) -> tuple[Array, Array]:
+        """Entities (n,), rising, and how much each is preferred (n,), as the listener's events say."""
         config, newest = self._config, int(query.listener.at.max())
         # from the listener's own newest event on, so that short half-lives do not fade before it
         landmark = newest if newest >= 0 else max(self._as_of, 0)
@@ -186,8 +221,7 @@ class Attributes:
         # what is weakly liked is not looked up, but what is disliked counts against a song
         keep = values < 0
         keep[order[(turn < config.strongest) & (values[order] > 0)]] = True
-        entities, values = profile.entities[keep], values[keep]
-        return self._widened(entities, values) if config.widen else (entities, values)
+        return profile.entities[keep], values[keep]
 
     def _best(self, dimension: _Dimension, entities: Array, values: Array) -> Array:
         """The best songs of what is preferred: the more of an entity, the larger its share of the preferences."""

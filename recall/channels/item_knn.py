@@ -12,8 +12,10 @@ from scipy import sparse
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
+from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
+from recall.causes import BESIDE, Cause, near_songs
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import Listener
 
@@ -62,3 +64,8 @@ class ItemKnn:
     def recall(self, query: Query, k: int) -> Candidates:
         songs, weights = query.listener.loves(query.at, self._config.loves)
         return self._neighbours.recall(query, songs, weights, k)
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """The loved song that shares most listeners with each of these."""
+        loves, weights = query.listener.loves(query.at, self._config.loves)
+        return near_songs(BESIDE, self._neighbours.because(loves, weights, songs))

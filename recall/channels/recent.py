@@ -13,6 +13,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import STRENGTH_BY_CODE
 from recall.base import Candidates, Query
+from recall.causes import SIMILAR, Cause, near_songs
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
@@ -70,6 +71,13 @@ class Recent:
         kept = order[np.sort(first)][:k]
         importance = config.fade ** np.arange(len(loves))
         return Candidates(songs[kept].astype(np.int32), scores[kept].astype(np.float64), interest[kept], importance)
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """The latest love that each of these songs is near to, where the release knows it."""
+        loves = np.array(self._latest(query.listener), dtype=np.int64)
+        weights = self._config.fade ** np.arange(len(loves))
+        known = loves < query.live.songs.first
+        return near_songs(SIMILAR, self._neighbours.because(loves[known], weights[known], songs))
 
     def _latest(self, listener: Listener) -> list[int]:
         """The latest liked songs, new ones included, the latest first."""

@@ -165,7 +165,10 @@ class Social:
                 continue
             best = mine[np.argmax(shares.worth[mine])]
             kind, who = int(shares.kind[best]), int(shares.who[best])
-            causes.append(Cause(kind, "Artist" if kind == ARTIST else "User", who) if who >= 0 else Cause(kind))
+            label = None if who < 0 else "Artist" if kind == ARTIST else "User"
+            # each person adds to a song once
+            same = (shares.kind[mine] == kind) & (shares.who[mine] == who)
+            causes.append(Cause(kind, label, who, people=int(same.sum()) if kind in {CIRCLE, ALIKE} else 0))
         return causes
 
     def _shares(self, query: Query) -> Shares:

@@ -8,7 +8,9 @@ from typing import ClassVar, Final
 import numpy as np
 
 from graph.release import Release
+from graph.snapshot.arrays import Array
 from recall.base import Candidates, Query
+from recall.causes import SIMILAR, Cause, near_songs
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import Listener
 
@@ -42,3 +44,9 @@ class SongToSong:
     def recall(self, query: Query, k: int) -> Candidates:
         seeds = query.listener.recent(self._config.seeds)
         return self._neighbours.recall(query, seeds, self._config.fade ** np.arange(len(seeds)), k)
+
+    def because(self, query: Query, songs: Array) -> list[Cause | None]:
+        """The latest song that each of these is nearest to."""
+        seeds = query.listener.recent(self._config.seeds)
+        weights = self._config.fade ** np.arange(len(seeds))
+        return near_songs(SIMILAR, self._neighbours.because(seeds, weights, songs))

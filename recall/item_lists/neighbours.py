@@ -81,6 +81,19 @@ class Neighbours:
         kept = scores > 0
         return Candidates.permitted(found[kept], scores[kept], query, k)
 
+    def because(self, seeds: Array, seed_weights: Array, songs: Array) -> Array:
+        """(n,) the seed that adds most to the score of each of `songs`, -1 where none does."""
+        if not len(seeds):
+            return np.full(len(songs), -1)
+        near, worth = self.songs[seeds], self.weights[seeds] * seed_weights[:, None]
+        found = np.full(len(songs), -1, dtype=np.int64)
+        for i, song in enumerate(songs.tolist()):
+            # (seeds,) what each adds; no song stands twice among the neighbours of one
+            adds = np.where(near == song, worth, 0).sum(axis=1)
+            if adds.max() > 0:
+                found[i] = seeds[adds.argmax()]
+        return found
+
     def save(self, path: Path) -> None:
         write_arrays(path, {"songs": self.songs, "weights": self.weights})
 

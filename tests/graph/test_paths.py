@@ -5,7 +5,9 @@ import pytest
 from segue_test_worlds import LOPSIDED_EDGES, LOPSIDED_EVENTS, LOPSIDED_NODES, NOW, World, events, nodes
 
 from api.jobs.project import project
-from graph.paths import Paths, Reason
+from graph.paths import Paths
+from graph.reasons.asker import Asker
+from graph.reasons.reason import Node, Reason
 from graph.store.store import GraphStore
 
 OF_2 = 1 / (1 + np.log(3) / 4)  # how telling what two songs share is
@@ -14,7 +16,7 @@ OF_3 = 1 / (1 + np.log(4) / 4)
 
 def why(world: World, user: str | None, song: str, most: int = 20) -> list[Reason]:
     position = world.snapshot.ids["User"].index(user) if user else -1
-    return Paths(world.release).why(position, world.song(song), most)
+    return Paths(world.release).why(Asker(position), world.song(song), most)
 
 
 def said(reasons: list[Reason]) -> dict[str, float]:
@@ -24,7 +26,6 @@ def said(reasons: list[Reason]) -> dict[str, float]:
 def test_songs_that_share_something_with_what_you_collected(lopsided: World) -> None:
     expected = {
         "by Alba, like One which you collected": 0.8 * OF_3,
-        "tagged calm, like One which you collected": 0.5 * OF_2,
         "folk, like One which you collected": 0.4 * OF_3,
     }
     reasons = why(lopsided, "ana", "s5")
@@ -42,7 +43,7 @@ def test_people_you_follow_covers_and_neighbours(lopsided: World) -> None:
         {
             "you follow Ben, who liked it": 0.9,
             "another version of One, which you collected": 0.8,
-            "heard beside One, which you collected": 0.7 * 0.5,
+            "similar to One, which you collected": 0.7 * 0.5,
             "you follow Ben, who played it once": 0.9 / 3,
         },
         abs=1e-6,
@@ -94,7 +95,6 @@ def test_at_most_two_of_a_kind_and_as_many_as_asked_for(lopsided: World) -> None
         ("s4", ("FOLLOWS", "ana", "ben"), {"you follow Ben, who liked it", "you follow Ben, who played it once"}),
         ("s4", ("LIKED", "ben", "s4"), {"you follow Ben, who liked it"}),
         ("s4", ("COVER_OF", "s4", "s1"), {"another version of One, which you collected"}),
-        ("s4", ("SIMILAR_TO", "s1", "s4"), {"heard beside One, which you collected"}),
         ("s4", ("LIKED", "s4", "ben"), set()),
         ("s4", ("NO_SUCH", "ana", "s4"), set()),
         ("s5", ("PERFORMED_BY", "s5", "alba"), {"by Alba, like One which you collected"}),
@@ -104,25 +104,30 @@ def test_one_relationship_may_be_left_out(
     lopsided: World, song: str, without: tuple[str, str, str], lost: set[str]
 ) -> None:
     position, user = lopsided.song(song), lopsided.snapshot.ids["User"].index("ana")
-    less = Paths(lopsided.release).why(user, position, 20, without)
+    less = Paths(lopsided.release).why(Asker(user), position, 20, without)
     others = {text: score for text, score in said(why(lopsided, "ana", song)).items() if text not in lost}
     assert others.items() <= said(less).items()
     assert not lost & said(less).keys()
     for reason in less:
-        for before, step, after in zip(reason.path[::2], reason.path[1::2], reason.path[2::2], strict=False):
-            ends = (before["id"], after["id"]) if step["direction"] == "out" else (after["id"], before["id"])
-            assert (step["relationship"], *ends) != without
+        assert without not in reason.edges()
+
+
+def test_neighbours_are_left_out_by_their_direction(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    both = [why(world, "ana", "s4"), Paths(world.release).why(Asker(0), 3, 20, ("SIMILAR_TO", "s1", "s4"))]
+    found = [[r for r in reasons if r.text == "similar to One, which you collected"] for reasons in both]
+    assert [reason.path[-2]["direction"] for (reason,) in found] == ["out", "in"]
 
 
 def test_what_is_left_out_makes_room_for_the_next_reason(lopsided: World) -> None:
     user, song = lopsided.snapshot.ids["User"].index("ana"), lopsided.song("s4")
-    (reason,) = Paths(lopsided.release).why(user, song, 1, ("LIKED", "ben", "s4"))
+    (reason,) = Paths(lopsided.release).why(Asker(user), song, 1, ("LIKED", "ben", "s4"))
     assert reason.text == "another version of One, which you collected"
     # of the people she follows two are named: without Ben there is room for cy
-    others = said(Paths(lopsided.release).why(user, song, 20, ("FOLLOWS", "ana", "ben")))
+    others = said(Paths(lopsided.release).why(Asker(user), song, 20, ("FOLLOWS", "ana", "ben")))
     assert [text for text in others if "follow" in text] == ["you follow cy, who played it once"]
     # One is known by another relationship too: she has played it once
-    weaker = said(Paths(lopsided.release).why(user, song, 20, ("COLLECTED", "ana", "s1")))
+    weaker = said(Paths(lopsided.release).why(Asker(user), song, 20, ("COLLECTED", "ana", "s1")))
     assert weaker["another version of One, which you played"] == pytest.approx(0.8 / 3, abs=1e-6)
 
 
@@ -131,12 +136,13 @@ def test_what_is_left_out_makes_room_for_the_next_reason(lopsided: World) -> Non
     [("s4", "played 2 times by 2 listeners", 2 / 3), ("s1", "played once", 1 / 3), ("s3", "played 10 times", 1 / 3)],
 )
 def test_somebody_unknown_hears_how_popular_it_is(lopsided: World, song: str, text: str, score: float) -> None:
-    (reason,) = why(lopsided, None, song)
+    (reason,) = Paths(lopsided.release).popular(lopsided.song(song))
     assert (reason.kind, reason.text, reason.score) == ("popular", text, pytest.approx(score))
     assert reason.path == [{"label": "Song", "id": song, "name": lopsided.snapshot.name("Song", lopsided.song(song))}]
 
 
 def test_there_is_no_reason_for_what_nobody_has_played(lopsided: World) -> None:
+    assert Paths(lopsided.release).popular(lopsided.song("s5")) == []
     assert why(lopsided, None, "s5") == []
 
 
@@ -147,8 +153,14 @@ def test_a_song_you_blocked_or_skip_is_no_reason(make_world: Callable[..., World
 
 
 def every_reason(world: World) -> list[tuple[str | None, str, Reason]]:
+    """Of every listener and of a session, for every song."""
     users = [*world.snapshot.ids["User"].to_list(), None]
-    return [(u, s, r) for u in users for s in world.snapshot.ids["Song"].to_list() for r in why(world, u, s)]
+    songs = world.snapshot.ids["Song"].to_list()
+    session = Asker(session=tuple(world.songs("s1", "s4")))
+    paths = Paths(world.release)
+    found = [(u, s, r) for u in users for s in songs for r in why(world, u, s)]
+    found += [(None, s, r) for s in songs for r in paths.why(session, world.song(s), 20)]
+    return found + [(None, s, r) for s in songs for r in paths.popular(world.song(s))]
 
 
 def test_strengths_stand_between_0_and_1_and_paths_have_at_most_three_hops(lopsided: World) -> None:
@@ -156,7 +168,7 @@ def test_strengths_stand_between_0_and_1_and_paths_have_at_most_three_hops(lopsi
         assert 0 < reason.score <= 1
         assert len(reason.path) // 2 <= 3
         assert reason.path[-1]["id"] == song
-        assert reason.kind == "popular" or reason.path[0]["id"] == user
+        assert reason.path[0]["label"] == "Song" if user is None else reason.path[0]["id"] == user
 
 
 def test_no_people_are_named_but_those_the_listener_follows(lopsided: World) -> None:
@@ -188,11 +200,12 @@ def test_the_cypher_of_every_reason_returns_exactly_its_path(store: GraphStore, 
 
 
 def test_a_song_that_came_after_the_release_has_paths_over_what_it_is_known_by(lopsided: World) -> None:
-    paths, entities = Paths(lopsided.release), {"PERFORMED_BY": np.array([0, 1]), "HAS_TAG": np.array([0])}
-    reasons = paths.why_new(0, ("new", "New"), entities)  # ana collected s1, by alba, tagged calm
+    paths, entities = Paths(lopsided.release), {"PERFORMED_BY": np.array([0, 1]), "HAS_GENRE": np.array([0])}
+    new = Node("Song", "new", "New")
+    reasons = paths.why_new(Asker(0), new, entities)  # ana collected s1, by alba, of folk
     assert [r.text for r in reasons] == [
         "by Alba, like One which you collected",
-        "tagged calm, like One which you collected",
+        "folk, like One which you collected",
     ]
     assert [step.get("id") or (step["relationship"], step["direction"]) for step in reasons[0].path] == [
         "ana",
@@ -204,16 +217,11 @@ def test_a_song_that_came_after_the_release_has_paths_over_what_it_is_known_by(l
         "new",
     ]
     assert reasons[0].parameters == {"id0": "ana", "id1": "s1", "id2": "alba", "id3": "new"}
-    followed = paths.why_new(2, ("new", "New"), entities)[0]  # cy follows brio
+    followed = paths.why_new(Asker(2), new, entities)[0]  # cy follows brio
     assert (followed.text, followed.parameters) == (
         "by Brio, whom you follow",
         {"id0": "cy", "id1": "brio", "id2": "new"},
     )
-    assert paths.why_new(-1, ("new", "New"), entities) == []
-
-
-def test_a_reason_in_words_shows_the_song_alone(lopsided: World) -> None:
-    reason = Paths(lopsided.release).told(lopsided.song("s2"), "loved near you", 0.5)
-    assert (reason.kind, reason.text, reason.score) == ("popular", "loved near you", 0.5)
-    assert [step["id"] for step in reason.path] == ["s2"]
-    assert reason.parameters == {"id0": "s2"}
+    assert paths.why_new(Asker(), new, entities) == []
+    left_out = paths.why_new(Asker(0), new, entities, without=("PERFORMED_BY", "new", "alba"))
+    assert [r.text for r in left_out] == ["folk, like One which you collected"]

@@ -191,7 +191,11 @@ def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfi
     shipped = Release.open(tmp_path)
     for model in MODELS:
         assert shipped.arrays(f"vectors/{model}")[1]["cuts"].keys() == {"seed"}
-        assert shipped.measured().arrays(f"vectors/{model}")[1]["cuts"].keys() == {"seed", "rank_share", "measure_share"}
+        assert shipped.measured().arrays(f"vectors/{model}")[1]["cuts"].keys() == {
+            "seed",
+            "rank_share",
+            "measure_share",
+        }
         assert 0.3 < drift[model]["mean_cosine"] < 1
     assert shipped.has("recall/item_knn/neighbours")
 

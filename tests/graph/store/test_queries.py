@@ -186,7 +186,7 @@ def test_reason_is_the_one_path_with_both_directions(store: GraphStore) -> None:
     store.upsert_relationships(played, [{"source": "u", "target": "heard", "plays": 4}])
     store.upsert_relationships(by, [{"source": s, "target": "a"} for s in ("heard", "next")])
     hops = [("LISTENED", "out"), ("PERFORMED_BY", "out"), ("PERFORMED_BY", "in")]
-    query = queries.reason(["User", "Song", "Artist", "Song"], hops)
+    query = queries.reason(["User", "Song", "Artist", "Song"], [(*hop, ()) for hop in hops])
     table = store.query(query, {"id0": "u", "id1": "heard", "id2": "a", "id3": "next"})
     assert table.columns == ["nodes", "relationships"]
     [[nodes, relationships]] = table.rows
@@ -198,6 +198,17 @@ def test_reason_is_the_one_path_with_both_directions(store: GraphStore) -> None:
     ]
     assert [(r["type"], r["direction"]) for r in relationships] == hops
     assert relationships[0]["properties"] == {"plays": 4}
+
+
+def test_reason_tells_relationships_apart_that_stand_side_by_side(store: GraphStore) -> None:
+    store.upsert_nodes("Song", [{"id": "heard"}, {"id": "next"}])
+    similar = schema.relationship("SIMILAR_TO", "Song", "Song")
+    rows = [{"source": "heard", "target": "next", "by": by, "weight": w} for by, w in (("one", 0.5), ("two", 0.25))]
+    store.upsert_relationships(similar, rows)
+    query = queries.reason(["Song", "Song"], [("SIMILAR_TO", "out", ("by",))])
+    for by, weight in (("one", 0.5), ("two", 0.25)):
+        [[_, relationships]] = store.query(query, {"id0": "heard", "id1": "next", "by0": by}).rows
+        assert relationships[0]["properties"] == {"by": by, "weight": weight}
 
 
 @pytest.mark.parametrize("name", ["x y", "a`b", "1a", "", "é", "a" * 65])

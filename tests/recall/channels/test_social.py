@@ -155,15 +155,20 @@ def test_causes_name_those_only_whom_the_listener_follows(lopsided: World) -> No
     channel = Social(lopsided.release, USUAL)
     ana, brio = lopsided.listener("ana").user, lopsided.snapshot.ids["Artist"].index("brio")
     causes = channel.because(lopsided.query("cy"), np.array(lopsided.songs("s1", "s3", "s4", "s5")))
-    assert causes == [Cause(FOLLOWEE, "User", ana), Cause(CIRCLE, "User", ana), Cause(ARTIST, "Artist", brio), None]
+    assert causes == [
+        Cause(FOLLOWEE, "User", ana),
+        Cause(CIRCLE, "User", ana, people=1),
+        Cause(ARTIST, "Artist", brio),
+        None,
+    ]
     assert [cause.text(lopsided.snapshot) for cause in causes if cause] == [
-        "Ana, whom you follow, has loved it lately",
-        "loved among the people around Ana, whom you follow",
+        "Ana, whom you follow, loves it",
+        "loved by a listener around Ana, whom you follow",
         "by Brio, whom you follow",
     ]
     alike = channel.because(lopsided.query("ben"), np.array(lopsided.songs("s2")))
-    assert alike == [Cause(ALIKE)]
-    assert [cause.text(lopsided.snapshot) for cause in alike if cause] == ["loved by listeners with your taste"]
+    assert alike == [Cause(ALIKE, people=1)]
+    assert [cause.text(lopsided.snapshot) for cause in alike if cause] == ["loved by a listener with your taste"]
 
 
 def test_everybody_who_is_named_is_followed(planted: World) -> None:

@@ -1,0 +1,1 @@
+"""Why a song: what reasons start from, each kind of path, and what tags may be cited."""

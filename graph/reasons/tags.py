@@ -1,0 +1,96 @@
+"""Which tags a reason may cite, and how much each tells of a song."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
+
+SONGS_OF_A_TAG: Final = 3
+"""Songs that a tag must describe to be cited: what fewer have is somebody's private note."""
+NEVER_CITED: Final = (
+    "albums i own",
+    "awesome",
+    "bad",
+    "beautiful",
+    "best",
+    "crap",
+    "favorite",
+    "favorites",
+    "favourite",
+    "favourites",
+    "fucking",
+    "gay",
+    "good",
+    "great",
+    "i like",
+    "i love",
+    "last fm",
+    "lastfm",
+    "love",
+    "loved",
+    "my",
+    "overrated",
+    "sex",
+    "sexy",
+    "shit",
+    "songs",
+    "spotify",
+    "seen live",
+    "repellent",
+    "want to see live",
+)
+"""Words and phrases that say something of listeners or of a service, not of the music."""
+_WORD: Final = re.compile(r"\w+")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, letters and digits alone, without regard to case."""
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def mentions(name: str, phrases: Iterable[str]) -> bool:
+    """Whether a name holds one of the phrases, word by word: "love" is in "Love songs", not in "lovely"."""
+    spaced = f" {' '.join(words(name))} "
+    return any(f" {' '.join(words(phrase))} " in spaced for phrase in phrases if words(phrase))
+
+
+class Tags:
+    """The tags of songs: which may be cited, and how much they tell.
+
+    `never_cited`: no tag with one of these words or phrases in its name is.
+    """
+
+    def __init__(self, snapshot: Snapshot, never_cited: Iterable[str] = NEVER_CITED) -> None:
+        self._snapshot, self._never = snapshot, tuple(never_cited)
+        self._relation = snapshot.relation("HAS_TAG", "Song")
+        self._known: dict[int, bool] = {}
+
+    def citable(self, tag: int, names: Iterable[str] = ()) -> bool:
+        """Whether a reason may cite a tag of something that goes by `names`: no artist is tagged as himself."""
+        if tag not in self._known:
+            described = len(self._relation.into(tag)) >= SONGS_OF_A_TAG
+            self._known[tag] = described and not mentions(self._snapshot.name("Tag", tag), self._never)
+        own = words(self._snapshot.name("Tag", tag))
+        return self._known[tag] and all(words(name) != own for name in names)
+
+    def telling(self, tag: int) -> float:
+        """Inverse document frequency, from near 0 for a tag of every song to 1 for a tag of one."""
+        songs = max(len(self._relation.into(tag)), 1)
+        return float(np.log1p(self._snapshot.songs / songs) / np.log1p(self._snapshot.songs))
+
+    @cached_property
+    def strengths(self) -> Array:
+        """(E,) weight of every edge of HAS_TAG from songs, as a share of the heaviest tag of its song."""
+        weights, indptr = self._relation.weights(), self._relation.indptr
+        filled = np.flatnonzero(np.diff(indptr))
+        if not len(filled):
+            return weights
+        heaviest = np.maximum.reduceat(weights, indptr[filled])
+        return np.asarray(weights / np.repeat(np.maximum(heaviest, 1e-12), np.diff(indptr)[filled]))
