@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from graph.paths import Paths
+from graph.reasons.asker import Asker
 from graph.reasons.edges import Edge
 from graph.reasons.reason import Node, Reason
 from graph.release import Release
@@ -39,20 +40,19 @@ class Reasons:
 
     def of_slate(self, cascade: Cascade, query: Query, slate: Slate, most: int) -> list[list[Reason]]:
         """At most `most` for each song of a slate; what the channel says that found it first leads."""
-        causes = causes_of(cascade, query, slate)
-        return [
-            self._led(query, int(song), most, cause) for song, cause in zip(slate.songs.tolist(), causes, strict=True)
-        ]
+        asker, causes = asker_of(query), causes_of(cascade, query, slate)
+        pairs = zip(slate.songs.tolist(), causes, strict=True)
+        return [self._led(asker, query, song, most, cause) for song, cause in pairs]
 
     def of_song(self, query: Query, song: int, most: int, without: Edge | None = None) -> list[Reason]:
         """The strongest for a song; none uses the relationship `without`."""
-        return self._found(query, song, most, without) or self._popular(query, song)
+        return self._found(asker_of(query), query, song, most, without) or self._popular(query, song)
 
-    def _led(self, query: Query, song: int, most: int, cause: Cause | None) -> list[Reason]:
+    def _led(self, asker: Asker, query: Query, song: int, most: int, cause: Cause | None) -> list[Reason]:
         lead = None if cause is None or cause.kind not in _ON_A_PATH or cause.by >= 0 else self._lead(cause)
-        found = self._found(query, song, most, None, lead)
+        found = self._found(asker, query, song, most, None, lead)
         if cause is not None and not (lead and found and lead(found[0])):
-            text = self._text(query, song, cause)
+            text = self._text(asker, query, song, cause)
             if text is not None:
                 told = Reason.of("neighbour", text, TOLD, [self._node(query, song)])
                 return [told, *found][:most]
@@ -72,9 +72,8 @@ class Reasons:
 
         return lead
 
-    def _text(self, query: Query, song: int, cause: Cause) -> str | None:
+    def _text(self, asker: Asker, query: Query, song: int, cause: Cause) -> str | None:
         """A cause in words, None where it is not true of what the listener likes."""
-        asker = asker_of(query)
         if cause.kind == BESIDE:
             return self._paths.beside(asker, cause.position, song) if song < query.live.songs.first else None
         if cause.kind == SIMILAR:
@@ -87,13 +86,14 @@ class Reasons:
 
     def _found(
         self,
+        asker: Asker,
         query: Query,
         song: int,
         most: int,
         without: Edge | None = None,
         lead: Callable[[Reason], int] | None = None,
     ) -> list[Reason]:
-        asker, new = asker_of(query), query.live.songs
+        new = query.live.songs
         if song < new.first:
             return self._paths.why(asker, song, most, without, lead)
         entities = {name: places[song - new.first] for name, places in new.entities.items()}

@@ -10,6 +10,7 @@ import numpy as np
 from graph.reasons.asker import Asker
 from graph.reasons.edges import Edges
 from graph.reasons.reason import Hop, Node
+from graph.snapshot.arrays import Array
 
 VERBS: Final = {"COLLECTED": "collected", "LIKED": "liked", "SHARED": "shared", "LISTENED": "played"}
 _STATES: Final = {"COLLECTED": 1.0, "LIKED": 0.9, "SHARED": 0.9}
@@ -71,10 +72,17 @@ class Seeds:
         blocked = edges.snapshot.relation("BLOCKED").of(asker.user).tolist() if asker.user >= 0 else []
         for unwanted in (song, *asker.blocked, *blocked):
             self._known.pop(unwanted, None)
-        self.songs = np.fromiter(self._known, dtype=np.int64, count=len(self._known))
+        self.songs = np.sort(np.fromiter(self._known, dtype=np.int64, count=len(self._known)))
 
     def __contains__(self, song: int) -> bool:
         return song in self._known
+
+    def among(self, songs: Array) -> Array:
+        """(n,) whether each of some songs is a seed."""
+        if not len(self.songs):
+            return np.zeros(len(songs), dtype=bool)
+        places = np.minimum(np.searchsorted(self.songs, songs), len(self.songs) - 1)
+        return np.asarray(self.songs[places] == songs)
 
     def liked(self, song: int) -> float:
         """How much a seed is liked (0..1)."""

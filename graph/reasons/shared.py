@@ -57,7 +57,7 @@ class Shared:
         if tagged and not self._tags.citable(middle, names):
             return
         edges = relation.edges_into(middle)
-        both = np.isin(relation.edge_sources[edges], self._seeds.songs)
+        both = self._seeds.among(relation.edge_sources[edges])
         best = max(
             ((self._worth(relation, e), -e) for e in self._edges.used(relation, edges[both].tolist())), default=None
         )
@@ -82,7 +82,7 @@ class Shared:
         if name == "HAS_TAG" and not all(self._tags.citable(tag) for tag in (entity, by)):
             return None
         sources = relation.into(by)
-        mine = sources[np.isin(sources, self._seeds.songs)].tolist()
+        mine = sources[self._seeds.among(sources)].tolist()
         if not mine:
             return None
         seed = self._seeds.of(max(mine, key=lambda song: (self._seeds.liked(song), -song)))

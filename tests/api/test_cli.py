@@ -126,6 +126,20 @@ def test_explain_gives_paths_that_cypher_shows(segue, listener):
     assert [node["id"] for node in table["rows"][0][0]] == [node["id"] for node in reason["path"][::2]]
 
 
+def test_explain_without_a_relationship_tells_what_becomes_of_the_song(segue, listener):
+    song = segue("recommend", listener, "-n", "1", "--json").json["items"][0]["song_id"]
+    path = next(r["path"] for r in segue("explain", listener, song, "--json").json["paths"] if len(r["path"]) > 1)
+    without = f"{path[1]['relationship']}:{listener}:{path[2]['id']}"
+    answer = segue("explain", listener, song, "--without", without, "--json").json
+    assert list(answer)[4:] == ["without", "lost", "still", "recommended", "rank", "replaced_by", "note"]
+    assert path in [reason["path"] for reason in answer["lost"]]
+    assert answer["recommended"] == (answer["rank"] is not None)
+    out = segue("explain", listener, song, "--without", without).out
+    assert f"without {without}:" in out
+    assert "recommended: " in out
+    assert "TYPE:from_id:to_id" in segue("explain", listener, song, "--without", "LIKED", status=2).err
+
+
 def test_cypher(segue, song):
     answer = segue(
         "cypher", "MATCH (s:Song {id: $id}) RETURN s AS song, 2 AS n", "--param", f"id={song}", "--json"
@@ -309,8 +323,8 @@ def test_settings_show_everything_and_hide_secrets(run_cli, tmp_path):
     )
     ran = run_cli("--config", str(file), "settings", "--json")
     assert "geheim" not in ran.out
-    sections = {"state", "graph", "events", "releases", "privacy", "scenes", "embed", "refresh", "api", "seed", "clock"}
-    assert ran.json.keys() == sections
+    sections = {"state", "graph", "events", "releases", "privacy", "scenes", "embed", "refresh", "reasons", "api"}
+    assert ran.json.keys() == sections | {"seed", "clock"}
     assert ran.json["events"]["url"] == "postgresql+psycopg://me:***@localhost/segue"
     assert ran.json["scenes"].keys() == {"radio", "daily", "similar", "nearby", "following", "fresh"}
     assert "geheim" not in run_cli("--config", str(file), "settings").out

@@ -188,6 +188,13 @@ def test_every_reason_of_a_slate_can_be_seen_in_the_graph(server, slate, listene
         assert all(edge.keys() == {"relationship", "direction", "properties"} for edge in reason["path"][1::2])
 
 
+def test_every_reason_of_a_session_can_be_seen_in_the_graph(server, slate, snapshot):
+    items = slate(session=snapshot.ids["Song"].to_list()[:3], explain=True)["items"]
+    for reason in [reason for item in items for reason in item["reasons"]]:
+        shows_its_path(server, reason)
+    assert sum(any(len(reason["path"]) > 1 for reason in item["reasons"]) for item in items) >= 0.9 * len(items)
+
+
 def test_somebody_unknown_is_told_that_a_song_is_popular(server, slate):
     reasons = [r for item in slate(user_id="somebody new", explain=True)["items"] for r in item["reasons"]]
     assert {reason["kind"] for reason in reasons} == {"popular"}
@@ -224,6 +231,8 @@ def test_why_without_an_edge_tells_what_is_lost(server, slate, listener):
         without = f"{edge[1]['relationship']}:{ends[0]}:{ends[1]}"
         answer = server.get(f"/v1/users/{listener}/why/{song}", params={"without": without}).json()
         assert answer["lost"]
+        assert answer["rank"] in {None, *range(1, 11)}
+        assert answer["recommended"] == (answer["rank"] is not None)
         assert len(answer["lost"]) + len(answer["paths"]) >= len(paths)
         assert edge not in [reason["path"] for reason in answer["paths"]]
         return
@@ -235,6 +244,7 @@ def test_why_without_an_edge_that_no_path_uses_loses_nothing(server, slate, list
     paths = server.get(f"/v1/users/{listener}/why/{song}").json()["paths"]
     answer = server.get(f"/v1/users/{listener}/why/{song}", params={"without": "LIKED:a:b:c"}).json()
     assert (answer["paths"], answer["lost"]) == (paths, [])
+    assert (answer["still"], answer["recommended"], answer["rank"], answer["replaced_by"]) == (True, True, 1, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""Whether what a reason says in words alone, without a path, is true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ranking.claims.facts import VERBS, Facts
+
+_RELATIONS: Final = {
+    "by ": ("PERFORMED_BY", "Artist"),
+    "from the album ": ("ON_ALBUM", "Album"),
+    "tagged ": ("HAS_TAG", "Tag"),
+    "": ("HAS_GENRE", "Genre"),
+}
+_ENOUGH: Final = 3
+
+
+@dataclass(frozen=True)
+class _Said:
+    facts: Facts
+    song: str
+    user: str | None
+    session: Sequence[str]
+
+    def seeds(self, words: str) -> Iterator[str]:
+        """Songs that "One from this session" or "One which you played" may mean."""
+        if match := re.fullmatch(r"(.+) from this session", words):
+            yield from (song for song in self.session if self.facts.name("Song", song) == match[1])
+        if self.user is not None and (match := re.fullmatch(rf"(.+?),? which you ({'|'.join(VERBS)})", words)):
+            for song in self.facts.known_by(self.user):
+                if self.facts.name("Song", song) == match[1] and self.facts.did(self.user, song, match[2]):
+                    yield song
+
+    def popular(self, plays: str, people: str | None) -> bool:
+        times = 1 if plays == "once" else int(plays.removesuffix(" times"))
+        return (self.facts.plays[self.song], self.facts.players[self.song]) == (times, int(people or 1))
+
+    def beside(self, name: str, people: str) -> bool:
+        own = self.session if self.user is None else self.facts.known_by(self.user)
+        both = {
+            len(self.facts.likers[other] & self.facts.likers[self.song])
+            for other in own
+            if self.facts.name("Song", other) == name
+        }
+        return int(people) in both and int(people) >= _ENOUGH
+
+    def similar(self, words: str) -> bool:
+        return any(True for _ in self.seeds(words))
+
+    def followee(self, name: str) -> bool:
+        return any(self.facts.loves(person, self.song) for person in self._followees(name))
+
+    def circle(self, people: str, name: str) -> bool:
+        lovers = self.facts.lovers(self.song) - {self.user}
+        return any(len(lovers & self.facts.reachable(p)) >= _number(people) for p in self._followees(name))
+
+    def alike(self, people: str) -> bool:
+        """Others who love the song, and one that the listener or the session loves."""
+        own = set(self.session) if self.user is None else self.facts.loved_by(self.user)
+        lovers = self.facts.lovers(self.song) - {self.user}
+        return sum(bool(self.facts.loved_by(other) & own) for other in lovers) >= _number(people)
+
+    def artist(self, name: str) -> bool:
+        return bool(self._entities("PERFORMED_BY", "Artist", name, self.song))
+
+    def followed_artist(self, name: str) -> bool:
+        found = self._entities("PERFORMED_BY", "Artist", name, self.song)
+        return bool(set(found) & set(self.facts.followed(self.user, "FOLLOWS_ARTIST")))
+
+    def work(self, name: str) -> bool:
+        return any((person, self.song) in self.facts.edges["UPLOADED"] for person in self._followees(name))
+
+    def nearby(self) -> bool:
+        return any(self._placed(person) for person in self.facts.lovers(self.song))
+
+    def widened(self, lead: str, name: str, near: str, words: str) -> bool:
+        """The song has the one attribute, and a song that the listener knows the other."""
+        relation = _RELATIONS[lead]
+        has = self._entities(*relation, name, self.song)
+        return bool(has) and any(self._entities(*relation, near, seed) for seed in self.seeds(words))
+
+    def _followees(self, name: str) -> list[str]:
+        return [other for other in self.facts.followed(self.user) if self.facts.name("User", other) == name]
+
+    def _entities(self, type_: str, label: str, name: str, song: str) -> list[str]:
+        return [e for e in self.facts.of_song(type_, song) if self.facts.name(label, e) == name]
+
+    def _placed(self, person: str) -> bool:
+        placed = any(event.get("latitude") is not None for event in self.facts.events.get((person, self.song), ()))
+        return placed or person in self.facts.homes
+
+
+_SENTENCES: Final[tuple[tuple[str, Callable[..., bool]], ...]] = (
+    (r"played (once|\d+ times)(?: by (\d+) listeners)?", _Said.popular),
+    (r"heard beside (.+) by (\d+) listeners", _Said.beside),
+    (r"similar to (.+)", _Said.similar),
+    (r"(.+), whom you follow, loves it", _Said.followee),
+    (r"loved by (.+) around (.+), whom you follow", _Said.circle),
+    (r"loved by (.+) with your taste", _Said.alike),
+    (r"by (.+), whom you follow", _Said.followed_artist),
+    (r"a work of (.+), whom you follow", _Said.work),
+    (r"by (.+), whom listeners near you love", _Said.artist),
+    (r"loved near you more than elsewhere|by somebody whom listeners near you love", _Said.nearby),
+    (r"(by |from the album |tagged |)(.+), near (.+) of (.+)", _Said.widened),
+)
+
+
+def is_told(facts: Facts, text: str, song: str, user: str | None, session: Sequence[str]) -> bool:
+    """Whether one of the sentences that there are fits and is true of the listener or the session."""
+    said = _Said(facts, song, user, session)
+    matches = ((re.fullmatch(pattern, text, re.DOTALL), check) for pattern, check in _SENTENCES)
+    return any(check(said, *match.groups()) for match, check in matches if match is not None)
+
+
+def _number(people: str) -> int:
+    return 1 if people == "a listener" else int(people.removesuffix(" listeners"))
