@@ -103,12 +103,13 @@ class Item(BaseModel):
 
 
 class SlateAnswer(BaseModel):
-    """Answer of `POST /v1/recommend`."""
+    """Answer of `POST /v1/recommend`; `note` is there only where there is something to say of the release."""
 
     request_id: str
     release: str
     items: list[Item]
     trace: list[dict[str, Any]]
+    note: str = ""
 
 
 class RecallAnswer(BaseModel):

@@ -59,6 +59,8 @@ def show_slate(answer: dict[str, Any]) -> None:
         why = "\n".join(reason["text"] for reason in item["reasons"])
         rows.append((rank, item["title"], ", ".join(item["artists"]), item["song_id"], found, why))
     console.print_table(["#", "song", "artists", "id", "found by", "why"], rows)
+    if "note" in answer:
+        console.say(answer["note"])
 
 
 def recall(
