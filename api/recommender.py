@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
+from api.notes import KeptBack, history_note, joined
 from api.settings import Settings
 from api.similar import Similar
 from api.without import meant, readings
@@ -57,7 +58,9 @@ class Served:
         self.release = release
         self.live = Live(release, log)
         self.reasons = Reasons(release, settings.reasons.never_cited)
-        self.cascades = {name: Cascade(release, scene, name) for name, scene in settings.scene_configs().items()}
+        scenes = settings.scene_configs()
+        self.cascades = {name: Cascade(release, scene, name) for name, scene in scenes.items()}
+        self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
 
@@ -117,6 +120,8 @@ class Recommender:
         hint = log.get_meta("clock") if log is not None else None
         self._clock = settings.clock or ("data" if hint == "data" else "wall")
         self._served = Served(self._releases.open(), settings, log)
+        self.kept_back = KeptBack(self._releases)
+        self.kept_back.check()
 
     def warm(self) -> None:
         """Before the first request: see `Served.warm`."""
@@ -128,10 +133,12 @@ class Recommender:
         return self._served
 
     def reload(self) -> bool:
-        """Open the release that is current now, if it is another one, warm it and swap it in; whether it did.
+        """Look for a release that is kept back, open the one that is current now, if it is another one, warm it and
+        swap it in; whether it did.
 
         The old one answers until then, and goes on if the new one cannot be opened.
         """
+        self.kept_back.check()
         current = self._releases.current()
         if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
             return False
@@ -159,7 +166,7 @@ class Recommender:
         return known if known >= 0 else wall
 
     def recommend(self, ask: Ask) -> dict[str, Any]:
-        """A slate, logged as exposures.
+        """A slate, logged as exposures; with a `note` where there is something to say of the release.
 
         Raises: InvalidInput for an unknown scene, or neither a listener nor a session.
         """
@@ -178,7 +185,7 @@ class Recommender:
             "release": served.release.id,
             "items": items,
             "trace": [stage.as_json() for stage in slate.trace],
-            **({"note": slate.note} if slate.note else {}),
+            **joined(served.note, slate.note or None, self.kept_back.note()),
         }
 
     def recall(self, user_id: str, channels: Sequence[str] = (), k: int = 100) -> dict[str, Any]:

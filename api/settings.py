@@ -179,13 +179,15 @@ class SceneSettings(_Section):
 class RefreshSettings(_Section):
     """`[refresh]`: the gate and the shares of the log that rank and measure.
 
-    A release whose `metric` is below its parent's by more than the share `margin` is kept back. The newest
-    `measure_share` of the events measures, the `rank_share` before it trains the ranker; at most `listeners` of each
-    are used. `schedule` is the UTC time of day ("03:30") of the nightly run of `segue serve`.
+    A release is kept back when its `metric`, over the same listeners and held-out songs, is below its parent's beyond
+    chance and by more than the share `margin`; with fewer than `min_listeners` to compare by it is published with a
+    warning. The newest `measure_share` of the events measures, the `rank_share` before it trains the ranker; at most
+    `listeners` of each are used. `schedule` is the UTC time of day ("03:30") of the nightly run of `segue serve`.
     """
 
     margin: float = Field(default=0.1, ge=0, lt=1)
-    metric: str = "ndcg@10"
+    metric: Literal["ndcg@10", "recall@10", "hit_rate@10", "mrr"] = "ndcg@10"
+    min_listeners: int = Field(default=30, ge=2)
     measure_share: float = Field(default=0.1, gt=0, lt=0.5)
     rank_share: float = Field(default=0.1, gt=0, lt=0.5)
     listeners: int = Field(default=1000, ge=1)

@@ -267,6 +267,19 @@ class Releases:
         found = [i for i in self.ids() if i != self.current() and self._is_kept_back(i)]
         return found[-1] if found else None
 
+    def newer_kept_back(self) -> tuple[str, str] | None:
+        """The newest release that was kept back for measuring worse than the one that is served now: its id and the
+        reason. One whose parent is another release says nothing of the current one."""
+        current = self.current()
+        for id_ in reversed(self.ids()):
+            try:
+                manifest = read_manifest(self.root / id_)
+            except CorruptRelease:
+                continue
+            if current is not None and not manifest.get("publish", True) and manifest.get("parent") == current:
+                return id_, str(manifest.get("reason"))
+        return None
+
     def _is_kept_back(self, id_: str) -> bool:
         try:
             return not read_manifest(self.root / id_).get("publish", True)

@@ -51,6 +51,8 @@ Progress = Callable[[str, int, int], None]
 Truth = Sequence[tuple[int, Array]]
 NEAREST: Final = 50
 """Nearest songs that are kept of every song, by each model."""
+SLATE: Final = 50
+"""Songs of the slates that are measured."""
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -235,22 +237,30 @@ class Learner:
         of the scene is measured alone too (recall@50 among the metrics).
         """
         known, truth, at = self.measured(Release.open(folder).measured())
-        cascade = Cascade(known, replace(unhurried(self.scenes[DEFAULT_SCENE]), heard="never"), DEFAULT_SCENE)
+        cascade = self.candidate(known)
         alone = dict(cascade.channels) if channels else {}
         alone.setdefault("popularity", Popularity(known))
         rankings = {
-            name: (lambda query, channel=channel: best_first(channel.recall(query, 50), known.snapshot))
+            name: (lambda query, channel=channel: best_first(channel.recall(query, SLATE), known.snapshot))
             for name, channel in alone.items()
         }
         return measure(
             known.snapshot,
             truth,
             at,
-            {"cascade": lambda query: cascade.slate(query, 50).songs, **rankings},
+            {"cascade": lambda query: cascade.slate(query, SLATE).songs, **rankings},
             cascade.ask,
             ks=(10, 50) if channels else (10,),
-            tick=lambda done, total: self._progress("evaluate", done, total),
+            tick=self.tick("evaluate"),
         )
+
+    def candidate(self, known: Release) -> Cascade:
+        """What is measured of a release: its default scene without time budget and without heard songs."""
+        return Cascade(known, replace(unhurried(self.scenes[DEFAULT_SCENE]), heard="never"), DEFAULT_SCENE)
+
+    def tick(self, what: str) -> Callable[[int, int], None]:
+        """Reports the progress of `what`: (done, total)."""
+        return lambda done, total: self._progress(what, done, total)
 
     def measured(self, release: Release) -> tuple[Release, list[tuple[int, Array]], int]:
         """The release as it was when its measurement began, (listener, loved songs) of what came after, and the time

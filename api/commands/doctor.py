@@ -29,6 +29,7 @@ def doctor(json_: console.Json = False) -> None:
         "engine": _engine,
         "log": _log,
         "release": _release,
+        "gate": _gate,
         "lag": _lag,
         "versions": _versions,
     }
@@ -53,6 +54,7 @@ _ADVICE = {
     "engine": "check graph.url, the login, and that the server runs (`make neo4j` starts one here)",
     "log": "check events.url and that its database answers",
     "release": "run `segue refresh`, or `segue release rollback` to an undamaged one",
+    "gate": "run `segue refresh`",
     "lag": "run `segue refresh`",
     "versions": "run `make setup`",
 }
@@ -82,6 +84,16 @@ def _release(settings: Any) -> Finding:
         raise ReleaseNotFound(f"no release in {releases.root} yet")
     wrong = releases.verify(current)
     return (f"{current}: {wrong[0]}", _ADVICE["release"]) if wrong else (f"{current}, all files verified", None)
+
+
+def _gate(settings: Any) -> Finding:
+    from graph.release import Releases
+
+    found = Releases(settings.releases.dir).newer_kept_back()
+    if found is None:
+        return "no newer release is kept back", None
+    advice = f"look at it with `segue release show {found[0]}`; a wider refresh.margin lets `segue refresh` publish it"
+    return f"{found[0]} is kept back: {found[1]}", advice
 
 
 def _lag(settings: Any) -> Finding:

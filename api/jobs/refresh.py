@@ -23,7 +23,9 @@ from graph.snapshot.arrays import fingerprint
 from graph.snapshot.export import export
 from graph.snapshot.snapshot import Snapshot
 from graph.store.store import GraphStore
+from ranking.gate import Paired, Verdict, compared_with_parent, decide, first_release, without_comparison
 from ranking.learning import Learner
+from ranking.parent import compare
 
 _log = structlog.get_logger(__name__)
 STEPS: Final = ("snapshot", "embed", "recall", "rank", "evaluate", "publish", "project")
@@ -310,36 +312,44 @@ class Refresh:
         metrics = {name: round(value, 6) for name, value in boards["cascade"].means().items()}
         popularity = boards["popularity"].means()
         metrics |= {f"popularity:{name}": round(value, 6) for name, value in popularity.items()}
-        self._notes["evaluate"] = {"metrics": metrics, "listeners": len(boards["cascade"].rows)}
+        name = self._settings.refresh.metric
+        paired = Paired.of(name, boards["cascade"].values(name), boards["popularity"].values(name))
+        self._notes["evaluate"] = {
+            "metrics": metrics,
+            "listeners": len(boards["cascade"].rows),
+            "popularity": None if paired is None else asdict(paired),
+        }
 
     # ---- the end of the line
 
     def _publish(self, build: Build, parent: Mapping[str, Any], kept_back: Mapping[str, Any], *, ran: bool) -> bool:
-        """Seal the build unless it was sealed before, and activate it unless it measures too low; whether it sealed.
+        """Seal the build unless it was sealed before, and activate it unless the gate keeps it back; whether it sealed.
 
         `parent` and `kept_back` are the manifests of the current release and of the newest that was kept back.
         """
         steps: dict[str, Any] = {name: build.state[name] for name in build.state if _stage(name) in STEPS}
-        reason = self._gate(self.report.metrics, parent.get("metrics", {}), first=not parent)
         if not ran and parent.get("steps") == steps:
             return self._discard(build, self.report.release or self._releases.current(), "nothing has changed")
-        still = reason is not None and kept_back  # the gate's settings may let it through by now
-        if not ran and still and kept_back.get("steps") == steps:
+        known = not ran and kept_back.get("steps") == steps
+        # the gate's settings may let it through by now
+        if known and (verdict := self._verdict(build, parent, kept_back)).kept_back:
             return self._discard(
-                build, kept_back["id"], f"nothing has changed since {kept_back['id']} was kept back: {reason}"
+                build, kept_back["id"], f"nothing has changed since {kept_back['id']} was kept back: {verdict.reason}"
             )
         files = self._releases.contents()
         digest = release_digest(files, self._sealed_settings())
         if digest == parent.get("digest"):
             return self._discard(build, self._releases.current(), "the same release as before")
-        if still and digest == kept_back.get("digest"):
+        known = digest == kept_back.get("digest")
+        verdict = self._verdict(build, parent, kept_back if known else {})
+        if known and verdict.kept_back:
             return self._discard(
-                build, kept_back["id"], f"the same as {kept_back['id']}, which was kept back: {reason}"
+                build, kept_back["id"], f"the same as {kept_back['id']}, which was kept back: {verdict.reason}"
             )
-        self.report.release = self._releases.seal(self._manifest(build, steps, reason), files)
-        self.report.reason = reason
-        self.report.kept_back = reason is not None
-        if reason is None:
+        self.report.release = self._releases.seal(self._manifest(build, steps, verdict), files)
+        self.report.reason = verdict.reason
+        self.report.kept_back = verdict.kept_back
+        if not verdict.kept_back:
             self._releases.activate(self.report.release)
             self.report.published = True
         return True
@@ -350,8 +360,8 @@ class Refresh:
         shutil.rmtree(build.folder)
         return False
 
-    def _manifest(self, build: Build, steps: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
-        """What the release says of itself, its files apart; `reason` is why it is kept back."""
+    def _manifest(self, build: Build, steps: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+        """What the release says of itself, its files apart."""
         snapshot = Snapshot.open(build.folder / "snapshot")
         return {
             "settings": self._sealed_settings(),
@@ -364,8 +374,9 @@ class Refresh:
             "parent": self.report.parent,
             "base": build.plan["base"],
             "steps": dict(steps),
-            "publish": reason is None,
-            "reason": reason,
+            "publish": not verdict.kept_back,
+            "reason": verdict.reason,
+            "gate": verdict.as_json(),
         }
 
     def _sealed_settings(self) -> dict[str, Any]:
@@ -377,20 +388,24 @@ class Refresh:
             "version": VERSION,
         }
 
-    def _gate(self, metrics: Mapping[str, float], parent: Mapping[str, float], *, first: bool) -> str | None:
-        """Why the candidate is kept back, or None."""
-        name = self._settings.refresh.metric
-        value = metrics.get(name)
-        if value is None:
-            # nothing to measure with (no listener loved a new song): nothing speaks against it either
-            return None
-        if first or name not in parent:
-            floor = metrics.get(f"popularity:{name}", 0.0)
-            return f"{name} {value:.4f} does not beat popularity's {floor:.4f}" if value <= floor else None
-        floor = parent[name] * (1 - self._settings.refresh.margin)
-        if value < floor:
-            return f"{name} {value:.4f} is below the parent's {parent[name]:.4f} by more than the margin"
-        return None
+    def _verdict(self, build: Build, parent: Mapping[str, Any], kept_back: Mapping[str, Any]) -> Verdict:
+        """Whether the build is published; `kept_back` is the manifest of the same release, if it was kept back before.
+
+        What was compared then is not measured again, as long as the parent is still the one that is served.
+        """
+        gate = self._settings.refresh
+        if not parent:
+            popularity = build.notes("evaluate").get("popularity")
+            return first_release(None if popularity is None else Paired(**popularity), gate.margin)
+        compared = compared_with_parent(kept_back.get("gate", {}))
+        if compared is None or compared.metric != gate.metric or kept_back["parent"] != parent["id"]:
+            if parent["events"]["log_id"] != build.plan["log_id"]:
+                return without_comparison("its parent was made from another event log", gate.margin)
+            try:
+                compared = compare(self._learner, build.folder, self._releases.open(parent["id"]), gate.metric)
+            except (CorruptRelease, SettingsError) as error:
+                return without_comparison(f"its parent {parent['id']} cannot be measured: {error}", gate.margin)
+        return decide(compared, gate.margin, gate.min_listeners)
 
     def _project(self) -> None:
         current = self._releases.current()

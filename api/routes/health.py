@@ -20,16 +20,18 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """A release is served; says whether the live log is attached to it, and how many events the log is ahead (`lag`).
+    """A release is served; says whether the live log is attached to it, how many events the log is ahead (`lag`), and
+    which newer release is kept back (`kept_back`: its id and why, or null).
 
     The log is looked at each second, beside the requests.
     """
     try:
-        served = service(request).recommender.served
+        recommender = service(request).recommender
     except NotReady as error:
         return reply({"status": "not ready", "release": None, "reason": str(error)}, 503)
+    served = recommender.served
     live = served.live.status
-    told = {"live": live.state, "reason": live.reason, "lag": live.lag}
+    told = {"live": live.state, "reason": live.reason, "lag": live.lag, "kept_back": recommender.kept_back.as_json()}
     return reply({"status": "ready", "release": served.release.id, **told})
 
 

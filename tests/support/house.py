@@ -1,7 +1,8 @@
 """Houses for system tests: a tiny world imported, refreshed and served by the real command line in real processes.
 
 One world is made for the whole run; a test gets a copy of its state folder, which costs milliseconds. The copies share
-one graph server, because they hold the same graph; a test that changes the graph asks for `own_graph`.
+one graph server, because they hold the same graph: a test that changes it fails. Such a test asks for `own_house`, whose
+graph the tests of one file share, or for `lone_house`, whose graph is its own.
 """
 
 from __future__ import annotations
@@ -313,6 +314,13 @@ def own_graph(pristine: House, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield folder
 
 
+@pytest.fixture
+def lone_graph(pristine: House, tmp_path: Path) -> Iterator[Path]:
+    """A graph as it was imported, for one test alone."""
+    with _open_graph(pristine, tmp_path / "lone-graph") as folder:
+        yield folder
+
+
 @contextmanager
 def _open_graph(pristine: House, folder: Path) -> Iterator[Path]:
     shutil.copytree(pristine.graph, folder, dirs_exist_ok=True)
@@ -334,7 +342,23 @@ def refreshed(pristine: House, graph_folder: Path, tmp_path_factory: pytest.Temp
 @pytest.fixture
 def house(refreshed: House, tmp_path: Path) -> Iterator[House]:
     """A house with a release, for one test to do with as it likes, but for the graph."""
+    before = _nodes(refreshed.graph)
     mine = refreshed.copy(tmp_path / "house")
+    yield mine
+    mine.close()
+    assert _nodes(refreshed.graph) == before, "the graph that all houses share has changed: ask for `lone_house`"
+
+
+def _nodes(graph: Path) -> dict[str, int]:
+    with GraphStore.open(GraphConfig(url=f"embedded:{graph}", heap="512m")) as store:
+        rows = store.read("MATCH (n) RETURN labels(n)[0] AS label, count(*) AS n")
+    return {row["label"]: row["n"] for row in rows}
+
+
+@pytest.fixture
+def lone_house(refreshed: House, lone_graph: Path, tmp_path: Path) -> Iterator[House]:
+    """A house with a release and a graph of its own, as it was imported and never projected to."""
+    mine = refreshed.copy(tmp_path / "house", lone_graph)
     yield mine
     mine.close()
 

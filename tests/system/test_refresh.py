@@ -201,7 +201,8 @@ def test_an_unchanged_refresh_publishes_nothing(house):
     assert house.releases.ids() == before
 
 
-def test_a_full_refresh_of_unchanged_data_is_the_same_release(house):
+def test_a_full_refresh_of_unchanged_data_is_the_same_release(lone_house):
+    house = lone_house
     before = house.releases.ids()
     report = house.segue("refresh", "--full", "--json").json
     assert (report["published"], report["reason"]) == (False, "the same release as before")
