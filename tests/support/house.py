@@ -1,8 +1,8 @@
 """Houses for system tests: a tiny world imported, refreshed and served by the real command line in real processes.
 
 One world is made for the whole run; a test gets a copy of its state folder, which costs milliseconds. The copies share
-one graph server, because they hold the same graph: a test that changes it fails. Such a test asks for `own_house`, whose
-graph the tests of one file share, or for `lone_house`, whose graph is its own.
+one graph server, because they hold the same graph: a test that changes it fails. Such a test asks for `own_house`,
+whose graph the tests of one file share, or for `lone_house`, whose graph is its own.
 """
 
 from __future__ import annotations
