@@ -29,6 +29,11 @@ def test_what_was_liked_of_late_is_named_by_the_last_time(lopsided: World) -> No
     assert dict(asker_of(query).since) == {0: "liked", 2: "downloaded"}
 
 
+def test_what_was_played_and_then_skipped_is_not_liked(lopsided: World) -> None:
+    query = asked(lopsided, "dan", ("play", "s1"), ("skip", "s1"), ("play", "s3"))
+    assert dict(asker_of(query).since) == {2: "played"}
+
+
 def test_what_was_undone_or_blocked_since_is_known(lopsided: World) -> None:
     asker = asker_of(asked(lopsided, "ana", ("uncollect", "s1"), ("block", "s4")))
     assert asker.undone == {("COLLECTED", 0)}

@@ -32,6 +32,12 @@ def test_provenance_names_channels_with_ranks_from_1() -> None:
     ]
 
 
+def test_the_first_channel_is_the_one_where_a_song_stands_highest() -> None:
+    pool = merge({"a": found(7, 9, 8), "b": found(8, 7), "c": found(6, 9)}, {"a": 3, "b": 2, "c": 2}, {})
+    first = {song: pool.first_channel(i) for i, song in enumerate(pool.songs.tolist())}
+    assert first == {7: "a", 8: "b", 6: "c", 9: "a"}  # 9 stands second in two: the one that comes first
+
+
 @pytest.mark.parametrize("proposals", [{}, {"a": Candidates.none()}])
 def test_no_proposals_make_an_empty_pool(proposals: dict[str, Candidates]) -> None:
     assert len(merge(proposals, dict.fromkeys(proposals, 3), {})) == 0

@@ -12,6 +12,7 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.log.events import JournalEntry
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Query
+from recall.causes import ATTRIBUTE, Cause
 from recall.channels.attributes import Attributes, AttributesConfig
 from recall.discovery import channel_type
 from recall.item_lists.neighbours import Neighbours
@@ -58,6 +59,15 @@ def test_widening_lends_a_preference_to_what_is_like_it(make_world: Callable[...
     answer = world.answer(channel, "ana")
     assert answer["s3"] == pytest.approx(0.4 * 0.5 * answer["s1"], abs=1e-5)
     assert list(answer) == ["s1", "s3"]
+    causes = channel.because(world.query("ana"), np.array(world.songs("s1", "s3", "s4")))
+    assert causes == [Cause(ATTRIBUTE, "Artist", 0), Cause(ATTRIBUTE, "Artist", 1, by=0), None]
+
+
+def test_the_attribute_that_adds_most_is_the_cause(lopsided: World) -> None:
+    query, song = lopsided.query("ana"), np.array(lopsided.songs("s5"))  # by Alba (1.4), of folk (1.7)
+    for weights, label in (({"PERFORMED_BY": 1.0, "HAS_GENRE": 1.0}, "Genre"), (BOTH, "Artist")):
+        channel = Attributes(lopsided.release, AttributesConfig(weights, **PLAIN))
+        assert channel.because(query, song) == [Cause(ATTRIBUTE, label, 0)]
 
 
 def test_the_gcn_widens_to_the_artist_whom_the_same_people_like(tmp_path: Path) -> None:

@@ -77,3 +77,14 @@ def test_survives_being_saved(lopsided: World, tmp_path: Path) -> None:
     assert loaded.weights.tolist() == near.weights.tolist()
     with pytest.raises(CorruptRelease, match="recall/y/neighbours"):
         Neighbours.load(Release.open(tmp_path), "recall/y/neighbours")
+
+
+def test_a_song_is_proposed_because_of_the_seed_that_adds_most() -> None:
+    # s0 is near s1 and s2; s3 near s1 alone, more
+    near = Neighbours(
+        np.array([[1, 2], [0, 3], [0, -1], [1, -1]]), np.array([[0.5, 0.4], [0.5, 0.2], [0.4, 0], [0.9, 0]])
+    )
+    because = near.because(np.array([0, 3]), np.array([1.0, 0.5]), np.array([1, 2, 3]))
+    assert because.tolist() == [0, 0, -1]  # s1: 0.5 x 1 against 0.9 x 0.5
+    assert near.because(np.array([0, 3]), np.array([1.0, 0.6]), np.array([1])).tolist() == [3]
+    assert near.because(np.array([], dtype=np.int64), np.array([]), np.array([1, 2])).tolist() == [-1, -1]
