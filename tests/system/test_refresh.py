@@ -7,14 +7,18 @@ import signal
 
 import pytest
 
+from ranking.scene import default_channels
+
 # Where each step is killed: in its midst, with work done and nothing of it written down yet.
 STEPS = {
     "snapshot": ("graph.snapshot.snapshot:Snapshot.write", 1),
     "snapshot, written": ("graph.snapshot.snapshot:Snapshot.write+", 1),
-    "embed": ("ranking.learning:Learner.embed+", 1),
+    "embed, one model": ("ranking.learning:Learner.embed+", 1),
+    "embed": ("ranking.learning:Learner.embed+", 2),
     "recall": ("ranking.learning:Learner.recall+", 1),
     "rank": ("ranking.learning:Learner.rank+", 1),
     "evaluate": ("ranking.learning:Learner.evaluate+", 1),
+    "publish, models": ("ranking.learning:Learner.bring_to_end+", 1),
     "publish, nothing sealed": ("graph.release:Releases.seal", 1),
     "publish, checksums": ("graph.release:checksum+", 2),
     "publish, manifest written": ("graph.release:write_text+", 1),
@@ -216,7 +220,7 @@ def test_a_few_new_events_update_the_vectors_and_a_full_refresh_trains_them_anew
     updated = house.segue("refresh", "--json").json
     assert updated["published"]
     manifest = house.segue("release", "show", "--json").json
-    assert manifest["steps"]["embed"]["notes"] == {"training": "update", "updates": 1}
+    assert manifest["steps"]["embed.song2vec"]["notes"] == {"training": "update", "updates": 1}
     assert manifest["base"]["id"] == first
     drift = house.segue("release", "diff", first, "--json").json["drift"]["song2vec"]
     assert drift["mean_cosine"] > 0.99
@@ -224,7 +228,7 @@ def test_a_few_new_events_update_the_vectors_and_a_full_refresh_trains_them_anew
     full = house.segue("refresh", "--full", "--json").json
     assert full["published"]
     manifest = house.segue("release", "show", "--json").json
-    assert manifest["steps"]["embed"]["notes"] == {"training": "full", "updates": 0}
+    assert manifest["steps"]["embed.song2vec"]["notes"] == {"training": "full", "updates": 0}
     assert house.segue("refresh", "--json").json["reason"] == "nothing has changed"
     again = house.segue("refresh", "--full", "--json").json
     assert (again["published"], again["reason"]) == (False, "the same release as before")
@@ -248,23 +252,25 @@ def test_an_unknown_step_is_named(house):
     assert "unknown step 'dance'" in ran.err
 
 
-def test_a_release_below_its_parent_is_kept_back(house):
-    """With candidates that do not learn from the listener, a release measures worse than its parent."""
-    off = "\n".join(
-        f"[scenes.radio.channels.{name}]\nquota = 0"
-        for name in ("song2vec", "song_to_song", "item_knn", "attributes", "social", "trending")
-    )
-    before = house.releases.current()
-    house.settle(sections=off + "\n[refresh]\nmargin = 0.0")
+def test_a_release_below_its_parent_is_kept_back(lone_house):
+    """A candidate that shows nothing new to anybody measures worse than its parent, on the same listeners."""
+    house, before = lone_house, lone_house.releases.current()
+    worse = "[scenes.radio]\nranker = 'fused'\n[scenes.radio.channels.again]\nquota = 10\n"
+    worse += "\n".join(f"[scenes.radio.channels.{name}]\nquota = 0" for name in default_channels())
+    house.settle(sections=worse + "\n[refresh]\nmargin = 0.0\nmin_listeners = 5")
     ran = house.segue("refresh", "--json")
     assert ran.status == 1
     report = json.loads(ran.out)
     assert report["published"] is False
-    assert "below the parent's" in report["reason"]
+    assert report["reason"].startswith("worse than its parent beyond chance and the margin of 0%: ndcg@10 ")
     assert house.releases.current() == before
-    assert house.segue("recommend", "u", "--json").json["release"] == before
+    gate = json.loads((house.releases.path(report["release"]) / "manifest.json").read_text())["gate"]
+    assert (gate["decision"], gate["reason"]) == ("kept back", report["reason"])
+    assert gate["low"] < gate["difference"] < gate["high"] < 0
+    assert gate["listeners"] >= 5
     held = house.releases.ids()
     assert report["release"] == house.releases.kept_back() == held[-1]
+    assert_everybody_knows(house, report)
     for how, status in (("--resume", "skipped"), ("--full", "ran")):
         again = house.segue("refresh", how, "--json").json  # exit status 0: nobody needs to be told once more
         assert (again["release"], again["published"]) == (report["release"], False)
@@ -273,11 +279,22 @@ def test_a_release_below_its_parent_is_kept_back(house):
         assert {s["status"] for s in again["steps"] if s["name"] not in {"publish", "project"}} == {status}
         assert house.releases.ids() == held
         assert house.releases.current() == before
-    house.settle(sections=off + "\n[refresh]\nmargin = 0.99")
+    house.settle(sections=worse + "\n[refresh]\nmargin = 0.99\nmin_listeners = 5")
     allowed = house.segue("refresh", "--json").json
-    assert (allowed["published"], allowed["reason"]) == (True, None)
+    assert allowed["published"]
+    assert allowed["reason"].startswith("not worse than its parent beyond chance and the margin of 99%: ")
     assert {step["status"] for step in allowed["steps"]} == {"skipped", "ran"}
     assert house.digest.startswith(report["release"].split("-")[1])
+
+
+def assert_everybody_knows(house, report):
+    """The command line, REST and `doctor` say that a newer release is kept back, and why."""
+    answer = house.segue("recommend", "u", "--json").json
+    assert answer["release"] == house.releases.current()
+    assert report["reason"] in answer["note"]
+    assert report["release"] in house.segue("doctor", "--json").out
+    with house.serve() as server:
+        assert server.get("/readyz").json()["kept_back"] == {"release": report["release"], "reason": report["reason"]}
 
 
 def test_a_second_refresh_is_refused_while_one_runs(house):
