@@ -39,6 +39,8 @@ from recall.recordings import Recordings
 
 KNOWN: Final = 5
 """Songs heard from which on a listener is answered like all others."""
+RANKED_ALONE: Final = 10
+"""First places of a slate that no interest takes: kept there, they cost more than they gave."""
 ANSWERING: Final = 10
 """Songs of the channel `latest` that stay in the pool, however low they stand."""
 _log = structlog.get_logger(__name__)
@@ -331,19 +333,20 @@ def interests_of(query: Query, unit: Array) -> Interests:
 
 
 def keeping(rows: Array, served: Array, scores: Array) -> Array:
-    """Rows (n,) of a slate that serves each interest which the pool can serve, as far as its second half has room.
+    """Rows (n,) of a slate that serves each interest which the pool can serve, as far as there is room: the last
+    quarter of the slate, but none of its first `RANKED_ALONE` places.
 
     `served` (P,) is the interest of each song of the pool, from 0, the most important one, or -1; scores (P,) are the
     ranker's. The best song of an interest that the slate lacks takes the place of the last one that nobody misses.
     """
-    rows, half = rows.copy(), (len(rows) + 1) // 2
+    rows, first = rows.copy(), max(len(rows) - len(rows) // 4, RANKED_ALONE)
     for interest in range(int(served.max(initial=-1)) + 1):
         mine = served[rows]
         able = np.setdiff1d(np.flatnonzero(served == interest), rows)
         if (mine == interest).any() or not len(able):
             continue
         counts = np.bincount(mine[mine >= 0], minlength=len(served) + 1)
-        spare = [i for i in range(len(rows) - 1, half - 1, -1) if mine[i] < 0 or counts[mine[i]] > 1]
+        spare = [i for i in range(len(rows) - 1, first - 1, -1) if mine[i] < 0 or counts[mine[i]] > 1]
         if not spare:
             break
         rows[spare[0]] = able[np.argmax(scores[able])]

@@ -58,8 +58,8 @@ class SceneConfig:
     songs of one artist stay in the pool, all where 0; what the channels found beyond the pool takes the free places.
     `reserve` is the share of a slate, at least one song where it is above 0, that answers to what the listener liked or
     followed a moment ago (the channel `latest`), where anything was. With `interests` a slate keeps a song for each of
-    the listener's interests (`recall.listeners.interests`), in its second half. The channels `otherwise` fill the slate
-    where the others find too few songs for it, and the answer says so by `note`.
+    the listener's interests (`recall.listeners.interests`), behind its first ten. The channels `otherwise` fill the
+    slate where the others find too few songs for it, and the answer says so by `note`.
     """
 
     n: int = 10

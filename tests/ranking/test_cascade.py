@@ -438,13 +438,14 @@ def test_a_slate_that_answers_already_stays_as_it_is() -> None:
     assert answering(pool_of([-1, -1, -1]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
 
 
-def test_a_slate_keeps_a_song_for_each_interest_in_its_second_half() -> None:
-    scores = np.array([6.0, 5, 4, 3, 2, 1])
-    served = np.array([0, 0, 0, 0, 1, 1])
-    assert keeping(np.array([0, 1, 2, 3]), served, scores).tolist() == [0, 1, 2, 4]
-    # the first half stays as it is, and so does the only song of an interest
-    assert keeping(np.array([0, 1, 2, 4]), served, scores).tolist() == [0, 1, 2, 4]
-    assert keeping(np.array([0, 1]), np.array([0, 1, 2, -1, -1, -1]), scores).tolist() == [0, 1]
+def test_a_slate_keeps_a_song_for_each_interest_behind_its_first_ten() -> None:
+    scores = np.arange(20.0, 0, -1)
+    served = np.array([0] * 16 + [1, 1, 2, -1])
+    assert keeping(np.arange(16), served, scores).tolist() == [*range(14), 18, 16]
+    # the first ten stay as they are, and so does the only song of an interest
+    assert keeping(np.arange(10), served, scores).tolist() == list(range(10))
+    only = np.array([*range(11), 16])
+    assert keeping(only, served, scores).tolist() == [*range(10), 18, 16]
 
 
 def filled(world: World, user: str, n: int) -> Slate:
