@@ -52,7 +52,19 @@ def _only(otherwise: tuple[str, ...] = (), note: str = "", **quotas: int | dict[
 DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {
     "radio": {},
     "daily": {"n": 30, "heard": "after 14d", "channels": {"again": {"quota": 50}}},
-    "similar": {"n": 20, "heard": "always", **_only(song_to_song=200, item_knn=100, recent=100, attributes=50)},
+    "similar": {
+        "n": 20,
+        "heard": "always",
+        **_only(
+            ("fallback",),
+            "too little is known of what you played: popular songs fill the list",
+            song_to_song=200,
+            item_knn=100,
+            recent=100,
+            attributes=50,
+            fallback=50,
+        ),
+    },
     "nearby": {
         "n": 20,
         "heard": "after 14d",
@@ -69,22 +81,22 @@ DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {
         "n": 20,
         "heard": "after 14d",
         **_only(
-            ("attributes", "popularity"),
+            ("attributes", "fallback"),
             "too little is known of whom you follow: songs by your taste fill the list",
             social={"quota": 300, "circle": 0.0, "alike": 0.0},
             attributes=50,
-            popularity=50,
+            fallback=50,
         ),
     },
     "fresh": {
         "n": 20,
         "per_artist": 2,
         **_only(
-            ("trending", "popularity"),
+            ("trending", "fallback"),
             "too few songs are known to have come out lately: what is on the rise fills the list",
             fresh=300,
             trending=50,
-            popularity=50,
+            fallback=50,
         ),
     },
 }

@@ -39,6 +39,8 @@ from recall.recordings import Recordings
 
 KNOWN: Final = 5
 """Songs heard from which on a listener is answered like all others."""
+NOTHING: Final = "nothing"
+"""What stands in the folder of a channel that had nothing to learn from."""
 RANKED_ALONE: Final = 10
 """First places of a slate that no interest takes: kept there, they cost more than they gave."""
 ANSWERING: Final = 10
@@ -94,8 +96,12 @@ class Cascade:
         self.snapshot: Snapshot = release.snapshot
         held = set(models_in(release))
         kinds = {key: channel_type(key, use.use) for key, use in scene.channels.items()}
-        self.without_model = sorted(key for key, kind in kinds.items() if not held >= set(kind.vectors))
-        """Channels of the scene that the release holds no vectors for: there was nothing to learn them from."""
+        self.without_model = sorted(
+            key
+            for key, kind in kinds.items()
+            if not held >= set(kind.vectors) or release.has(f"recall/{key}/{NOTHING}")
+        )
+        """Channels of the scene that, or whose models, had nothing to learn from when the release was made."""
         self.channels: dict[str, Channel] = {
             key: kind.build(release, scene.channels[key].options)
             for key, kind in kinds.items()
@@ -242,8 +248,8 @@ class Cascade:
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
-        merged = self._filled(merged, self.scene.n if n is None else n)
         pool = merged.of(self._kept(query, merged.songs))
+        pool = self._filled(pool, self.scene.n if n is None else n)
         pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]

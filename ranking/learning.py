@@ -6,6 +6,7 @@ is what ships.
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +23,7 @@ from graph.errors import NothingToLearn, SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
-from ranking.cascade import Cascade
+from ranking.cascade import NOTHING, Cascade
 from ranking.fine.linear import LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import FUSED, SceneConfig
@@ -179,7 +180,11 @@ class Learner:
                 continue
             mine = folder / part / "recall" / name
             mine.mkdir(parents=True)
-            kind.channel.prepare(learned, vectors, kind.configure(options), mine, rng=self._rng("recall", done))
+            try:
+                kind.channel.prepare(learned, vectors, kind.configure(options), mine, rng=self._rng("recall", done))
+            except NothingToLearn as error:
+                shutil.rmtree(mine)
+                write_arrays(mine / NOTHING, {}, {"reason": str(error)})
         self._progress("recall", len(todo), len(todo))
 
     def bring_to_end(self, folder: Path, parent: Release | None = None, *, full: bool = False) -> dict[str, Any]:

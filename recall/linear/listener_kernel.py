@@ -21,7 +21,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from embeddings.vectors.attributes import song_matrices, unit_rows
-from graph.errors import FitError
+from graph.errors import FitError, NothingToLearn
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.linear import matrices
@@ -48,7 +48,7 @@ def paths(snapshot: Snapshot, gamma: Mapping[str, float], *, beta: float, by_str
 
     Songs are damped by their degree^beta, attributes by twice the power: they have so many more listeners. On the way
     through a listener's songs the loved ones count more.
-    Raises: FitError if none is left.
+    Raises: NothingToLearn if none is left.
     """
     plain, strong = matrices.tastes(snapshot), matrices.tastes(snapshot, by_strength)
     follows = matrices.follow_shares(snapshot)
@@ -74,7 +74,7 @@ def paths(snapshot: Snapshot, gamma: Mapping[str, float], *, beta: float, by_str
     if gamma.get(TWICE, 0.0) > 0:
         found.append(_twice(strong, gamma[TWICE], beta))
     if not any(path.rows.nnz for path in found):
-        raise FitError("nothing to learn from: no listener is reached by a path with a gamma")
+        raise NothingToLearn("nothing to learn from: no listener is reached by a path with a gamma")
     return found
 
 

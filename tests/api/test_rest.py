@@ -15,8 +15,8 @@ EXPOSURE = {
     "request_id", "user_id", "song_id", "position", "at", "scene", "channel", "score", "propensity", "policy"
 }  # fmt: skip
 CHANNELS = {
-    "song2vec", "song_to_song", "recent", "item_knn", "attributes", "social", "trending", "fresh", "popularity",
-    "fallback"
+    "song2vec", "relation_gamma_gcn", "listener_kernel", "song_to_song", "recent", "latest", "item_knn", "attributes",
+    "social", "trending", "fresh", "popularity", "fallback"
 }  # fmt: skip
 
 
@@ -271,6 +271,12 @@ def test_recall_gives_every_channel_its_own_list(server, listener):
     assert {row["channel"] for row in rows} <= CHANNELS
     for channel in ("song2vec", "item_knn", "popularity"):
         assert [row["rank"] for row in rows if row["channel"] == channel] == list(range(1, 8))
+
+
+@pytest.mark.parametrize(("channel", "how"), [("ease", "give a scene the channel"), ("lightgcn", "embed.lightgcn")])
+def test_a_channel_that_the_release_was_made_without_says_how_to_get_it(server, listener, channel, how):
+    problem = is_problem(server.get(f"/v1/recall/{channel}", params={"user_id": listener}), 409)
+    assert how in problem["detail"]
 
 
 def test_recall_of_one_channel(server, listener):
