@@ -58,6 +58,7 @@ class Paths:
         seeds = Seeds(edges, asker, song)
         found = [*People(edges, asker).reasons(song), *Shared(edges, seeds, self._tags).reasons(song)]
         found += neighbours.reasons(edges, seeds, self._nearest, song)
+        found = found or [*neighbours.over_another(edges, seeds, self._nearest, song)]
         return _strongest(found, most, lead)
 
     def why_new(

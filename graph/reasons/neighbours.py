@@ -1,4 +1,4 @@
-"""Paths over SIMILAR_TO: a seed among the nearest songs of a song, or the song among those of a seed."""
+"""Paths over SIMILAR_TO: between a seed and a song, or over a third song that is near to both."""
 
 from __future__ import annotations
 
@@ -66,3 +66,28 @@ def _pairs(seeds: Seeds, nearest: Nearest, song: int) -> Iterator[tuple[int, str
         for place, other in enumerate(arrays["songs"][song].tolist()):
             if other in seeds:
                 yield other, model, "in", float(arrays["weights"][song, place])
+
+
+def over_another(edges: Edges, seeds: Seeds, nearest: Nearest, song: int) -> Iterator[Found]:
+    """For a song that no other path leads to: the strongest way over a third song among its nearest."""
+    snapshot = edges.snapshot
+    ids = snapshot.ids["Song"]
+    best: tuple[float, int, int, list[Hop]] | None = None
+    for model, arrays in nearest.items():
+        for last, middle in enumerate(arrays["songs"][song].tolist()):
+            if middle < 0 or middle in seeds or edges.left_out("SIMILAR_TO", ids[song], ids[middle]):
+                continue
+            there = float(arrays["weights"][song, last])
+            for other, _, direction, weight in _pairs(seeds, {model: arrays}, middle):
+                source, target = (other, middle) if direction == "out" else (middle, other)
+                score = seeds.liked(other) * _TELLS * min(weight, 1.0) * min(there, 1.0)
+                known = best is None or score > best[0]
+                if weight > 0 and known and not edges.left_out("SIMILAR_TO", ids[source], ids[target]):
+                    hop = Hop("SIMILAR_TO", direction, {"weight": weight, "by": model})
+                    best = score, other, middle, [hop, Hop("SIMILAR_TO", "in", {"weight": there, "by": model})]
+    if best is not None and best[0] > 0:
+        score, other, middle, hops = best
+        seed, between = seeds.of(other), Node.of(snapshot, "Song", middle)
+        nodes = [*seed.nodes, between, Node.of(snapshot, "Song", song)]
+        text = f"similar to {between.name}, like {seed.named}"
+        yield "SIMILAR_TO", Reason.of("neighbour", text, score, nodes, [*seed.hops, *hops])

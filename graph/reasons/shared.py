@@ -87,7 +87,7 @@ class Shared:
             return None
         seed = self._seeds.of(max(mine, key=lambda song: (self._seeds.liked(song), -song)))
         has, like = (self._snapshot.name(relation.target, position) for position in (entity, by))
-        return f"{LEADS[name]}{has}, near {like} of {seed.named}"
+        return f"{LEADS[name]}{has}, near {like} ({seed.named})"
 
     def _worth(self, relation: Relation, edge: int) -> float:
         """How good an example the seed of an edge is: how much it is liked, and how strongly it has the tag."""

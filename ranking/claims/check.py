@@ -36,7 +36,7 @@ class Claim:
     def tags(self) -> list[str]:
         """Names of the tags that are cited, on the path or in words."""
         named = [node["name"] for node in self.nodes if node["label"] == "Tag"]
-        told = re.match(r"tagged (.+), near (.+) of ", self.reason["text"])
+        told = re.match(r"tagged (.+), near (.+) \(", self.reason["text"])
         return [*named, *(told.groups() if told and len(self.nodes) == 1 else ())]
 
 
@@ -128,6 +128,9 @@ def _of_seed(facts: Facts, claim: Claim, kinds: Sequence[str], names: Sequence[s
         yield from (f"similar to {said}" for said in apart)
         if both >= _ENOUGH:
             yield f"heard beside {names[0]} by {both} listeners"
+    elif kinds == ("SIMILAR_TO", "SIMILAR_TO"):
+        for said in [*session, *(f"{names[0]} which you {verb}" for verb in verbs)]:
+            yield f"similar to {names[1]}, like {said}"
     elif len(kinds) == 2 and kinds[0] == kinds[1] and kinds[0] in LEADS:
         for said in [*session, *(f"{names[0]} which you {verb}" for verb in verbs)]:
             yield f"{LEADS[kinds[0]]}{names[1]}, like {said}"

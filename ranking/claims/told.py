@@ -104,7 +104,7 @@ _SENTENCES: Final[tuple[tuple[str, Callable[..., bool]], ...]] = (
     (r"a work of (.+), whom you follow", _Said.work),
     (r"by (.+), whom listeners near you love", _Said.artist),
     (r"loved near you more than elsewhere|by somebody whom listeners near you love", _Said.nearby),
-    (r"(by |from the album |tagged |)(.+), near (.+) of (.+)", _Said.widened),
+    (r"(by |from the album |tagged |)(.+), near (.+?) \((.+)\)", _Said.widened),
 )
 
 

@@ -72,7 +72,7 @@ def test_an_attribute_leads_over_its_path(lopsided: World) -> None:
 
 def test_a_widened_attribute_names_the_one_it_is_near(lopsided: World) -> None:
     found = reasons(lopsided, "ana", S3, Cause(ATTRIBUTE, "Artist", 1, by=0))
-    assert found[0] == ("neighbour", "by Brio, near Alba of One which you collected")
+    assert found[0] == ("neighbour", "by Brio, near Alba (One which you collected)")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 """Reasons for sessions, and for what listeners did and whom they followed since the release."""
 
-from segue_test_worlds import NOW, World
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from segue_test_worlds import NOW, World, edges
 
 from graph.paths import Paths
 from graph.reasons.asker import Asker, Follows
@@ -65,3 +69,19 @@ def test_a_reason_that_leads_comes_first_whatever_its_strength(lopsided: World) 
     assert [led[0].kind, usual[0].kind] == ["neighbour", "path"]
     assert {r.text for r in led} == {r.text for r in usual}
     assert paths.why(Asker(0), song, 20, lead=lambda reason: 0) == usual
+
+
+def test_where_nothing_else_leads_a_third_song_does(make_world: Callable[..., World]) -> None:
+    """s1 at 0 and s4 at 60 degrees are not among each other's nearest; s3 stands between them."""
+    world = make_world(edge_tables=edges({(t, "Song", "Song"): [] for t in ("COVER_OF",)}))
+    paths = Paths(world.release)
+    near = {"songs": np.array([[2], [0], [0], [2], [-1]]), "weights": np.full((5, 1), 0.5)}
+    paths._nearest = {"song2vec": near}
+    (reason,) = paths.why(Asker(session=(0,)), world.song("s4"), 20)
+    assert (reason.kind, reason.text) == ("neighbour", "similar to Three, like One from this session")
+    assert [step["id"] for step in reason.path[::2]] == ["s1", "s3", "s4"]
+    assert reason.score == pytest.approx(0.7 * 0.5 * 0.5)
+    for ends in (("s4", "s3"), ("s1", "s3")):
+        other = paths.why(Asker(session=(0,)), world.song("s4"), 20, ("SIMILAR_TO", *ends))
+        # the other way between One and Three is left
+        assert [r.path[1]["direction"] for r in other] == ([] if ends[0] == "s4" else ["in"])

@@ -153,7 +153,7 @@ def test_a_wrong_count_name_person_or_edge_is_found(refreshed: House, recommende
         "loved by 1000 listeners with your taste",
         "loved by a listener around Nobody, whom you follow",
         "by Nobody, whom you follow",
-        "by Nobody, near Nothing of No Such Song which you played",
+        "by Nobody, near Nothing (No Such Song which you played)",
         "it is nice",
     ],
 )
@@ -170,5 +170,5 @@ def test_words_that_are_never_cited_are_found() -> None:
     claim = Claim({"path": [tag], "text": "", "kind": "path"}, "s")
     assert forbidden(claim, ["love"]) == ["Songs I Love"]
     assert forbidden(claim, ["lov"]) == []
-    told = Claim({"path": [{"label": "Song"}], "text": "tagged doom, near metal of One which you played"}, "s")
+    told = Claim({"path": [{"label": "Song"}], "text": "tagged doom, near metal (One which you played)"}, "s")
     assert forbidden(told, ["metal"]) == ["metal"]
