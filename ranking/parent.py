@@ -121,9 +121,9 @@ def default_scene(manifest: Mapping[str, Any]) -> SceneConfig:
 
 
 def _known(type_: type[SceneConfig | ChannelUse], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Without fields that have gone since the release was made."""
+    """Without fields that have gone since the release was made; JSON knows no tuples."""
     names: Sequence[str] = [f.name for f in fields(type_)]
-    return {name: value for name, value in told.items() if name in names}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items() if k in names}
 
 
 def _fold(release: Release) -> Array:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import console
+from api.threads import use_one_thread
 from graph.errors import SegueError
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def serve(
     json_: console.Json = False,
 ) -> None:
     """Answer over REST until stopped; docs at /docs."""
-    # one thread a worker for dense arithmetic: workers are how this scales, and threads of both would fight
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    use_one_thread()
     signal.signal(signal.SIGTERM, _leave)
     import uvicorn
 

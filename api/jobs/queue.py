@@ -27,6 +27,7 @@ from sqlalchemy.engine import RowMapping, make_url
 
 from api.problems import JobBusy
 from api.settings import Settings
+from api.threads import environment_of_jobs
 from graph.errors import Busy, SegueError, StoreUnavailable
 from graph.release import Releases
 
@@ -189,8 +190,9 @@ class Jobs:
         command = [*self._command, "refresh", "--json", *(["--full"] if full else [])]
         # a group of its own: cancelling reaches all of it, and Ctrl-C on the server does not reach it twice
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env=environment_of_jobs(),
+        )  # fmt: skip
         self._processes[id_] = process
         try:
             out, err = self._followed(id_, process)

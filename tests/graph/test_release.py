@@ -250,6 +250,23 @@ def test_the_newest_that_was_kept_back_is_known_unless_it_is_served(releases: Re
     assert releases.kept_back() == old
 
 
+def test_a_release_kept_back_for_another_parent_says_nothing_of_the_current_one(releases: Releases) -> None:
+    first = published(releases)
+    assert releases.newer_kept_back() is None
+    held = sealed(releases, 2, day=2, publish=False, parent=first, reason="worse")
+    assert releases.newer_kept_back() == (held, "worse")
+    published(releases, 3, day=3, parent=first)
+    assert releases.newer_kept_back() is None
+    releases.activate(held)
+    assert releases.newer_kept_back() is None
+
+
+def test_a_damaged_manifest_does_not_hide_what_is_kept_back(releases: Releases) -> None:
+    held = sealed(releases, 2, day=2, publish=False, parent=published(releases), reason="worse")
+    (releases.path(sealed(releases, 3, day=3)) / "manifest.json").write_text("{")
+    assert releases.newer_kept_back() == (held, "worse")
+
+
 def test_what_a_build_knows_of_itself_is_no_part_of_the_release(releases: Releases) -> None:
     build(releases, 1)
     digest = sealed(releases).split("-")[1]

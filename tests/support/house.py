@@ -272,7 +272,7 @@ def run_cli(
     for name in clean_environment().keys() ^ os.environ.keys():
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
+    before, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
 
     def run(*args: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["segue", *args])
@@ -286,6 +286,9 @@ def run_cli(
 
     yield run
     signal.signal(signal.SIGTERM, before)
+    # `serve` limits the threads of its process; left behind, later refreshes would not give the bytes of earlier ones
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")
