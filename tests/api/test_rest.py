@@ -120,11 +120,6 @@ def test_scene_n_and_exclude_are_obeyed(slate, listener):
     assert not set(first[:5]) & set(second)
 
 
-def test_the_same_question_has_the_same_answer(slate, listener, snapshot):
-    at = {"at": snapshot.as_of}
-    assert songs(slate(user_id=listener, context=at)) == songs(slate(user_id=listener, context=at))
-
-
 def test_the_time_of_the_question_counts(slate, listener, snapshot):
     """Heard songs come back to the daily mix after a fortnight."""
     now = songs(slate(user_id=listener, scene="daily", n=100, context={"at": snapshot.as_of}))
