@@ -20,7 +20,7 @@ from embeddings.vectors.model_vectors import models_in
 from graph.errors import InvalidInput, NotInRelease, SegueError, UnknownSong
 from graph.log.events import EventLog
 from graph.release import Release, Releases
-from ranking.cascade import Cascade, Slate
+from ranking.cascade import NOTHING, Cascade, Slate
 from ranking.reasons import Reasons
 from ranking.what_if import what_if
 from recall.base import Channel, Query
@@ -93,6 +93,8 @@ class Served:
             for model in sorted(set(kind.vectors) - set(models_in(self.release))):
                 how = f"set embed.{model}.enabled = true and run `segue refresh`"
                 raise NotInRelease(f"channel {name}: the release has no vectors of {model} ({how})")
+            if self.release.has(f"recall/{name}/{NOTHING}"):
+                raise NotInRelease(f"channel {name}: there was nothing to learn from when the release was made")
             if kind.prepares and not self.release.names(f"recall/{name}"):
                 how = f"give a scene the channel ([scenes.NAME.channels.{name}]) and run `segue refresh`"
                 raise NotInRelease(f"channel {name}: the release was made without it ({how})")

@@ -301,7 +301,8 @@ class Cascade:
         rows = answering(pool, rows, round(self.scene.reserve * len(rows)))
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(pool)].any(axis=1))
-        note = self.scene.note if self.scene.otherwise and not own.all() else ""
+        short = not own.all() or len(rows) < n
+        note = self.scene.note if self.scene.otherwise and short else ""
         return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note)
 
     def _main(self, pool: Pool) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import sys
@@ -15,7 +16,7 @@ from graph.configure import configure
 from graph.errors import SettingsError
 from graph.release import Release
 from recall.base import Channel
-from recall.model_channel import ModelChannel, ModelChannelConfig, channel_of
+from recall.model_channel import ModelChannelConfig, channel_of
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,3 @@ def channel_type(name: str, use: str | None = None) -> ChannelType:
     if config is None:
         raise SettingsError(f"channel {name!r}: {module_name} has no {found[0].__name__}Config")
     return ChannelType(name, found[0], config)
-
-
-__all__ = ["ChannelType", "ModelChannel", "channel_names", "channel_type"]

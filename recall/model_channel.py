@@ -64,9 +64,9 @@ class ModelChannel:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = query.listener.loves(query.at, self._config.loves)
         if self._vectors.listeners is not None:
             return self._by_score(query, k)
+        songs, weights = query.listener.loves(query.at, self._config.loves)
         if not len(songs):
             return Candidates.none()
         return self._by_cosine(query, weights @ self._vectors.unit[songs], k)
@@ -83,8 +83,7 @@ class ModelChannel:
         return near_songs(SIMILAR, seeds)
 
     def _by_score(self, query: Query, k: int) -> Candidates:
-        liked = np.sort(query.listener.loves(query.at, len(query.listener.heard))[0])
-        vector = self._vectors.listener(query.listener.user, liked)
+        vector = self._vectors.listener(query.listener.user, query.listener.liked)
         if not vector.any():
             return Candidates.none()
         table = self._vectors.songs

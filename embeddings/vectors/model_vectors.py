@@ -119,9 +119,12 @@ class ModelVectors:
     def listener(self, user: int, songs: Array) -> Array:
         """(D,) the vector of listener `user` (-1: unknown) who likes `songs` (H,) by now.
 
-        As trained, moved by what the encoder says of the difference between this history and the one learned from.
+        As trained, moved by what the encoder says of the difference between this history and the one learned from. 0
+        for a history without a liked song: what was learned of somebody whose history is gone, or hidden, is not used.
         """
         now = self.encode(songs)
+        if not len(songs):
+            return now
         if self.listeners is None or self.encoded is None or not 0 <= user < len(self.listeners):
             return now
         return np.asarray(self.listeners[user] + now - self.encoded[user], dtype=np.float32)

@@ -101,6 +101,13 @@ class Listener:
         return distinct(self.song)
 
     @cached_property
+    def liked(self) -> Array:
+        """Those of `heard` that all events together say are liked, whenever they were: what models learn from."""
+        total = np.zeros(len(self.heard))
+        np.add.at(total, np.searchsorted(self.heard, self.song), strengths(self.action, self.count))
+        return self.heard[total > 0]
+
+    @cached_property
     def last_heard(self) -> Array:
         """Time of the latest event on each of `heard` (-1 where unknown)."""
         last = np.full(len(self.heard), UNKNOWN_TIME, dtype=np.int64)

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from segue_test_worlds import SCORING, World
+from segue_test_worlds import DAY, NOW, SCORING, World
 
+from graph.snapshot.histories import CODE
 from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 
@@ -48,3 +49,21 @@ def test_a_play_since_the_training_moves_the_listener(lopsided: World) -> None:
     moved = dict(zip(after.songs.tolist(), after.scores, strict=True))
     was = dict(zip(before.songs.tolist(), before.scores, strict=True))
     assert moved.get(lopsided.song("s2"), 0.0) > was.get(lopsided.song("s2"), 0.0)
+
+
+def test_an_old_liked_song_counts_as_it_did_in_training(lopsided: World) -> None:
+    # the like fades and the skip does not: decayed they are a dislike, in training they were a like
+    snapshot, song = lopsided.snapshot, lopsided.song("s1")
+    at = np.array([NOW - 400 * DAY, NOW])
+    action = np.array([CODE["collect"], CODE["skip"]])
+    listener = Listener(snapshot, 0, np.array([song, song]), action, at, np.ones(2, dtype=np.int64))
+    assert listener.preferences(NOW)[1][0] < 0
+    assert listener.liked.tolist() == [song]
+
+
+def test_what_was_learned_of_a_hidden_history_is_not_used(lopsided: World) -> None:
+    channel = channel_type(SCORING).build(lopsided.release)
+    query = lopsided.query("ben")
+    bare = Listener(lopsided.snapshot, query.listener.user, *[np.empty(0, dtype=np.int64)] * 4, "ben")
+    assert len(channel.recall(query, 5))
+    assert not len(channel.recall(dataclasses.replace(query, listener=bare), 5))
