@@ -7,7 +7,6 @@ aside) and its `…Config`; other files help. Names are read off the source: lis
 from __future__ import annotations
 
 import ast
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graph.configure import configure
-from graph.errors import SettingsError
+from graph.units import unit_at, unknown
 
 _FOLDER = Path(__file__).parent
 
@@ -57,10 +56,10 @@ def model_type(name: str) -> ModelType:
     Raises: SettingsError if there is none.
     """
     if name not in _files():
-        raise SettingsError(f"unknown model {name!r} (known: {', '.join(model_names())})")
+        raise unknown("model", name, model_names())
     file, class_name = _files()[name]
-    module = importlib.import_module(f"embeddings.{file.parent.name}.{name}")
-    return ModelType(name, getattr(module, class_name), getattr(module, f"{class_name}Config"))
+    found = unit_at("model", name, f"embeddings.{file.parent.name}.{name}:{class_name}", ("fit",))
+    return ModelType(name, found.class_, found.config)
 
 
 @cache

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect
-import pkgutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from embeddings import models
 from graph.configure import configure
-from graph.errors import SettingsError
 from graph.release import Release
+from graph.units import Family, unknown
 from recall.base import Channel
 from recall.model_channel import ModelChannelConfig, channel_of
+
+CHANNELS: Final = Family("channel", "recall.channels", ("recall",))
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,7 @@ class ChannelType:
 
 def channel_names() -> list[str]:
     """Names of the channels that ship: the files of `recall/channels/`, and the models."""
-    package = importlib.import_module("recall.channels")
-    files = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return sorted(files | set(models.model_names()))
+    return sorted({*CHANNELS.names(), *models.model_names()})
 
 
 def channel_type(name: str, use: str | None = None) -> ChannelType:
@@ -73,28 +68,9 @@ def channel_type(name: str, use: str | None = None) -> ChannelType:
 
     Raises: SettingsError if there is none.
     """
-    if use is not None:
-        module_name, _, class_name = use.partition(":")
-    else:
-        if name not in channel_names():
-            raise SettingsError(f"unknown channel {name!r} (known: {', '.join(channel_names())})")
-        module_name, class_name = f"recall.channels.{name}", ""
-        if importlib.util.find_spec(module_name) is None:
-            return ChannelType(name, channel_of(name), ModelChannelConfig)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a file from outside does when it is imported
-        raise SettingsError(f"channel {name!r}: cannot import {module_name} ({error})") from error
-    found = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "recall")
-    ]
-    if class_name:
-        found = [value for value in found if value.__name__ == class_name]
-    if len(found) != 1:
-        raise SettingsError(f"channel {name!r}: {module_name} must hold one class with `recall` (found {len(found)})")
-    config = getattr(sys.modules[found[0].__module__], f"{found[0].__name__}Config", None)
-    if config is None:
-        raise SettingsError(f"channel {name!r}: {module_name} has no {found[0].__name__}Config")
-    return ChannelType(name, found[0], config)
+    if use is None and name not in CHANNELS.names():
+        if name not in models.model_names():
+            raise unknown("channel", name, channel_names())
+        return ChannelType(name, channel_of(name), ModelChannelConfig)
+    found = CHANNELS.unit(name, use)
+    return ChannelType(name, found.class_, found.config)

@@ -8,7 +8,6 @@ import importlib
 import inspect
 import io
 import json
-import pkgutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,13 +17,13 @@ from typing import Any, Final, Protocol
 import polars as pl
 from pyarrow import parquet
 
-import graph.importers
 from graph import schema
 from graph.batch import Batch, listed, one_line
 from graph.catalogue import Progress, import_batch, no_progress
 from graph.errors import InvalidInput
 from graph.log.events import EventLog
 from graph.store.store import GraphStore
+from graph.units import file_names
 
 _READ_BLOCK: Final = 1 << 20
 
@@ -52,8 +51,7 @@ class Importer(Protocol):
 
 def formats() -> list[str]:
     """The names of all importers, sorted."""
-    names = (module.name for module in pkgutil.iter_modules(graph.importers.__path__))
-    return sorted(name for name in names if name != "base")
+    return [name for name in file_names("graph.importers") if name != "base"]
 
 
 def importer(name: str) -> type[Any]:
