@@ -46,6 +46,20 @@ class UnitUse:
     options: Mapping[str, Any] = field(default_factory=dict)
     use: str | None = None
 
+    @classmethod
+    def of_table(cls, table: Any, where: str) -> UnitUse:
+        """What a table of the settings, which stands at `where`, says.
+
+        Raises: SettingsError if it is no table, or if its `use` is no text.
+        """
+        if not isinstance(table, Mapping):
+            raise SettingsError(f"{where} must be a table of options (got {table!r})")
+        options = dict(table)
+        use = options.pop("use", None)
+        if use is not None and not isinstance(use, str):
+            raise SettingsError(f'{where}.use must be "package.module:Class" (got {use!r})')
+        return cls(options, use)
+
 
 @dataclass(frozen=True)
 class Family:
@@ -73,10 +87,13 @@ class Family:
     def configured(self, name: str, uses: Mapping[str, UnitUse], where: str) -> tuple[type[Any], Any]:
         """The class of that name, and its config as `uses` sets it.
 
-        Raises: SettingsError as `unit` and `Unit.configure`, which says that `where` the options stand.
+        Raises: SettingsError as `unit` and `Unit.configure`; it begins with `where`.NAME.
         """
-        use = uses.get(name, UnitUse())
-        unit = self.unit(name, use.use)
+        use, where = uses.get(name, UnitUse()), f"{where}.{name}"
+        try:
+            unit = self.unit(name, use.use)
+        except SettingsError as error:
+            raise SettingsError(f"{where}: {error}") from error
         return unit.class_, unit.configure(use.options, where)
 
 

@@ -5,8 +5,6 @@ Serving, evaluation and the world's closed loop all call this one class, so what
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,14 +14,13 @@ import numpy as np
 import structlog
 
 from embeddings.vectors.model_vectors import models_in, song_space
-from graph.errors import SettingsError
 from graph.log.events import Event
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
+from ranking.base import Ranker
 from ranking.features import Features
-from ranking.fine.linear import Linear
-from ranking.scene import FUSED, LATEST, ChannelUse, SceneConfig
+from ranking.scene import LATEST, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, merge, shared_out
@@ -87,7 +84,7 @@ class Slate:
 class Cascade:
     """One scene over one release.
 
-    Raises (when made): SettingsError for an unknown channel, ranker or re-ranker; CorruptRelease if the release lacks
+    Raises (when made): SettingsError for an unknown channel or option; CorruptRelease if the release lacks
     what a channel looks up.
     """
 
@@ -108,24 +105,32 @@ class Cascade:
             if key not in self.without_model
         }
         self.features = Features(release, tuple(self.channels))
-        if scene.ranker != FUSED and importlib.util.find_spec(f"ranking.fine.{scene.ranker}") is None:
-            raise SettingsError(f"unknown ranker {scene.ranker!r} (expected {FUSED}, or a file of ranking/fine)")
         fusion = f"ranking/{name}/fusion"
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
         newcomers = f"ranking/{name}/newcomers"
         self.newcomers = Fusion.load(release, newcomers) if release.has(newcomers) else None
-        stored = f"ranking/{name}/{scene.ranker}"
-        ranker = Linear.load(release, stored) if release.has(stored) else None
-        # a ranker of other channels than the scene has now cannot score: fused scores order until the next refresh
-        self.ranker = ranker if ranker is not None and ranker.names == self.features.names else None
-        if ranker is not None and self.ranker is None:
-            _log.warning("ranker not used: the scene's channels have changed since the release", scene=name)
-        self._reranker, self._runner = _reranker(scene.reranker), Runner()
+        self.ranker = self._stored_ranker()
+        reranker, config = scene.reranker_of()
+        self._reranker, self._runner = reranker(config), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
         self._artist, self._recordings = artist_of(self.snapshot), Recordings(self.snapshot)
         space = song_space(release)
         self._unit = None if space is None else space.unit
+
+    def _stored_ranker(self) -> Ranker | None:
+        """The scene's ranker as the release has it; None if it has none, or one of other channels than the scene's.
+
+        Such a ranker cannot score: fused scores order until the next refresh.
+        """
+        stored, found = f"ranking/{self.name}/{self.scene.ranker}", self.scene.ranker_of()
+        if found is None or not self.release.has(stored):
+            return None
+        ranker = found[0].load(self.release, stored)
+        if tuple(ranker.names) == self.features.names:
+            return ranker
+        _log.warning("ranker not used: the scene's channels have changed since the release", scene=self.name)
+        return None
 
     @property
     def _uses(self) -> dict[str, ChannelUse]:
@@ -370,15 +375,3 @@ def _falling(scores: Array) -> Array:
 
 def _songs_heard(listener: Listener) -> int:
     return len(listener.heard) + len({song for song, _, _ in listener.new_events})
-
-
-def _reranker(name: str) -> Any:
-    """The re-ranker of `ranking/rerank/<name>.py` with its default config.
-
-    Raises: SettingsError if there is none.
-    """
-    try:
-        module = importlib.import_module(f"ranking.rerank.{name}")
-        return getattr(module, name.title().replace("_", ""))()
-    except (ImportError, AttributeError) as error:
-        raise SettingsError(f"unknown re-ranker {name!r}") from error

@@ -28,11 +28,12 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import STRENGTH
 from graph.snapshot.ids import encode
 from graph.snapshot.snapshot import Snapshot
+from graph.units import UnitUse
 from ranking.cascade import Cascade
 from ranking.holdout import Holdout
 from ranking.learning import NEAREST, Learner, LearningConfig, unhurried
 from ranking.metrics import Scoreboard
-from ranking.scene import SceneConfig
+from ranking.scene import FUSED, ORDER, SceneConfig
 from ranking.sides import join_side
 from ranking.training import best_first
 from recall.base import Channel, Query
@@ -363,21 +364,17 @@ def _fit_cascade(
     Where the data have a validation part, models and channels learn from all of the training part, fusion and ranker
     from the validation part; else fusion and ranker from the newest tenth of the training part.
     """
-    scene = unhurried(SceneConfig(pool=POOL))
+    given = _nested(options)
+    embed = _table(given, "embed")
+    scene = _scene(given)
     shares = {"rank_share": 0.0} if data.valid else {}
-    given: dict[str, Any] = {}
-    embed: dict[str, Any] = {}
-    for name, value in options.items():
-        first, _, rest = name.partition(".")
-        (embed if first == "embed" else given)[rest if first == "embed" else name] = value
-    tables = _nested(embed)
-    trained = {name: models.model_type(name).configure(tables.get(name)) for name in models.enabled_by_default()}
+    trained = {name: models.model_type(name).configure(embed.get(name)) for name in models.enabled_by_default()}
     fixed = {"measure_share": 0.0, "seed": seed, **shares}
-    learning = replace(configure(LearningConfig, {**fixed, **_nested(given)}, "evaluate cascade"), models=trained)
+    learning = replace(configure(LearningConfig, {**fixed, **given}, "evaluate cascade"), models=trained)
     learner = Learner({"evaluate": scene}, learning, progress)
     learner.learn(folder, data.valid or None)
     cascade = Cascade(Release.open(folder).measured(), scene, "evaluate")
-    if cascade.ranker is None:
+    if cascade.ranker is None and scene.ranker != FUSED:
         raise FitError("the ranker had nothing to learn from: too few events")
 
     def rank(query: Query) -> Array:
@@ -386,7 +383,31 @@ def _fit_cascade(
         scores = cascade.rank(query, slate.pool)[rest]
         return np.concatenate([slate.songs, slate.pool.songs[rest[np.argsort(-scores, kind="stable")]]])
 
-    return rank, asdict(learning)
+    return rank, {**asdict(learning), **{key: asdict(scene)[key] for key in ORDER}}
+
+
+def _scene(given: dict[str, Any]) -> SceneConfig:
+    """The default scene with a pool as full ranking needs it, and with the ranker and re-ranker that are `given`: those
+    options are taken out.
+
+    Raises: SettingsError for an unknown one, or an option that it does not have.
+    """
+    said: dict[str, Any] = {key: str(given.pop(key)) for key in ("ranker", "reranker") if key in given}
+    for kind in ("rankers", "rerankers"):
+        tables = _table(given, kind)
+        said[kind] = {name: UnitUse.of_table(table, f"{kind}.{name}") for name, table in tables.items()}
+    return unhurried(SceneConfig(pool=POOL, **said))
+
+
+def _table(given: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table of that name, taken out.
+
+    Raises: SettingsError if it is a value.
+    """
+    table = given.pop(key, {})
+    if not isinstance(table, dict):
+        raise SettingsError(f"--set {key}: a value, not a table (got {table!r})")
+    return table
 
 
 def _nested(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from graph.release import MEASURED, Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import NOTHING, Cascade
-from ranking.fine.linear import LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import FUSED, SceneConfig
 from ranking.training import (
@@ -47,7 +46,7 @@ from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
-_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5}
+_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5, "ranker": 6}
 Progress = Callable[[str, int, int], None]
 Truth = Sequence[tuple[int, Array]]
 NEAREST: Final = 50
@@ -77,7 +76,6 @@ class LearningConfig:
     listeners: int = 1000
     models: Mapping[str, Any] = field(default_factory=default_models)
     update: UpdateConfig = field(default_factory=UpdateConfig)
-    linear: LinearConfig = field(default_factory=LinearConfig)
     seed: int = 0
 
 
@@ -116,7 +114,7 @@ class Learner:
         Raises: FitError if a vector is not finite.
         """
         config, settings = self.config, self.config.models[model]
-        kind, rng = model_type(model), self._rng("embed", zlib.crc32(model.encode()))
+        kind, rng = model_type(model), self._rng("embed", _number(model))
         snapshot = Snapshot.open(folder / "snapshot")
         learned = self.cuts(snapshot).learning(snapshot) if part == MEASURED else snapshot
         cuts = {"rank_share": config.rank_share, "measure_share": config.measure_share, "seed": config.seed}
@@ -211,9 +209,8 @@ class Learner:
         release = Release.open(folder).measured()
         cuts = self.cuts(release.snapshot)
         known = release.seeing(cuts.learning(release.snapshot))
-        rng = self._rng("rank")
         heard = loved(release.snapshot.histories, cuts.fold == RANK) if truth is None else iter(truth)
-        truth = sampled(heard, self.config.listeners, rng)
+        truth = sampled(heard, self.config.listeners, self._rng("rank"))
         unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
         for name, scene in self.scenes.items():
             if scene.ranker == FUSED:
@@ -227,7 +224,7 @@ class Learner:
             if fusion is not None:
                 fusion.save(folder / "ranking" / name / "fusion")
                 cascade.fusion = fusion
-            ranker = fit_ranker(cascade, truth, cuts.rank_at, self.config.linear, rng=rng, tick=tick)
+            ranker = fit_ranker(cascade, truth, cuts.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)
             if (bare := without_memory(unhurried(scene))) is not None:
@@ -278,3 +275,8 @@ class Learner:
     def _rng(self, step: str, part: int = 0) -> np.random.Generator:
         """Each step draws from a generator of its own, so that skipping one changes nothing in the others."""
         return np.random.default_rng([self.config.seed, _DRAWS[step], part])
+
+
+def _number(name: str) -> int:
+    """The part of a step that a model or a scene of that name is."""
+    return zlib.crc32(name.encode())

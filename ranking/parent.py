@@ -19,6 +19,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import Histories
 from graph.snapshot.snapshot import Snapshot
+from graph.units import UnitUse
 from ranking.cascade import Cascade
 from ranking.gate import Paired
 from ranking.learning import DEFAULT_SCENE, SLATE, Learner, Truth, unhurried
@@ -114,13 +115,15 @@ def default_scene(manifest: Mapping[str, Any]) -> SceneConfig:
     try:
         told = dict(manifest["settings"]["scenes"][DEFAULT_SCENE])
         uses = {name: ChannelUse(**_known(ChannelUse, use)) for name, use in told.pop("channels").items()}
+        for kind in ("rankers", "rerankers"):
+            told[kind] = {name: UnitUse(**_known(UnitUse, use)) for name, use in told.get(kind, {}).items()}
         scene = SceneConfig(**_known(SceneConfig, told), channels=uses)
     except (KeyError, TypeError, AttributeError) as error:
         raise CorruptRelease(f"its manifest does not say what the scene {DEFAULT_SCENE} was ({error})") from error
     return replace(unhurried(scene), heard="never")
 
 
-def _known(type_: type[SceneConfig | ChannelUse], told: Mapping[str, Any]) -> dict[str, Any]:
+def _known(type_: type[SceneConfig | ChannelUse | UnitUse], told: Mapping[str, Any]) -> dict[str, Any]:
     """Without fields that have gone since the release was made; JSON knows no tuples."""
     names: Sequence[str] = [f.name for f in fields(type_)]
     return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items() if k in names}

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from graph.errors import SettingsError
+from graph.units import Family, UnitUse, unknown
+from ranking.base import RANKERS, RERANKERS, Ranker, Reranker
 
 QUOTAS: Final = ("fixed", "importance", "learned")
+MOST: Final = 500
+"""Songs of a slate."""
 FUSED: Final = "fused"
 LATEST: Final = "latest"
 """The channel that answers to what was done a moment ago: `SceneConfig.reserve` keeps places for it."""
+ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
+"""What a scene says of its order."""
+_TAKEN: Final = (FUSED, "fusion", "newcomers")
+"""Names that no ranker may have: the last two are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 
@@ -50,22 +58,26 @@ def default_channels() -> dict[str, ChannelUse]:
 class SceneConfig:
     """What a scene shows.
 
-    `n` songs unless the request says otherwise. `ranker` is a learned one, or "fused" for the order of the merged pool.
-    `heard` is what happens to songs the listener knows: "never" keeps them out, "always" lets them in, "after 14d" (or
-    hours, "after 12h") once that time has passed since the last time. `pool` bounds what the ranker sees; `budget_ms`
-    bounds all channels together. `quotas` of the channels are "fixed" (as each `ChannelUse` says), by "importance" (the
-    pool shared out by their weights) or "learned" (fitted by the refresh, as set until then). At most `per_artist`
-    songs of one artist stay in the pool, all where 0; what the channels found beyond the pool takes the free places.
-    `reserve` is the share of a slate, at least one song where it is above 0, that answers to what the listener liked or
-    followed a moment ago (the channel `latest`), where anything was. With `interests` a slate keeps a song for each of
-    the listener's interests (`recall.listeners.interests`), behind its first ten. The channels `otherwise` fill the
-    slate where the others find too few songs for it, and the answer says so by `note`.
+    `n` songs (at most 500) unless the request says otherwise. `ranker` is a learned one, a file of `ranking/fine/`, or
+    "fused" for the order of the merged pool; `reranker` is a file of `ranking/rerank/`; `rankers` and `rerankers` hold
+    the options of each by its name. `heard` is what happens to songs the listener knows: "never" keeps them out,
+    "always" lets them in, "after 14d" (or hours, "after 12h") once that time has passed since the last time. `pool`
+    bounds what the ranker sees; `budget_ms` bounds all channels together. `quotas` of the channels are "fixed" (as each
+    `ChannelUse` says), by "importance" (the pool shared out by their weights) or "learned" (fitted by the refresh, as
+    set until then). At most `per_artist` songs of one artist stay in the pool, all where 0; what the channels found
+    beyond the pool takes the free places. `reserve` is the share of a slate, at least one song where it is above 0,
+    that answers to what the listener liked or followed a moment ago (the channel `latest`), where anything was. With
+    `interests` a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
+    first ten. The channels `otherwise` fill the slate where the others find too few songs for it, and the answer says
+    so by `note`.
     """
 
     n: int = 10
     heard: str = "never"
     ranker: str = "linear"
     reranker: str = "mmr"
+    rankers: Mapping[str, UnitUse] = field(default_factory=dict)
+    rerankers: Mapping[str, UnitUse] = field(default_factory=dict)
     pool: int = 400
     budget_ms: float = 200.0
     quotas: str = "learned"
@@ -81,6 +93,8 @@ class SceneConfig:
         for name, value in (("n", self.n), ("pool", self.pool), ("budget_ms", self.budget_ms)):
             if value <= 0:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
+        if self.n > MOST:
+            raise SettingsError(f"scene: n must be at most {MOST} (got {self.n})")
         if self.quotas not in QUOTAS:
             raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
         if not 0 <= self.reserve < 1:
@@ -94,6 +108,29 @@ class SceneConfig:
         for name, use in self.channels.items():
             if use.quota < 1 or not 0 <= use.weight < float("inf"):
                 raise SettingsError(f"scene: channel {name} needs a quota of at least 1 and a weight of at least 0")
+        if taken := sorted({*self.rankers} & {*_TAKEN}):
+            raise SettingsError(f"scene.rankers.{taken[0]}: no ranker may be called {taken[0]}")
+        _check_units(RANKERS, "scene.ranker", self.ranker, self.rankers, FUSED)
+        _check_units(RERANKERS, "scene.reranker", self.reranker, self.rerankers)
+
+    def ranker_of(self) -> tuple[type[Ranker], Any] | None:
+        """The class of the scene's ranker and its config; None where the merged pool's order holds."""
+        return None if self.ranker == FUSED else RANKERS.configured(self.ranker, self.rankers, "scene.rankers")
+
+    def reranker_of(self) -> tuple[type[Reranker], Any]:
+        """The class of the scene's re-ranker and its config."""
+        return RERANKERS.configured(self.reranker, self.rerankers, "scene.rerankers")
+
+    def trained_by(self) -> dict[str, Any]:
+        """Everything of the scene that its fusion and ranker are learned with, as JSON: re-rankers, and rankers that it
+        does not use, teach nothing."""
+        told = {key: value for key, value in asdict(self).items() if key not in ORDER}
+        ranker = self.ranker_of()
+        return {**told, "ranker": None if ranker is None else _told(self.ranker, self.rankers, ranker[1])}
+
+    def reranked_by(self) -> dict[str, Any]:
+        """The scene's re-ranker and its whole config, as JSON."""
+        return _told(self.reranker, self.rerankers, self.reranker_of()[1])
 
     def heard_after_ms(self) -> float:
         """Milliseconds after which a heard song may come back: 0 for always, infinity for never.
@@ -108,3 +145,19 @@ class SceneConfig:
         if match is None:
             raise SettingsError(f'scene: heard must be "never", "always" or like "after 14d" (got {self.heard!r})')
         return float(match[1]) * _UNITS_MS[match[2]]
+
+
+def _told(name: str, uses: Mapping[str, UnitUse], config: Any) -> dict[str, Any]:
+    return {"name": name, "use": uses.get(name, UnitUse()).use, "config": asdict(config)}
+
+
+def _check_units(family: Family, where: str, chosen: str, uses: Mapping[str, UnitUse], *besides: str) -> None:
+    """Raises: SettingsError if a scene's ranker or re-ranker, or one that it sets, is unknown or cannot be set so.
+
+    `where` is the key of the `chosen` one, which may be one of `besides`; `where`s that of the others.
+    """
+    known = {*besides, *uses, *family.names()}
+    if chosen not in known:
+        raise SettingsError(f"{where}: {unknown(family.kind, chosen, sorted(known))}")
+    for name in [*uses, *({chosen} - {*besides, *uses})]:
+        family.configured(name, uses, f"{where}s")

@@ -16,8 +16,8 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH, Histories
 from graph.snapshot.snapshot import Snapshot
+from ranking.base import Ranker
 from ranking.cascade import Cascade
-from ranking.fine.linear import Linear, LinearConfig
 from ranking.metrics import Scoreboard
 from ranking.scene import SceneConfig
 from recall.base import Candidates, Query
@@ -162,16 +162,21 @@ def fit_ranker(
     cascade: Cascade,
     truth: list[tuple[int, Array]],
     at: int,
-    config: LinearConfig,
     *,
     rng: np.random.Generator,
     tick: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
-) -> Linear | None:
-    """Train the scene's ranker on its own pools at time `at`: what was loved afterwards against the rest.
+) -> Ranker | None:
+    """Train the scene's ranker, as the scene sets it, on its own pools at time `at`: what was loved afterwards against
+    the rest.
 
-    None if no pool holds a song that was loved afterwards: the log is too young to learn an order from.
+    None if no pool holds a song that was loved afterwards: the log is too young to learn an order from. None too if the
+    scene keeps the order of the merged pool.
     Raises: FitError if the weights are not finite.
     """
+    chosen = cascade.scene.ranker_of()
+    if chosen is None:
+        return None
+    ranker, config = chosen
     features, labels, sizes = [], [], []
     for done, (user, songs) in enumerate(truth):
         query = cascade.ask(_listener(cascade.snapshot, user), at)
@@ -186,7 +191,7 @@ def fit_ranker(
         return None
     groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     flat = np.concatenate(labels).astype(np.float64)
-    return Linear.fit(cascade.features.names, np.concatenate(features), flat, groups, config, rng=rng)
+    return ranker.fit(cascade.features.names, np.concatenate(features), flat, groups, config, rng=rng)
 
 
 def measure(

@@ -243,7 +243,8 @@ class Refresh:
 
     def _steps(self, build: Build) -> list[Step]:
         self._notes: dict[str, dict[str, Any]] = {}
-        scenes = {name: asdict(scene) for name, scene in self._scenes.items()}
+        trained = {name: scene.trained_by() for name, scene in self._scenes.items()}
+        measured = {name: scene.reranked_by() for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
         learned = asdict(replace(self._learner.config, models={}))
         where = {k: build.plan[k] for k in ("log_id", "offset", "journal")}
@@ -252,8 +253,8 @@ class Refresh:
             Step("snapshot", ["snapshot"], where, lambda: self._snapshot(build)),
             *(self._model_step(build, name, {**learned, "base": base}) for name in self._learner.config.models),
             Step("recall", [f"{MEASURED}/recall"], prepared, lambda: self._learner.recall(build.folder)),
-            Step("rank", ["ranking"], scenes, lambda: self._learner.rank(build.folder)),
-            Step("evaluate", [], self._settings.refresh.metric, lambda: self._evaluate(build)),
+            Step("rank", ["ranking"], trained, lambda: self._learner.rank(build.folder)),
+            Step("evaluate", [], [self._settings.refresh.metric, measured], lambda: self._evaluate(build)),
             Step(SHIPPED, ["vectors", "similar", "index", "recall"], "", lambda: self._bring_to_end(build)),
         ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from recall.blend.listwise import fit_listwise
@@ -15,10 +16,20 @@ from recall.blend.listwise import fit_listwise
 
 @dataclass(frozen=True)
 class LinearConfig:
-    """`l2` is the weight of the squared coefficients; `iterations` bounds L-BFGS."""
+    """How the weights are fitted.
+
+    Raises: ValueError for a number out of range.
+    """
 
     l2: float = 0.01
+    """The weight of the squared coefficients beside the loss, which is in nats."""
     iterations: int = 200
+    """Steps of L-BFGS, at most."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, "iterations")
+        if not 0 <= self.l2 < float("inf"):
+            raise ValueError(f"l2 must be at least 0 (got {self.l2})")
 
 
 class Linear:

@@ -11,9 +11,17 @@ from graph.snapshot.arrays import Array
 
 @dataclass(frozen=True)
 class MmrConfig:
-    """`balance` is the weight of relevance against novelty in the slate (1: relevance alone)."""
+    """How much a slate may repeat itself.
+
+    Raises: ValueError for a number out of range.
+    """
 
     balance: float = 0.85
+    """The weight of relevance against novelty, from 0 to 1 (relevance alone)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.balance <= 1:
+            raise ValueError(f"balance must be between 0 and 1 (got {self.balance})")
 
 
 class Mmr:
@@ -23,8 +31,6 @@ class Mmr:
     """
 
     def __init__(self, config: MmrConfig = MmrConfig()) -> None:
-        if not 0 <= config.balance <= 1:
-            raise ValueError(f"balance must be between 0 and 1 (got {config.balance})")
         self._config = config
 
     def order(self, relevance: Array, likeness: Array, artist: Array, n: int) -> Array:

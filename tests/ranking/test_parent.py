@@ -10,6 +10,7 @@ from segue_test_worlds import DAY, edges, events, nodes
 from graph.errors import CorruptRelease
 from graph.release import MEASURED, Release
 from graph.snapshot.snapshot import Snapshot
+from graph.units import UnitUse
 from ranking.learning import Learner, LearningConfig
 from ranking.parent import Parent, compare, default_scene
 from ranking.scene import ChannelUse, SceneConfig
@@ -119,6 +120,7 @@ def test_a_manifest_without_its_scene_cannot_be_measured(manifest):
 
 
 def test_the_scene_comes_back_from_the_manifest_without_heard_songs_and_without_haste():
-    scene = dataclasses.replace(TOGETHER, heard="after 14d", budget_ms=50.0, pool=70)
+    units = {"rankers": {"linear": UnitUse({"l2": 0.5})}, "rerankers": {"mine": UnitUse(use="ranking.rerank.mmr:Mmr")}}
+    scene = dataclasses.replace(TOGETHER, heard="after 14d", budget_ms=50.0, pool=70, **units)
     told = json.loads(json.dumps({"settings": {"scenes": {"radio": dataclasses.asdict(scene) | {"gone": 1}}}}))
     assert default_scene(told) == dataclasses.replace(scene, heard="never", budget_ms=float("inf"))

@@ -7,7 +7,6 @@ from segue_test_worlds import World, events, lopsided_snapshot
 from graph.snapshot.snapshot import Snapshot
 from ranking import training
 from ranking.cascade import Cascade
-from ranking.fine.linear import LinearConfig
 from ranking.scene import ChannelUse, SceneConfig
 from ranking.training import (
     LEARN,
@@ -120,7 +119,7 @@ def test_the_ranker_learns_to_put_first_what_was_loved_afterwards(lopsided: Worl
     cascade = Cascade(lopsided.release, scene())
     # everybody loved s5 afterwards: the one song without listeners
     truth = [(user, np.array(lopsided.songs("s5"))) for user in range(3)]
-    cascade.ranker = fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0))
+    cascade.ranker = fit_ranker(cascade, truth, 0, rng=np.random.default_rng(0))
     for user in ("ana", "ben", "cy"):
         assert lopsided.ids(cascade.slate(cascade.query(user, 0), 1).songs) == ["s5"]
 
@@ -129,7 +128,7 @@ def test_without_a_song_that_was_loved_afterwards_there_is_nothing_to_learn(lops
     cascade = Cascade(lopsided.release, scene())
     heard = [(0, np.array(lopsided.songs("s1")))]
     for truth in ([], heard):
-        assert fit_ranker(cascade, truth, 0, LinearConfig(), rng=np.random.default_rng(0)) is None
+        assert fit_ranker(cascade, truth, 0, rng=np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize(
