@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,6 +29,7 @@ from graph.configure import configure
 from graph.errors import SettingsError
 from graph.reasons.tags import NEVER_CITED
 from graph.store.store import GraphConfig
+from graph.units import UnitUse
 from ranking.learning import LearningConfig
 from ranking.scene import FUSED, ChannelUse, SceneConfig, default_channels
 from recall.discovery import channel_type
@@ -106,23 +108,52 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+S = TypeVar("S", bound=_Section)
+
+
 class StateSettings(_Section):
     """Where everything is kept that is not the graph of a server."""
 
     dir: Path = Path("var")
 
 
-class GraphSettings(_Section):
-    """`[graph]`: see `graph.store.store.GraphConfig`."""
+def _like(config: type[Any]) -> Callable[[type[S]], type[S]]:
+    """Gives a section the fields of a frozen dataclass, with types and defaults, but for those that it has itself.
 
-    url: str = "embedded:var/graph"
-    user: str = "neo4j"
-    password: SecretStr = SecretStr("")
-    database: str | None = None
-    reader_user: str = ""
-    reader_password: SecretStr = SecretStr("")
-    heap: str = "1g"
-    query_timeout_s: float = Field(default=30.0, gt=0)
+    What the dataclass keeps out of its `repr` is a secret.
+    """
+
+    def derived(section: type[S]) -> type[S]:
+        hints = get_type_hints(config)
+        missing = [field for field in dataclasses.fields(config) if field.name not in section.model_fields]
+        found: dict[str, Any] = {field.name: _field(field, hints[field.name]) for field in missing}
+        return create_model(section.__name__, __base__=section, __doc__=section.__doc__, **found)
+
+    return derived
+
+
+def _field(field: dataclasses.Field[Any], hint: Any) -> tuple[Any, Any]:
+    """A field of a frozen dataclass as pydantic takes it."""
+    default: Any = field.default
+    if not field.repr:
+        return SecretStr, SecretStr(default)
+    if default is not dataclasses.MISSING:
+        return hint, default
+    factory: Any = field.default_factory
+    return hint, Field(default_factory=factory)
+
+
+class _Derived(_Section):
+    """A section whose fields are those of a frozen dataclass, which checks their ranges."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+@_like(GraphConfig)
+class GraphSettings(_Derived):
+    """`[graph]`: see `graph.store.store.GraphConfig`."""
 
 
 class EventSettings(_Section):
@@ -144,48 +175,57 @@ class PrivacySettings(_Section):
     h3_resolution: int = Field(default=7, ge=0, le=15)
 
 
-class SceneSettings(_Section):
-    """`[scenes.NAME]`; each `[….channels.CHANNEL]` lies over the default channels, `quota = 0` takes one out."""
+@_like(SceneConfig)
+class SceneSettings(_Derived):
+    """`[scenes.NAME]`: see `ranking.scene.SceneConfig`; each `[….channels.CHANNEL]` lies over the default channels,
+    `quota = 0` takes one out, `[….rankers.RANKER]` and `[….rerankers.RERANKER]` set one."""
 
-    n: int = Field(default=10, ge=1, le=500)
-    heard: str = "never"
-    ranker: str = "linear"
-    reranker: str = "mmr"
-    pool: int = Field(default=400, ge=1)
-    budget_ms: float = Field(default=200.0, gt=0)
-    quotas: Literal["fixed", "importance", "learned"] = "learned"
-    per_artist: int = Field(default=0, ge=0)
-    reserve: float = Field(default=0.1, ge=0, lt=1)
-    interests: bool = True
-    otherwise: tuple[str, ...] = ()
-    note: str = ""
     channels: dict[str, dict[str, Any]] = {}
+    rankers: dict[str, dict[str, Any]] = {}
+    rerankers: dict[str, dict[str, Any]] = {}
 
     def config(self, name: str) -> SceneConfig:
         """The frozen scene.
 
-        Raises: SettingsError for an unknown channel or option.
+        Raises: SettingsError for an unknown channel, ranker, re-ranker or option, or a value out of range.
         """
-        uses = default_channels()
-        for channel, table in self.channels.items():
-            where = f"scenes.{name}.channels.{channel}"
-            options = dict(table)
-            base = uses.get(channel, ChannelUse())
-            quota, weight = options.pop("quota", base.quota), options.pop("weight", base.weight)
-            use = options.pop("use", base.use)
-            if isinstance(quota, bool) or not isinstance(quota, int) or quota < 0:
-                raise SettingsError(f"{where}.quota must be a whole number of at least 0 (got {quota!r})")
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-                raise SettingsError(f"{where}.weight must be a number of at least 0 (got {weight!r})")
-            if use is not None and not isinstance(use, str):
-                raise SettingsError(f'{where}.use must be "package.module:Class" (got {use!r})')
-            channel_type(channel, use).configure(options)
-            if quota == 0:
-                uses.pop(channel, None)
-            else:
-                uses[channel] = ChannelUse(quota, float(weight), {**base.options, **options}, use)
-        plain = self.model_dump(exclude={"channels"})
-        return SceneConfig(**plain, channels=uses)
+        where = f"scenes.{name}"
+        tables: dict[str, Any] = {"channels": _channel_uses(self.channels, f"{where}.channels")}
+        for kind in ("rankers", "rerankers"):
+            units = getattr(self, kind).items()
+            tables[kind] = {unit: UnitUse.of_table(table, f"{where}.{kind}.{unit}") for unit, table in units}
+        try:
+            return SceneConfig(**{**self.model_dump(), **tables})
+        except SettingsError as error:
+            raise SettingsError(f"{where}{str(error).removeprefix('scene')}") from error
+
+
+def _channel_uses(tables: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, ChannelUse]:
+    """The default channels, with what the tables say of each.
+
+    Raises: SettingsError for an unknown channel, or an unknown or unusable option.
+    """
+    uses = default_channels()
+    for channel, table in tables.items():
+        use = _channel_use(channel, table, uses.get(channel, ChannelUse()), f"{where}.{channel}")
+        if use is None:
+            uses.pop(channel, None)
+        else:
+            uses[channel] = use
+    return uses
+
+
+def _channel_use(channel: str, table: Mapping[str, Any], base: ChannelUse, where: str) -> ChannelUse | None:
+    """One channel as its table, which lies over `base`, says; None if it takes the channel out."""
+    given = UnitUse.of_table(table, where)
+    use, options = given.use or base.use, dict(given.options)
+    quota, weight = options.pop("quota", base.quota), options.pop("weight", base.weight)
+    if isinstance(quota, bool) or not isinstance(quota, int) or quota < 0:
+        raise SettingsError(f"{where}.quota must be a whole number of at least 0 (got {quota!r})")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise SettingsError(f"{where}.weight must be a number of at least 0 (got {weight!r})")
+    channel_type(channel, use).configure(options)
+    return ChannelUse(quota, float(weight), {**base.options, **options}, use) if quota else None
 
 
 class RefreshSettings(_Section):
@@ -285,11 +325,16 @@ class Settings(BaseSettings):
         return init_settings, _Variables(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     def graph_config(self) -> GraphConfig:
-        """`[graph]` as the store takes it."""
-        values = self.graph.model_dump()
-        for name in ("password", "reader_password"):
-            values[name] = getattr(self.graph, name).get_secret_value()
-        return GraphConfig(**values)
+        """`[graph]` as the store takes it.
+
+        Raises: SettingsError for a value out of range.
+        """
+        values = self.graph.model_dump().items()
+        plain: dict[str, Any] = {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values}
+        try:
+            return GraphConfig(**plain)
+        except ValueError as error:
+            raise SettingsError(f"graph: {error}") from error
 
     def scene_configs(self) -> dict[str, SceneConfig]:
         """Every scene by its name, those that ship included.
@@ -415,6 +460,7 @@ def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None)
         raise SettingsError(f"{file or 'environment'}: {error}") from error
     settings.check_models()
     settings.scene_configs()
+    settings.graph_config()
     return _anchored(settings, file.resolve().parent if file else Path.cwd())
 
 

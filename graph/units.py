@@ -50,13 +50,13 @@ class UnitUse:
     def of_table(cls, table: Any, where: str) -> UnitUse:
         """What a table of the settings, which stands at `where`, says.
 
-        Raises: SettingsError if it is no table, or if its `use` is no text.
+        Raises: SettingsError if it is no table, or if its `use` names nothing.
         """
         if not isinstance(table, Mapping):
             raise SettingsError(f"{where} must be a table of options (got {table!r})")
         options = dict(table)
         use = options.pop("use", None)
-        if use is not None and not isinstance(use, str):
+        if use is not None and (not isinstance(use, str) or not use):
             raise SettingsError(f'{where}.use must be "package.module:Class" (got {use!r})')
         return cls(options, use)
 

@@ -27,6 +27,7 @@ import polars as pl
 from neo4j import GraphDatabase, ManagedTransaction, unit_of_work
 
 from graph import schema
+from graph.configure import check_positive
 from graph.errors import InvalidInput, QueryRefused, QueryTimeout, StoreUnavailable
 from graph.store import guard, queries
 from graph.store.embedded import DATABASE, READER, WRITER, Embedded, guest
@@ -48,7 +49,8 @@ class GraphConfig:
     """Where the graph is, and who may ask; `[graph]` of the settings.
 
     `reader_user` and `reader_password`: a login without the right to write; without one the writer's login is used with
-    READ access mode, which Neo4j keeps. The embedded server makes its own logins.
+    READ access mode, which Neo4j keeps. The embedded server makes its own logins. `query_timeout_s` is in seconds.
+    Raises: ValueError if it is not more than 0.
     """
 
     url: str = "embedded:var/graph"
@@ -59,6 +61,9 @@ class GraphConfig:
     reader_password: str = field(default="", repr=False)
     heap: str = "1g"
     query_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "query_timeout_s")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
+import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from api.settings import RESERVED, Settings, load
+from api.settings import RESERVED, GraphSettings, SceneSettings, Settings, load
 from graph.errors import SettingsError
-from ranking.scene import ChannelUse, default_channels
+from graph.store.store import GraphConfig
+from ranking.fine.linear import Linear, LinearConfig
+from ranking.rerank.mmr import Mmr, MmrConfig
+from ranking.scene import ChannelUse, SceneConfig, default_channels
 
 
 @pytest.fixture(autouse=True)
@@ -118,8 +124,36 @@ def test_absolute_paths_and_servers_stay_as_they_are(house: Path) -> None:
         ("[api]\nport = 70000", r"api\.port: "),
         ("[privacy]\nh3_resolution = 16", r"privacy\.h3_resolution: "),
         ('[refresh]\nschedule = "25:00"', r"refresh\.schedule: "),
-        ("[scenes.radio]\nn = 0", r"scenes\.radio\.n: "),
-        ('[scenes.radio]\nheard = "maybe"', "heard must be"),
+        ("[graph]\nquery_timeout_s = 0", r"graph: query_timeout_s must be more than 0 \(got 0"),
+        ('[scenes.radio]\nn = "x"', r"scenes\.radio\.n: .*valid integer"),
+        ("[scenes.radio]\nm = 1", r"scenes\.radio\.m: Extra inputs"),
+        ("[scenes.radio]\nn = 0", r"^scenes\.radio: n must be more than 0 \(got 0\)"),
+        ("[scenes.radio]\nn = 501", r"^scenes\.radio: n must be at most 500 \(got 501\)"),
+        ("[scenes.radio]\npool = 0", r"^scenes\.radio: pool must be"),
+        ("[scenes.radio]\nbudget_ms = 0", r"^scenes\.radio: budget_ms must be"),
+        ("[scenes.radio]\nper_artist = -1", r"^scenes\.radio: per_artist must be"),
+        ("[scenes.radio]\nreserve = 1", r"^scenes\.radio: reserve must be"),
+        ('[scenes.radio]\nquotas = "many"', r"^scenes\.radio: quotas must be one of fixed, importance, learned"),
+        ('[scenes.radio]\nheard = "maybe"', r"^scenes\.radio: heard must be"),
+        ('[scenes.mine]\nranker = "lineal"', r"^scenes\.mine\.ranker: unknown ranker 'lineal' \(known: fused, linear"),
+        (
+            "[scenes.mine.rankers.lineal]\nl2 = 1",
+            r"^scenes\.mine\.rankers\.lineal: unknown ranker 'lineal' \(known: lin",
+        ),
+        ("[scenes.mine.rankers.linear]\nl3 = 1", r"^scenes\.mine\.rankers\.linear: unknown option 'l3' \(known: "),
+        ("[scenes.mine.rankers.linear]\nl2 = -1", r"^scenes\.mine\.rankers\.linear: l2 must be at least 0"),
+        ("[scenes.mine.rankers.linear]\nuse = 3", r"^scenes\.mine\.rankers\.linear\.use must be"),
+        ("[scenes.mine.rankers.fused]\nl2 = 1", r"^scenes\.mine\.rankers\.fused: no ranker may be called fused"),
+        (
+            '[scenes.mine.rankers.fusion]\nuse = "a:B"',
+            r"^scenes\.mine\.rankers\.fusion: no ranker may be called fusion",
+        ),
+        ('[scenes.mine.rankers.x]\nuse = "a_b:B"', r"^scenes\.mine\.rankers\.x: ranker 'x': cannot import a_b"),
+        ('[scenes.mine]\nreranker = "mmmr"', r"^scenes\.mine\.reranker: unknown re-ranker 'mmmr' \(known: mmr"),
+        ("[scenes.mine.rerankers.mmmr]\nx = 1", r"^scenes\.mine\.rerankers\.mmmr: unknown re-ranker 'mmmr'"),
+        ("[scenes.mine.rerankers.mmr]\nx = 1", r"^scenes\.mine\.rerankers\.mmr: unknown option 'x' \(known: balance"),
+        ("[scenes.mine.rerankers.mmr]\nbalance = 2", r"^scenes\.mine\.rerankers\.mmr: balance must be between 0 and 1"),
+        ('[scenes.mine.rerankers.mmr]\nuse = ""', r"^scenes\.mine\.rerankers\.mmr\.use must be"),
         ("[scenes.radio.channels.soical]\nquota = 1", "unknown channel 'soical'"),
         ("[scenes.radio.channels.social]\ntrusty = 1", "unknown option 'trusty'"),
         ("[scenes.radio.channels.social]\nquota = -1", r"channels\.social\.quota must be a whole number"),
@@ -181,6 +215,53 @@ def test_a_channel_from_outside_is_used_by_its_class(house: Path, monkeypatch: p
     assert (channel.use, channel.options) == ("settings_outside:Mine", {"depth": 2})
     with pytest.raises(SettingsError, match="unknown option 'width'"):
         written(f"{use}width = 2")
+
+
+def test_rankers_and_rerankers_are_set_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_SCENES__RADIO__RANKERS__LINEAR__ITERATIONS", "50")
+    text = "[scenes.radio.rankers.linear]\nl2 = 1\n[scenes.radio.rerankers.mmr]\nbalance = 0.5"
+    scenes = written(text).scene_configs()
+    assert scenes["radio"].ranker_of() == (Linear, LinearConfig(l2=1.0, iterations=50))
+    assert scenes["radio"].reranker_of() == (Mmr, MmrConfig(balance=0.5))
+    assert scenes["daily"].ranker_of() == (Linear, LinearConfig())
+    assert scenes["similar"].ranker_of() is None
+
+
+def test_a_ranker_and_a_reranker_from_outside_are_used_by_their_classes(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (house / "outside_order.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from ranking.fine.linear import Linear\nfrom ranking.rerank.mmr import Mmr\n"
+        "@dataclass(frozen=True)\nclass MineConfig:\n    depth: int = 1\nclass Mine(Linear): ...\n"
+        "@dataclass(frozen=True)\nclass TopConfig:\n    width: int = 1\nclass Top(Mmr): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(house))
+    ranker = (
+        '[scenes.radio]\nranker = "mine"\nreranker = "top"\n[scenes.radio.rankers.mine]\nuse = "outside_order:Mine"\n'
+    )
+    reranker = '[scenes.radio.rerankers.top]\nuse = "outside_order:Top"\n'
+    radio = written(f"{ranker}depth = 2\n{reranker}width = 3").scene_configs()["radio"]
+    found = [radio.ranker_of(), radio.reranker_of()]
+    assert [(unit.__name__, dataclasses.asdict(config)) for unit, config in found] == [
+        ("Mine", {"depth": 2}),
+        ("Top", {"width": 3}),
+    ]
+    with pytest.raises(SettingsError, match=r"^scenes\.radio\.rankers\.mine: unknown option 'width'"):
+        written(f"{ranker}width = 2\n{reranker}")
+
+
+@pytest.mark.parametrize(("section", "config"), [(SceneSettings, SceneConfig), (GraphSettings, GraphConfig)])
+def test_a_section_has_the_fields_and_defaults_of_its_dataclass(section: Any, config: Any) -> None:
+    assert set(section.model_fields) == {field.name for field in dataclasses.fields(config)}
+    plain = {name: value for name, value in section().model_dump().items() if not isinstance(value, dict | SecretStr)}
+    assert plain == {name: getattr(config(), name) for name in plain}
+    assert len(plain) >= 6
+
+
+def test_what_a_dataclass_keeps_out_of_its_repr_is_a_secret() -> None:
+    secrets = {name for name, value in GraphSettings().model_dump().items() if isinstance(value, SecretStr)}
+    assert secrets == {"password", "reader_password"}
 
 
 def test_gammas_lie_over_the_default_table() -> None:
