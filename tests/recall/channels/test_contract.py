@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from segue_test_configs import variations
 from segue_test_worlds import ANSWER, SCORING, World, built, planted_snapshot
 
 from graph.errors import SettingsError
@@ -117,22 +118,6 @@ def test_impersonal_channels_answer_somebody_unknown(kind: ChannelType, planted:
 
 
 # ---- each field of a config does something
-
-
-def variations(value: Any) -> Iterator[Any]:
-    """Other values of a field that a channel may take."""
-    if isinstance(value, bool):
-        yield not value
-    elif isinstance(value, int):
-        yield from (v for v in (1, 2, value + 1, value * 3, max(value // 10, 1)) if v != value)
-    elif isinstance(value, float):
-        yield from (v for v in (value / 4, value * 4, value + 1.0, 0.5, 0.05) if v != value)
-    elif isinstance(value, str):  # so far only whose vectors are asked
-        yield from (v for v in ("song2vec", "relation_gamma_gcn") if v != value)
-    elif isinstance(value, Mapping):
-        yield from ({**value, key: weight * 5 + 1} for key, weight in value.items())
-    else:
-        pytest.fail(f"this test knows no other value than {value!r}: teach it one")
 
 
 # the planted log is too short for anybody to be sure of a rise
