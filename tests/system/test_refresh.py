@@ -135,6 +135,16 @@ def test_what_was_done_before_the_kill_is_not_done_again(changed, own_house):
     assert [steps[name] for name in ("rank", "evaluate", "publish", "project")] == ["ran"] * 4
 
 
+def test_an_option_of_the_reranker_makes_a_release_and_trains_nothing(own_house):
+    house = own_house()
+    house.settle(sections="[refresh]\nmargin = 0.99\n[scenes.radio.rerankers.mmr]\nbalance = 0.5")
+    report = house.segue("refresh", "--json").json
+    steps = {step["name"]: step["status"] for step in report["steps"]}
+    assert {steps[name] for name in ("snapshot", "embed", "recall", "rank")} == {"skipped"}
+    assert (steps["evaluate"], report["published"]) == ("ran", True)
+    assert house.release.manifest["settings"]["scenes"]["radio"]["rerankers"]["mmr"]["options"] == {"balance": 0.5}
+
+
 def test_resuming_goes_on_with_the_inputs_of_the_run_that_was_killed(changed, undisturbed, own_house):
     house = own_house(source=changed)
     house.killed("refresh", where="ranking.learning:Learner.rank+")

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from api.jobs.refresh import Refresh
+from api.jobs.steps import Build
+from api.settings import load
+
+LINEAR, MMR = "[scenes.radio.rankers.linear]\n", "[scenes.radio.rerankers.mmr]\n"
+FUSED = "".join(f"[scenes.{name}]\nranker = 'fused'\n" for name in ("daily", "radio"))
+
+
+@pytest.fixture
+def prints(tmp_path, monkeypatch):
+    """The fingerprint of every step of a refresh with those settings."""
+    monkeypatch.chdir(tmp_path)
+
+    def of(text: str) -> dict[str, str]:
+        Path("segue.toml").write_text(text)
+        build = Build(tmp_path / ".building")
+        build.begin({"log_id": "a", "offset": 1, "journal": 1, "wall_clock": 1, "base": None})
+        return Refresh(load(), log=None, open_store=None)._fingerprints(build)
+
+    return of
+
+
+def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:
+    assert one.keys() == other.keys()
+    return {name for name in one if one[name] != other[name]}
+
+
+def test_an_option_of_a_ranker_fits_it_anew_and_nothing_else(prints) -> None:
+    assert changed(prints(""), prints(f"{LINEAR}l2 = 1")) == {"rank", "evaluate"}
+
+
+def test_an_option_of_a_reranker_trains_nothing_and_is_measured(prints) -> None:
+    assert changed(prints(""), prints(f"{MMR}balance = 0.5")) == {"evaluate"}
+
+
+def test_another_class_under_the_same_name_is_fitted_anew(prints) -> None:
+    assert changed(prints(""), prints(f'{LINEAR}use = "ranking.fine.linear:Linear"')) == {"rank", "evaluate"}
+    assert changed(prints(""), prints(f'{MMR}use = "ranking.rerank.mmr:Mmr"')) == {"evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("usual", "same"),
+    [
+        ("", f"{LINEAR}l2 = 0.01\niterations = 200\n{MMR}balance = 0.85"),  # the defaults, written out
+        (FUSED, f"{FUSED}{LINEAR}l2 = 1"),  # of a ranker that the scene does not use
+    ],
+)
+def test_what_changes_nothing_fits_nothing_anew(prints, usual: str, same: str) -> None:
+    assert changed(prints(usual), prints(same)) == set()
