@@ -76,7 +76,7 @@ class Family:
     def unit(self, name: str, use: str | None = None) -> Unit:
         """The unit of that name: a file of the package, or the class that `use` names.
 
-        Raises: SettingsError for an unknown name, or one that is no file's name; as `unit_at`.
+        Raises: SettingsError for an unknown name, or one that no file could have; else as `unit_at`.
         """
         if use is None and name not in self.names():
             raise unknown(self.kind, name, self.names())

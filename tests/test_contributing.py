@@ -1,4 +1,4 @@
-"""The example of CONTRIBUTING.md works as it stands there: one new file is a channel."""
+"""The examples of CONTRIBUTING.md work as they stand there: one new file is a channel, or a re-ranker."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from segue_test_worlds import NOW, World
 
@@ -58,20 +59,47 @@ def test_it_is_used_from_a_package_of_one_s_own(
     assert "covers" in [channel["channel"] for channel in provenance["s4"]]
 
 
-def test_one_new_file_in_the_house_suffices(example: str, tmp_path: Path) -> None:
-    copied = ("graph", "embeddings", "recall", "ranking", "api", "tests", "conftest.py", "pyproject.toml")
-    for name in copied:
+def test_the_reranker_orders_the_scene_that_names_it(
+    lopsided: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "contributed_order.py").write_text(blocks("python")[2], encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    scene = tomllib.loads(blocks("toml")[1])["scenes"]["radio"]
+    scene["rerankers"]["assorted"]["use"] = "contributed_order:Assorted"
+    cascade = Cascade(lopsided.release, load(overrides={"scenes": {"radio": scene}}).scene_configs()["radio"])
+    rows = cascade._reranker.order(np.array([0.1, 0.9, 0.8, 0.7]), np.zeros((4, 1)), np.array([-1, 5, 5, 6]), 3)
+    assert rows.tolist() == [1, 3, 0]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of the house."""
+    for name in ("graph", "embeddings", "recall", "ranking", "api", "tests", "conftest.py", "pyproject.toml"):
         source = ROOT / name
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, tmp_path / name, ignore=ignored) if source.is_dir() else shutil.copy(source, tmp_path)
-    own = "tests/recall/channels/test_covers.py"
-    (tmp_path / "recall" / "channels" / "covers.py").write_text(example, encoding="utf-8")
-    (tmp_path / own).write_text(blocks("python")[1], encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "covers", "tests/recall/channels"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PYTHONPATH": str(tmp_path)}
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    return tmp_path
+
+
+def passed(house: Path, unit: str, tests: str) -> int:
+    """How many tests of the copy that name the unit pass; none may fail."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", unit, tests]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PYTHONPATH": str(house)}
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=house, env=environment, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert f"{own}::" not in ran.stdout  # it names tests only when they fail
-    passed = re.search(r"(\d+) passed", ran.stdout)
-    assert passed is not None
-    assert int(passed[1]) > 10  # the contract, field by field, and its own
+    found = re.search(r"(\d+) passed", ran.stdout)
+    assert found is not None
+    return int(found[1])
+
+
+def test_one_new_file_in_the_house_is_a_channel(example: str, house: Path) -> None:
+    (house / "recall" / "channels" / "covers.py").write_text(example, encoding="utf-8")
+    own = house / "tests" / "recall" / "channels" / "test_covers.py"
+    own.write_text(blocks("python")[1], encoding="utf-8")
+    assert passed(house, "covers", "tests/recall/channels") > 10  # the contract, field by field, and its own
+
+
+def test_one_new_file_in_the_house_is_a_reranker(house: Path) -> None:
+    (house / "ranking" / "rerank" / "assorted.py").write_text(blocks("python")[2], encoding="utf-8")
+    assert passed(house, "assorted", "tests/ranking") > 20  # the contract, song by song and field by field

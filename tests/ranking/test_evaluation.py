@@ -247,4 +247,23 @@ def test_playlists_and_uploads_do_not_tell_of_held_out_items() -> None:
 
 def test_the_seed_of_an_evaluation_is_the_cascade_s_own() -> None:
     data = prepare(planted_batch(), "ratio", 0)
-    assert evaluate("cascade", data, seed=5)["config"]["seed"] == 5
+    options = {"rankers.linear.l2": 0.5, "reranker": "mmr"}
+    config = evaluate("cascade", data, seed=5, options=options)["config"]
+    assert config["seed"] == 5
+    assert config["rankers"] == {"linear": {"options": {"l2": 0.5}, "use": None}}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("ranker", "lineal", r"scene\.ranker: unknown ranker 'lineal'"),
+        ("rankers.linear.l3", 1, r"scene\.rankers\.linear: unknown option 'l3'"),
+        ("rerankers.mmr.balance", 7, r"scene\.rerankers\.mmr: balance must be between 0 and 1"),
+        ("rankers", 3, "--set rankers: a value, not a table"),
+        ("rankers.linear", 3, r"rankers\.linear must be a table"),
+        ("linear.l2", 1, "evaluate cascade: unknown option 'linear'"),
+    ],
+)
+def test_an_unknown_option_of_the_cascade_is_refused(option: str, value: object, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        evaluate("cascade", prepare(planted_batch(), "ratio", 0), options={option: value})

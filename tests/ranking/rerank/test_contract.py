@@ -50,15 +50,16 @@ def test_at_most_n_rows_of_the_pool_each_once(reranker: Reranker, songs: int, n:
     assert ((rows >= 0) & (rows < songs)).all()
 
 
-def test_a_pool_without_vectors_or_artists_is_ordered_too(reranker: Reranker) -> None:
-    rows = reranker.order(np.array([0.1, 0.9, 0.5]), np.zeros((3, 1)), np.full(3, -1), 3)
-    assert rows.tolist()[0] == 1
-    assert sorted(rows.tolist()) == [0, 1, 2]
+def test_a_pool_without_vectors_artists_or_differences_is_ordered_too(reranker: Reranker) -> None:
+    rows = reranker.order(np.zeros(3), np.zeros((3, 1)), np.full(3, -1), 3)
+    assert sorted(set(rows.tolist())) == sorted(rows.tolist())
+    assert len(rows)
 
 
-def test_songs_of_one_relevance_are_ordered_too(reranker: Reranker) -> None:
-    relevance, likeness, artist = pool(12)
-    assert len(set(reranker.order(np.zeros_like(relevance), likeness, artist, 12).tolist())) == 12
+def test_the_most_relevant_song_is_shown(reranker: Reranker) -> None:
+    for best in range(5):
+        relevance = np.where(np.arange(5) == best, 1.0, 0.1)
+        assert best in reranker.order(relevance, np.zeros((5, 1)), np.full(5, -1), 2)
 
 
 def test_same_pool_same_order_and_nothing_of_it_is_changed(unit: Unit) -> None:
