@@ -90,28 +90,34 @@ class SceneConfig:
 
     def __post_init__(self) -> None:
         self.heard_after_ms()
+        self._check_numbers()
+        self._check_channels()
+        if taken := sorted({*self.rankers} & {*_TAKEN}):
+            raise SettingsError(f"scene.rankers.{taken[0]}: no ranker may be called {taken[0]}")
+        _check_units(RANKERS, "scene.ranker", self.ranker, self.rankers, FUSED)
+        _check_units(RERANKERS, "scene.reranker", self.reranker, self.rerankers)
+
+    def _check_numbers(self) -> None:
         for name, value in (("n", self.n), ("pool", self.pool), ("budget_ms", self.budget_ms)):
-            if value <= 0:
+            if not value > 0:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
         if self.n > MOST:
             raise SettingsError(f"scene: n must be at most {MOST} (got {self.n})")
-        if self.quotas not in QUOTAS:
-            raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
         if not 0 <= self.reserve < 1:
             raise SettingsError(f"scene: reserve must be from 0 to below 1 (got {self.reserve})")
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
-        if unknown := sorted(set(self.otherwise) - self.channels.keys()):
-            raise SettingsError(f"scene: otherwise names {unknown[0]}, which is no channel of the scene")
+
+    def _check_channels(self) -> None:
+        if self.quotas not in QUOTAS:
+            raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
+        if missing := sorted(set(self.otherwise) - self.channels.keys()):
+            raise SettingsError(f"scene: otherwise names {missing[0]}, which is no channel of the scene")
         if not self.channels:
             raise SettingsError("scene: at least one channel is needed")
         for name, use in self.channels.items():
             if use.quota < 1 or not 0 <= use.weight < float("inf"):
                 raise SettingsError(f"scene: channel {name} needs a quota of at least 1 and a weight of at least 0")
-        if taken := sorted({*self.rankers} & {*_TAKEN}):
-            raise SettingsError(f"scene.rankers.{taken[0]}: no ranker may be called {taken[0]}")
-        _check_units(RANKERS, "scene.ranker", self.ranker, self.rankers, FUSED)
-        _check_units(RERANKERS, "scene.reranker", self.reranker, self.rerankers)
 
     def ranker_of(self) -> tuple[type[Ranker], Any] | None:
         """The class of the scene's ranker and its config; None where the merged pool's order holds."""
@@ -121,16 +127,16 @@ class SceneConfig:
         """The class of the scene's re-ranker and its config."""
         return RERANKERS.configured(self.reranker, self.rerankers, "scene.rerankers")
 
-    def trained_by(self) -> dict[str, Any]:
+    def training_settings(self) -> dict[str, Any]:
         """Everything of the scene that its fusion and ranker are learned with, as JSON: re-rankers, and rankers that it
         does not use, teach nothing."""
-        told = {key: value for key, value in asdict(self).items() if key not in ORDER}
+        others = {key: value for key, value in asdict(self).items() if key not in ORDER}
         ranker = self.ranker_of()
-        return {**told, "ranker": None if ranker is None else _told(self.ranker, self.rankers, ranker[1])}
+        return {**others, "ranker": None if ranker is None else _as_json(self.ranker, self.rankers, ranker[1])}
 
-    def reranked_by(self) -> dict[str, Any]:
+    def reranking_settings(self) -> dict[str, Any]:
         """The scene's re-ranker and its whole config, as JSON."""
-        return _told(self.reranker, self.rerankers, self.reranker_of()[1])
+        return _as_json(self.reranker, self.rerankers, self.reranker_of()[1])
 
     def heard_after_ms(self) -> float:
         """Milliseconds after which a heard song may come back: 0 for always, infinity for never.
@@ -147,7 +153,7 @@ class SceneConfig:
         return float(match[1]) * _UNITS_MS[match[2]]
 
 
-def _told(name: str, uses: Mapping[str, UnitUse], config: Any) -> dict[str, Any]:
+def _as_json(name: str, uses: Mapping[str, UnitUse], config: Any) -> dict[str, Any]:
     return {"name": name, "use": uses.get(name, UnitUse()).use, "config": asdict(config)}
 
 
@@ -159,5 +165,5 @@ def _check_units(family: Family, where: str, chosen: str, uses: Mapping[str, Uni
     known = {*besides, *uses, *family.names()}
     if chosen not in known:
         raise SettingsError(f"{where}: {unknown(family.kind, chosen, sorted(known))}")
-    for name in [*uses, *({chosen} - {*besides, *uses})]:
+    for name in sorted({*uses, chosen} - {*besides}):
         family.configured(name, uses, f"{where}s")

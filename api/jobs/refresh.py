@@ -243,8 +243,8 @@ class Refresh:
 
     def _steps(self, build: Build) -> list[Step]:
         self._notes: dict[str, dict[str, Any]] = {}
-        trained = {name: scene.trained_by() for name, scene in self._scenes.items()}
-        measured = {name: scene.reranked_by() for name, scene in self._scenes.items()}
+        trained = {name: scene.training_settings() for name, scene in self._scenes.items()}
+        measured = {name: scene.reranking_settings() for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
         learned = asdict(replace(self._learner.config, models={}))
         where = {k: build.plan[k] for k in ("log_id", "offset", "journal")}
