@@ -51,20 +51,27 @@ def _default_gamma() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Song2VecConfig:
-    """Hyper-parameters; `gamma` by relation name (`HAS_GENRE`, `LANGUAGE`, `RELATED:film.actor`).
-
-    `described`: how much of what a song's entities say is added to its vector after training, both at length 1.
-    """
+    """Hyper-parameters of Song2Vec."""
 
     embedding_dim: int = 64
+    """Numbers of a vector, 1 or more."""
     window: int = 5
+    """Songs on either side of a song that are its neighbours at most, 1 or more."""
     negative: int = 10
+    """Negatives drawn for each pair, 1 or more."""
     epochs: int = 10
+    """Passes over the sequences, 1 or more."""
     learning_rate: float = 0.1
+    """Step at the beginning, above 0; it falls to near 0 over training."""
     ns_exponent: float = 0.75
+    """Negatives are drawn by their count to this power: 0 for all alike, 1 by count."""
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
+    """Pairs trained through each relation for every occurrence of a song, by name (`HAS_GENRE`, `LANGUAGE`,
+    `RELATED:film.actor`), 0 or more; 0 leaves a relation out."""
     described: float = 0.5
+    """How much of what a song's entities say is added to its vector after training, both at length 1; 0 for none."""
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    """How listening is cut into sequences."""
 
     @classmethod
     def of_skipgram(cls, skipgram: SkipGramConfig, gamma: Mapping[str, float]) -> Song2VecConfig:

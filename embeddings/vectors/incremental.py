@@ -32,19 +32,21 @@ from graph.snapshot.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class UpdateConfig:
-    """`share`: an update is made where at most this share of the events is new, 0 for never; at most `most` in a row.
-
-    `epochs` and `learning_rate` as in Song2Vec; `replay`: older events around which a session is trained again, for
-    each new one.
+    """When vectors are updated, and how.
 
     Raises: ValueError for a number out of range.
     """
 
     share: float = 0.05
+    """An update is made where at most this share of the events is new, 0 to 1; 0 for never."""
     most: int = 24
+    """Updates in a row before a full training, 1 or more."""
     epochs: int = 4
+    """Passes over the sessions that are trained, 1 or more."""
     learning_rate: float = 0.01
+    """Step at the beginning, above 0."""
     replay: float = 0.1
+    """Older events around which a session is trained again, for each new one, 0 to 1."""
 
     def __post_init__(self) -> None:
         check_positive(self, "most", "epochs", "learning_rate")

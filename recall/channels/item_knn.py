@@ -22,12 +22,14 @@ from recall.listeners.listener import Listener
 
 @dataclass(frozen=True)
 class ItemKnnConfig:
-    """`neighbours` of each song are kept; `shrink` pulls the cosine of songs with few listeners towards 0; `loves` is
-    how many of the listener's songs are asked."""
+    """How songs with common listeners are found."""
 
     neighbours: int = 100
+    """Neighbours of each song that are kept, 1 or more."""
     shrink: float = 10.0
+    """Pulls the cosine of songs with few listeners towards 0, 0 or more."""
     loves: int = 200
+    """The listener's favourite songs that are asked, 1 or more."""
 
 
 class ItemKnn:

@@ -34,20 +34,25 @@ _NO_SONGS: Final = np.empty(0, dtype=np.int32)
 class IndexConfig:
     """How to search.
 
-    `kind` "auto" is exact up to `exact_up_to` songs (about a millisecond of 64 numbers each), a graph up to
-    `graph_up_to` and product-quantised cells beyond. `recall` is what the approximate kinds must reach at 100 songs.
-    `links` and `ef_construction` are the graph's M and breadth while it is built; there are `cells` times the square
-    root of the songs as cells; codes propose `refine` times as many songs as are asked for.
+    Raises: ValueError for a number out of range.
     """
 
     kind: str = "auto"
+    """One of `KINDS`; "auto" chooses among the others by the number of songs."""
     recall: float = 0.97
+    """Recall at 100 songs that the approximate kinds must reach, between 0 and 1."""
     exact_up_to: int = 30_000
+    """Songs up to which "auto" is exact, 1 or more; about a millisecond for each 30,000 songs of 64 numbers."""
     graph_up_to: int = 5_000_000
+    """Songs up to which "auto" is a graph, 1 or more; beyond, it is product-quantised cells."""
     links: int = 16
+    """Links of a node of the graph (HNSW's M), 2 or more."""
     ef_construction: int = 100
+    """Breadth of the search while the graph is built, 1 or more."""
     cells: float = 2.0
+    """Cells, in units of the square root of the number of songs, above 0."""
     refine: int = 4
+    """Songs that codes propose for each song asked for, 1 or more."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
