@@ -21,9 +21,10 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from embeddings.skipgram.corpus import Progress, WalkCorpus
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import collected, draw_seed
-from embeddings.skipgram.skipgram import Progress, SkipGramConfig, WalkCorpus
+from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import WalkConfig, Walks
 from embeddings.vectors.node_vectors import NodeVectors

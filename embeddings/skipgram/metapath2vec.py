@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from embeddings.skipgram.corpus import Progress
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import draw_seed, fit_walks
-from embeddings.skipgram.skipgram import Progress, SkipGramConfig
+from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import MetapathWalks, WalkConfig, WalkGraph, Walks
 from embeddings.vectors.node_vectors import NodeVectors

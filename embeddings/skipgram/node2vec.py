@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from embeddings.skipgram.corpus import Progress, WalkCorpus
 from embeddings.skipgram.edges import Edges
-from embeddings.skipgram.skipgram import Progress, SkipGramConfig, WalkCorpus, numbered, train_walks
+from embeddings.skipgram.skipgram import SkipGramConfig, numbered, train_walks
 from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
 from embeddings.vectors.node_vectors import NodeVectors

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from embeddings.skipgram.corpus import Numbers, Ragged, WalkCorpus
 from embeddings.skipgram.sequences import SequenceConfig, Sequences
-from embeddings.skipgram.skipgram import Ragged, SkipGramConfig, WalkCorpus, numbered, train, untrained
+from embeddings.skipgram.skipgram import SkipGramConfig, numbered, train, untrained
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import InvalidInput, NothingToLearn
 from graph.snapshot.arrays import Array
@@ -157,10 +158,20 @@ class Song2Vec:
         rng: np.random.Generator,
         progress: Progress | None = None,
     ) -> ModelVectors:
-        """The vectors taken on from those of the last release: see `embeddings.vectors.incremental.update`."""
-        from embeddings.vectors.incremental import update
+        """The vectors after the snapshot's fresh events, taken on from those of the last release.
 
-        return update(snapshot, last, config, how, rng=rng, progress=progress)
+        The same state of `rng` gives the same; see `embeddings.vectors.incremental`.
+
+        Raises: FitError if the weights are not finite; ValueError as `fit`.
+        """
+        if not last.fresh.any():
+            return last.vectors
+        touched = last.fresh | _replayed(snapshot, last.fresh, how.replay, rng)
+        sequences = Sequences.of(snapshot, config.sequences, among=touched)
+        if not len(sequences.songs):  # what is new is skips, or too short
+            return last.vectors
+        short = replace(config, epochs=how.epochs, learning_rate=how.learning_rate)
+        return cls.fit(snapshot, short, rng=rng, start=last.vectors, only=sequences, progress=progress)
 
     @classmethod
     def fit_edges(
@@ -355,7 +366,6 @@ def _train(
 
     `words`: how many an epoch reads, the corpus's frequencies where None.
     """
-    from embeddings.skipgram.word2vec import Numbers
 
     def report(epoch: int) -> None:
         if progress is not None:
@@ -377,3 +387,14 @@ def _train(
         for matrix, begun in zip(found, start, strict=True):
             matrix[absent] = begun[absent]
     return found[0], found[1]
+
+
+def _replayed(snapshot: Snapshot, fresh: Array, replay: float, rng: np.random.Generator) -> Array:
+    """(E,) older events on songs that the fresh ones touch, `replay` for each fresh one."""
+    histories = snapshot.histories
+    around = np.zeros(snapshot.songs, dtype=bool)
+    around[histories.song[fresh]] = True
+    older = np.flatnonzero(~fresh & around[histories.song])
+    drawn = np.zeros(len(histories), dtype=bool)
+    drawn[rng.choice(older, min(len(older), round(replay * int(fresh.sum()))), replace=False)] = True
+    return drawn

@@ -17,6 +17,7 @@ from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.causes import BESIDE, Cause, near_songs
 from recall.item_lists.neighbours import Neighbours
+from recall.linear.cosine import nearest_by_listeners
 from recall.listeners.listener import Listener
 
 
@@ -54,7 +55,7 @@ class ItemKnn:
         shape = (listened.sources, listened.targets)
         ones = np.ones(len(listened), dtype=np.float32)
         matrix = sparse.csr_array((ones, listened.indices, listened.indptr), shape=shape)
-        Neighbours.of_interactions(matrix, config.neighbours, config.shrink).save(folder / "neighbours")
+        nearest_by_listeners(matrix, config.neighbours, config.shrink).save(folder / "neighbours")
 
     def __init__(self, release: Release, config: ItemKnnConfig = ItemKnnConfig()) -> None:
         self._config = config

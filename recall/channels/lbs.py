@@ -212,7 +212,7 @@ class Lbs:
             return []
         if self._given[listener.user]:
             return [(int(self._home[listener.user]), 1.0)]
-        at, own = whereabouts(query, listener.user, OWN)
+        at, own = whereabouts(query.listener.snapshot.histories, query.live.counters, listener.user, OWN)
         cells = around(own, resolution)
         weights = decay(at, query.at, HALF_LIFE_MS) * (cells != UNKNOWN_CELL)
         known, total = _added([(cells, weights)])

@@ -188,7 +188,7 @@ class Social:
     def _loves(self, query: Query, followees: Array) -> tuple[Array, ...]:
         """What people have loved, by what they weigh."""
         people, weight, kind, via = self._people(query, self._latest(followees))
-        done = doings(query, people, LATEST)
+        done = doings(query.listener.snapshot.histories, query.live.counters, people, LATEST)
         decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
         size = query.live.size
         known = done.song < size  # what was folded in since this request began may be on a song that is newer still

@@ -4,71 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from graph.configure import check_positive
 from graph.errors import CorruptRelease
 from graph.release import Release
 from graph.snapshot.arrays import Array, read_arrays, write_arrays
 from recall.base import Candidates
+from recall.index import build
 from recall.index.approximate import Near
+from recall.index.config import IndexConfig
 from recall.index.filters import Columns, Filter, Members
-
-__all__ = ["Columns", "Filter", "IndexConfig", "VectorIndex"]
 
 Progress = Callable[[str, int, int], None]
 
-KINDS: Final = ("auto", "exact", "hnsw", "ivfpq")
-_FEWEST: Final = 2048
-"""Below so many vectors nothing is gained by not looking at all of them, whatever the settings say."""
 _FILTERS: Final = 64
 """Filters whose members are remembered."""
+_DEFAULT: Final = IndexConfig()
 _NO_SONGS: Final = np.empty(0, dtype=np.int32)
-
-
-@dataclass(frozen=True)
-class IndexConfig:
-    """How to search.
-
-    Raises: ValueError for a number out of range.
-    """
-
-    kind: str = "auto"
-    """One of `KINDS`; "auto" chooses among the others by the number of songs."""
-    recall: float = 0.97
-    """Recall at 100 songs that the approximate kinds must reach, between 0 and 1."""
-    exact_up_to: int = 30_000
-    """Songs up to which "auto" is exact, 1 or more; about a millisecond for each 30,000 songs of 64 numbers."""
-    graph_up_to: int = 5_000_000
-    """Songs up to which "auto" is a graph, 1 or more; beyond, it is product-quantised cells."""
-    links: int = 16
-    """Links of a node of the graph (HNSW's M), 2 or more."""
-    ef_construction: int = 100
-    """Breadth of the search while the graph is built, 1 or more."""
-    cells: float = 2.0
-    """Cells, in units of the square root of the number of songs, above 0."""
-    refine: int = 4
-    """Songs that codes propose for each song asked for, 1 or more."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)} (got {self.kind!r})")
-        if not 0 < self.recall < 1:
-            raise ValueError(f"recall must be between 0 and 1 (got {self.recall})")
-        check_positive(self, "exact_up_to", "graph_up_to", "ef_construction", "cells", "refine")
-        if self.links < 2:
-            raise ValueError(f"links must be at least 2 (got {self.links})")
-
-    def chosen(self, filled: int) -> IndexConfig:
-        """With the kind that serves so many vectors."""
-        kind = self.kind
-        if kind == "auto":
-            kind = "exact" if filled <= self.exact_up_to else "hnsw" if filled <= self.graph_up_to else "ivfpq"
-        return replace(self, kind="exact" if filled < _FEWEST else kind)
 
 
 class Exact:
@@ -150,7 +106,7 @@ class VectorIndex:
     def build(
         cls,
         unit: Array,
-        config: IndexConfig = IndexConfig(),
+        config: IndexConfig = _DEFAULT,
         columns: Columns | None = None,
         *,
         seed: int,
@@ -166,8 +122,6 @@ class VectorIndex:
         index = cls(unit, columns)
         index.config = config.chosen(int(index._exact.filled.sum()))
         if index.kind != "exact":
-            from recall.index import build
-
             near = build.build(unit, index.config, seed=seed, workers=workers, progress=progress)
             index._become(near, len(unit), unit.shape[1], columns)
         return index
