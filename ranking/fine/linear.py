@@ -15,10 +15,12 @@ from recall.blend.listwise import fit_listwise
 
 @dataclass(frozen=True)
 class LinearConfig:
-    """`l2` is the weight of the squared coefficients; `iterations` bounds L-BFGS."""
+    """How the linear ranker is fitted."""
 
     l2: float = 0.01
+    """Weight of the squared coefficients, 0 or more."""
     iterations: int = 200
+    """Steps of L-BFGS at most, 1 or more."""
 
 
 class Linear:

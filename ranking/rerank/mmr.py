@@ -11,9 +11,10 @@ from graph.snapshot.arrays import Array
 
 @dataclass(frozen=True)
 class MmrConfig:
-    """`balance` is the weight of relevance against novelty in the slate (1: relevance alone)."""
+    """How relevance and novelty are weighed."""
 
     balance: float = 0.85
+    """Weight of relevance against novelty in the slate, 0 to 1; 1 for relevance alone."""
 
 
 class Mmr:
