@@ -115,6 +115,7 @@ class StateSettings(_Section):
     """Where everything is kept that is not the graph of a server."""
 
     dir: Path = Path("var")
+    """Folder of whatever names no folder of its own."""
 
 
 def _like(config: type[Any]) -> Callable[[type[S]], type[S]]:
@@ -157,22 +158,26 @@ class GraphSettings(_Derived):
 
 
 class EventSettings(_Section):
-    """`[events]`: the SQL database of the event log."""
+    """`[events]`: the event log."""
 
     url: str = "sqlite:///var/events.db"
+    """SQL database of the log: sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."""
 
 
 class ReleaseSettings(_Section):
-    """`[releases]`: their folder, and how many `prune` leaves."""
+    """`[releases]`: where releases are kept."""
 
     dir: Path = Path("var/releases")
+    """Folder of the releases."""
     keep: int = Field(default=5, ge=1)
+    """Releases that `segue release prune` leaves, 1 or more."""
 
 
 class PrivacySettings(_Section):
-    """`[privacy]`: coordinates are coarsened to cells of this H3 resolution before they are written."""
+    """`[privacy]`: what is coarsened before it is written."""
 
     h3_resolution: int = Field(default=7, ge=0, le=15)
+    """H3 resolution, 0 to 15, of the cells that coordinates are coarsened to."""
 
 
 @_like(SceneConfig)
@@ -181,8 +186,11 @@ class SceneSettings(_Derived):
     `quota = 0` takes one out, `[….rankers.RANKER]` and `[….rerankers.RERANKER]` set one."""
 
     channels: dict[str, dict[str, Any]] = {}
+    """Options of each channel, which lie over the default ones; `quota = 0` takes a channel out."""
     rankers: dict[str, dict[str, Any]] = {}
+    """Options of each ranker, by its name."""
     rerankers: dict[str, dict[str, Any]] = {}
+    """Options of each re-ranker, by its name."""
 
     def config(self, name: str) -> SceneConfig:
         """The frozen scene.
@@ -229,21 +237,26 @@ def _channel_use(channel: str, table: Mapping[str, Any], base: ChannelUse, where
 
 
 class RefreshSettings(_Section):
-    """`[refresh]`: the gate and the shares of the log that rank and measure.
+    """`[refresh]`: the gate, and the shares of the log that rank and measure.
 
     A release is kept back when its `metric`, over the same listeners and held-out songs, is below its parent's beyond
-    chance and by more than the share `margin`; with fewer than `min_listeners` to compare by it is published with a
-    warning. The newest `measure_share` of the events measures, the `rank_share` before it trains the ranker; at most
-    `listeners` of each are used. `schedule` is the UTC time of day ("03:30") of the nightly run of `segue serve`.
+    chance and by more than `margin`.
     """
 
     margin: float = Field(default=0.1, ge=0, lt=1)
+    """Share of its parent's metric that a release may lose, 0 to below 1."""
     metric: Literal["ndcg@10", "recall@10", "hit_rate@10", "mrr"] = "ndcg@10"
+    """Metric that the gate compares."""
     min_listeners: int = Field(default=30, ge=2)
+    """Listeners to compare by, 2 or more; with fewer a release is published with a warning."""
     measure_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Newest share of the events, which measures, above 0 and below 0.5."""
     rank_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share before it, which trains the ranker, above 0 and below 0.5."""
     listeners: int = Field(default=1000, ge=1)
+    """Listeners of each share at most, 1 or more."""
     schedule: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    """UTC time of day ("03:30") of the nightly refresh of `segue serve`; unset for none."""
 
 
 class ReasonSettings(_Section):
@@ -254,11 +267,14 @@ class ReasonSettings(_Section):
 
 
 class ApiSettings(_Section):
-    """`[api]`: the address, and the keys that may ask; without keys only loopback addresses are served."""
+    """`[api]`: the address, and who may ask."""
 
     host: str = "127.0.0.1"
+    """Address that is listened on."""
     port: int = Field(default=8000, ge=0, le=65535)
+    """Port that is listened on, 0 to 65535; 0 for any free one."""
     keys: list[SecretStr] = []
+    """Keys that may ask, 16 characters or more each; without keys only loopback addresses are served."""
 
     @field_validator("keys")
     @classmethod
@@ -301,17 +317,29 @@ class Settings(BaseSettings):
     )
 
     state: StateSettings = StateSettings()
+    """Where state is kept."""
     graph: GraphSettings = GraphSettings()
+    """The graph's store."""
     events: EventSettings = EventSettings()
+    """The event log."""
     releases: ReleaseSettings = ReleaseSettings()
+    """The releases."""
     privacy: PrivacySettings = PrivacySettings()
+    """What is coarsened."""
     scenes: dict[str, SceneSettings] = {}
+    """Scenes by their names, which lie over those that ship."""
     embed: dict[str, dict[str, Any]] = {}
+    """Models by their names: `enabled` and the model's own options. `update` says when Song2Vec is updated."""
     refresh: RefreshSettings = RefreshSettings()
+    """The refresh and its gate."""
     reasons: ReasonSettings = ReasonSettings()
+    """What reasons may say."""
     api: ApiSettings = ApiSettings()
+    """The REST service."""
     seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of all that is drawn, 0 to below 2^31."""
     clock: Literal["wall", "data"] | None = None
+    """What now is. "wall": the time of day. "data": the newest event. Unset: what the import of the data chose."""
 
     @classmethod
     def settings_customise_sources(

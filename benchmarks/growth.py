@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from embeddings.skipgram.skipgram import SkipGramConfig, WalkCorpus, train_walks
+from embeddings.skipgram.corpus import WalkCorpus
+from embeddings.skipgram.skipgram import SkipGramConfig, train_walks
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
 from graph.snapshot.arrays import Array
 

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.channels import world_snapshot
 from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
 from embeddings.vectors.alignment import drift
-from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, update
+from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.arrays import Array
@@ -56,7 +56,7 @@ def _rows(
     release = Release.open(folder)
 
     def updated(seed: int) -> ModelVectors:
-        return update(
+        return Song2Vec.update(
             after, LastTraining.of(release, "song2vec", before, after), config, how, rng=np.random.default_rng(seed)
         )
 

@@ -26,7 +26,9 @@ from benchmarks._peers import peer
 from benchmarks._plots import bars, needed
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import UNKNOWN_INTEGER
-from recall.index.vector_index import Columns, Filter, IndexConfig, VectorIndex
+from recall.index.config import IndexConfig
+from recall.index.filters import Columns, Filter
+from recall.index.vector_index import VectorIndex
 
 DIM: Final = 64
 K: Final = 100

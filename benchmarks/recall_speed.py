@@ -26,10 +26,10 @@ import numpy as np
 
 from benchmarks._plots import needed, plotted
 from embeddings.vectors.model_vectors import ModelVectors
-from graph.log.exposures import Exposures
 from graph.release import Release
 from graph.schema import LABELS, RELATIONSHIPS
 from graph.snapshot.arrays import Array
+from graph.snapshot.exposures import Exposures
 from graph.snapshot.histories import CODE, Histories
 from graph.snapshot.ids import Ids, Strings
 from graph.snapshot.relations import Relation

@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks._peers import THREADS
 from benchmarks.node2vec import SPLITS, WALKS, blogcatalog, f1_scores, labels_of
+from embeddings.skipgram.corpus import WalkCorpus
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import collected
-from embeddings.skipgram.skipgram import SkipGramConfig, WalkCorpus, numbered, train, untrained
+from embeddings.skipgram.skipgram import SkipGramConfig, numbered, train, untrained
 from embeddings.skipgram.walks import Walks
 
 RATE = 0.035

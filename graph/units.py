@@ -40,11 +40,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class UnitUse:
-    """How settings use a unit: its own options over the defaults, and `use` = "package.module:Class" if it is from
-    outside."""
+    """How settings use a unit."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    """The unit's own options, by their names; they lie over the defaults."""
     use: str | None = None
+    """Class "package.module:Class" of a unit from outside; None for the file of the unit's name."""
 
     @classmethod
     def of_table(cls, table: Any, where: str) -> UnitUse:

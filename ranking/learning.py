@@ -66,17 +66,20 @@ def default_models() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LearningConfig:
-    """How the log is cut, how many listeners rank and measure at most, the models, and the seed of everything.
-
-    The newest `measure_share` of the events measures, the `rank_share` before it trains the ranker.
-    """
+    """How the log is cut, and what is learned from it."""
 
     rank_share: float = 0.1
+    """Share of the events, before the measured ones, that trains the ranker."""
     measure_share: float = 0.1
+    """Newest share of the events, which measures."""
     listeners: int = 1000
+    """Listeners that rank, and that measure, at most."""
     models: Mapping[str, Any] = field(default_factory=default_models)
+    """Config of each model that is trained, by its name."""
     update: UpdateConfig = field(default_factory=UpdateConfig)
+    """When Song2Vec is updated instead of trained."""
     seed: int = 0
+    """Seed of all that is drawn, 0 or more."""
 
 
 def unhurried(scene: SceneConfig) -> SceneConfig:

@@ -26,13 +26,16 @@ _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 @dataclass(frozen=True)
 class ChannelUse:
-    """How a scene uses one channel: the `quota` of its pool, the `weight` in the fusion until the refresh has learned
-    one (0 stays 0), the channel's own options, and `use` = "package.module:Class" for a channel from outside."""
+    """How a scene uses one channel."""
 
     quota: int = 100
+    """Songs of the pool that the channel has, where quotas are fixed or not learned yet, 1 or more."""
     weight: float = 1.0
+    """Weight in the fusion until the refresh has learned one, 0 or more; 0 stays 0."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """The channel's own options, by their names."""
     use: str | None = None
+    """Class "package.module:Class" of a channel from outside; None for the file of the channel's name."""
 
 
 def default_channels() -> dict[str, ChannelUse]:
@@ -56,37 +59,42 @@ def default_channels() -> dict[str, ChannelUse]:
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """What a scene shows.
-
-    `n` songs (at most 500) unless the request says otherwise. `ranker` is a learned one, a file of `ranking/fine/`, or
-    "fused" for the order of the merged pool; `reranker` is a file of `ranking/rerank/`; `rankers` and `rerankers` hold
-    the options of each by its name. `heard` is what happens to songs the listener knows: "never" keeps them out,
-    "always" lets them in, "after 14d" (or hours, "after 12h") once that time has passed since the last time. `pool`
-    bounds what the ranker sees; `budget_ms` bounds all channels together. `quotas` of the channels are "fixed" (as each
-    `ChannelUse` says), by "importance" (the pool shared out by their weights) or "learned" (fitted by the refresh, as
-    set until then). At most `per_artist` songs of one artist stay in the pool, all where 0; what the channels found
-    beyond the pool takes the free places. `reserve` is the share of a slate, at least one song where it is above 0,
-    that answers to what the listener liked or followed a moment ago (the channel `latest`), where anything was. With
-    `interests` a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
-    first ten. The channels `otherwise` fill the slate where the others find too few songs for it, and the answer says
-    so by `note`.
-    """
+    """What a scene shows."""
 
     n: int = 10
+    """Songs of a slate, unless the request says otherwise."""
     heard: str = "never"
+    """What happens to known songs: "never" keeps them out, "always" lets them in, "after 14d" or "after 12h" once so
+    long has passed."""
     ranker: str = "linear"
+    """File of a learned ranker, or "fused" for the order of the merged pool."""
     reranker: str = "mmr"
+    """File of the re-ranker."""
     rankers: Mapping[str, UnitUse] = field(default_factory=dict)
+    """Options of each ranker, by its name."""
     rerankers: Mapping[str, UnitUse] = field(default_factory=dict)
+    """Options of each re-ranker, by its name."""
     pool: int = 400
+    """Songs that the ranker sees at most."""
     budget_ms: float = 200.0
+    """Milliseconds that all channels have together."""
     quotas: str = "learned"
+    """How quotas are set. "fixed": as each `ChannelUse` says. "importance": the pool shared out by the channels'
+    weights. "learned": fitted by the refresh, as set until then."""
     per_artist: int = 0
+    """Songs of one artist in the pool at most, 0 for all; what channels found beyond the pool takes the free places."""
     reserve: float = 0.1
+    """Share of a slate that answers to what the listener liked or followed a moment ago (the channel `latest`), 0 to
+    below 1. Above 0 it is one song at least."""
     interests: bool = True
+    """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
+    first ten."""
     otherwise: tuple[str, ...] = ()
+    """Channels that fill the slate where the others find too few songs."""
     note: str = ""
+    """What the answer says where they do."""
     channels: Mapping[str, ChannelUse] = field(default_factory=default_channels)
+    """Channels of the scene, by their names."""
 
     def __post_init__(self) -> None:
         self.heard_after_ms()

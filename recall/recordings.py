@@ -10,8 +10,8 @@ from scipy import sparse
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.listeners.preferences import once
 from recall.live.edits import NewSongs
+from recall.once import once
 
 _COVERS: Final = "COVER_OF"
 _ARTISTS: Final = "PERFORMED_BY"

@@ -51,20 +51,25 @@ _PEOPLE: Final = frozenset({"User", "Playlist"})
 
 @dataclass(frozen=True)
 class GraphSAGEConfig:
-    """Hyper-parameters; `fan_out`: neighbours sampled for each relation in the first hop, half as many in the next.
-
-    `temperature`: what cosines are divided by; `unseen`: the share of songs that training treats as new.
+    """Hyper-parameters of GraphSAGE.
 
     Raises: ValueError for a number out of range.
     """
 
     embedding_dim: int = 64
+    """Numbers of a vector, 1 or more."""
     layers: int = 2
+    """Hops that a song's vector sees, 1 or more."""
     fan_out: int = 10
+    """Neighbours sampled for each relation in the first hop, half as many in each hop after it."""
     batch_size: int = 1024
+    """Pairs of a listener and a liked song in a batch, 1 or more."""
     temperature: float = 0.1
+    """Cosines are divided by this in the softmax, above 0."""
     unseen: float = 0.2
+    """Share of songs that training treats as new, 0 to below 1."""
     training: FitConfig = field(default_factory=lambda: FitConfig(10, 0.01, evaluate_every=1, patience=2))
+    """Epochs, learning rate and early stopping."""
 
     def __post_init__(self) -> None:
         check_positive(self, "embedding_dim", "layers", "fan_out", "batch_size", "temperature")

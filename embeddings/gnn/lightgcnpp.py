@@ -21,14 +21,17 @@ from embeddings.gnn.propagation import bipartite, normalised
 
 @dataclass(frozen=True)
 class LightGCNppConfig(GraphModelConfig):
-    """Hyper-parameters; `gamma` is the share of layer 0.
+    """Hyper-parameters of LightGCN++.
 
     Raises: ValueError for a gamma that is not between 0 and 1.
     """
 
     alpha: float = 0.6
+    """Power by which a node's own degree shortens its vector."""
     beta: float = -0.1
+    """Power by which a neighbour's degree makes it count less; below 0 it counts more."""
     gamma: float = 0.2
+    """Share of layer 0 in the vectors, 0 to 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

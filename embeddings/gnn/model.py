@@ -37,17 +37,21 @@ Validate = Callable[[Array, Array], float]
 class GraphModelConfig:
     """Hyper-parameters of every model here.
 
-    `decay`: weight of the L2 term on layer 0; `spread`: standard deviation of the first vectors.
-
     Raises: ValueError for a number out of range.
     """
 
     embedding_dim: int = 64
+    """Numbers of a vector, 1 or more."""
     layers: int = 2
+    """Hops of propagation, 1 or more."""
     decay: float = 1e-4
+    """Weight of the L2 term on layer 0, 0 or more."""
     batch_size: int = 2048
+    """Pairs of a listener and a liked song in a batch, 1 or more."""
     spread: float = 0.1
+    """Standard deviation of the first vectors, above 0."""
     training: FitConfig = field(default_factory=FitConfig)
+    """Epochs, learning rate and early stopping."""
 
     def __post_init__(self) -> None:
         check_positive(self, "embedding_dim", "layers", "batch_size", "spread")

@@ -50,25 +50,33 @@ _HARD_RANKS: Final = 5
 
 @dataclass(frozen=True)
 class PinSageConfig:
-    """Hyper-parameters; `walks` of `length` nodes from every song choose its `neighbours`.
-
-    `random` counterparts are shared by a batch, `hard` ones are drawn for each pair; `temperature`: what cosines are
-    divided by; `unseen`: the share of songs that training does without a vector of their own.
+    """Hyper-parameters of PinSage.
 
     Raises: ValueError for a number out of range.
     """
 
     embedding_dim: int = 64
+    """Numbers of a vector, 1 or more."""
     layers: int = 2
+    """Hops that a song's vector sees, 1 or more."""
     walks: int = 50
+    """Random walks from every song that choose its neighbours, 1 or more."""
     length: int = 5
+    """Nodes of a walk, 3 or more: a song, what joins and a song."""
     neighbours: int = 10
+    """Neighbours of a song: those that its walks meet most often."""
     batch_size: int = 512
+    """Pairs of songs in a batch, 1 or more."""
     random: int = 512
+    """Random counterparts that a batch shares, 1 or more."""
     hard: int = 1
+    """Hard counterparts drawn for each pair, 0 or more."""
     temperature: float = 0.1
+    """Cosines are divided by this in the softmax, above 0."""
     unseen: float = 0.2
+    """Share of songs that training does without a vector of their own, 0 to below 1."""
     training: FitConfig = field(default_factory=lambda: FitConfig(10, 0.003, evaluate_every=1, patience=2))
+    """Epochs, learning rate and early stopping."""
 
     def __post_init__(self) -> None:
         check_positive(self, "embedding_dim", "layers", "walks", "neighbours", "batch_size", "random", "temperature")

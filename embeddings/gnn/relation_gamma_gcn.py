@@ -59,28 +59,34 @@ def _default_gamma() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class RelationGammaGCNConfig:
-    """Hyper-parameters; a relation that `gamma` does not name has a gamma of 0. The defaults suit listens with friends
-    and tags (`segue bench gnn-graph`); on listens alone a higher decay does better.
+    """Hyper-parameters of the relation-gamma GCN.
 
-    `beta`: how much a neighbour of high degree counts less; `decay`: the ridge, in units of a listener's likeness to
-    himself; `by_strength`: from 0, every liked song counts alike, to 1, by its strength over the listener's mean;
-    `smooth`: how much of what a song's tags, artist and genres explain of its vector counts again (with any, all of it
-    for a song that nobody has liked), and the ridge of that, `smooth_ridge`; `tilt`: vectors are divided by the number
-    of the song's listeners to this power, so that the best known are scored a little less; `rounds` of coordinate
-    ascent on the gammas, 0 keeps them as they are given.
+    The defaults suit listens with friends and tags (`segue bench gnn-graph`); on listens alone a higher decay does
+    better.
 
     Raises: ValueError for a number out of range.
     """
 
     embedding_dim: int = 512
+    """Numbers of a vector, 1 or more."""
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
+    """Weight of each relation, by its name, 0 or more; 0 where a relation is not named."""
     beta: float = 0.15
+    """Power of a neighbour's degree by which it counts less; 0 for all alike."""
     decay: float = 1.5
+    """The ridge, in units of a listener's similarity to himself, above 0."""
     by_strength: float = 0.8
+    """From 0, every liked song counts alike, to 1, by its strength over the listener's mean."""
     smooth: float = 0.1
+    """How much of what a song's tags, artist and genres explain of its vector counts again, 0 to 1. Above 0 a song that
+    nobody has liked gets all of it."""
     smooth_ridge: float = 1.0
+    """The ridge of that explanation, above 0."""
     tilt: float = 0.02
+    """Vectors are divided by the number of the song's listeners to this power, 0 to 1, so that the best known songs
+    score a little less."""
     rounds: int = 0
+    """Rounds of coordinate ascent on the gammas, 0 or more; 0 keeps them as given."""
 
     def __post_init__(self) -> None:
         check_positive(self, "embedding_dim", "decay", "smooth_ridge")

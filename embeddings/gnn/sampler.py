@@ -59,19 +59,19 @@ def _compiled(function: F) -> F:
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """How many in-edges are drawn for each node, hop after hop; -1 takes all.
-
-    `fan_outs`: one number a hop, or such a list for every edge type. `weight`: the edge attribute to draw by, equal
-    chances where None; edges of weight 0 are never drawn. `replace`: an edge may be drawn again. `disjoint`: every seed
-    has a sample of its own, in which no node of another's takes part.
+    """How many in-edges are drawn for each node, hop after hop.
 
     Raises: ValueError for no hop, a fan-out below -1, or lists of different lengths.
     """
 
     fan_outs: Sequence[int] | Mapping[EdgeType, Sequence[int]] = (15, 10)
+    """In-edges of a node in each hop, one number a hop or such a list for every edge type; -1 takes all."""
     replace: bool = False
+    """Whether an edge may be drawn again."""
     weight: str | None = None
+    """Edge attribute to draw by; None gives all edges equal chances. Edges of weight 0 are never drawn."""
     disjoint: bool = False
+    """Whether every seed has a sample of its own, which shares no node with another's."""
 
     def __post_init__(self) -> None:
         lists = list(self.fan_outs.values()) if isinstance(self.fan_outs, Mapping) else [self.fan_outs]

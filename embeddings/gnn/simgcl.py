@@ -22,14 +22,17 @@ from graph.configure import check_positive
 
 @dataclass(frozen=True)
 class SimGCLConfig(GraphModelConfig):
-    """Hyper-parameters; `contrast` is its weight, `noise` the length of each layer's.
+    """Hyper-parameters of SimGCL.
 
     Raises: ValueError for a number out of range.
     """
 
     contrast: float = 0.5
+    """Weight of the contrastive loss beside BPR, above 0."""
     noise: float = 0.1
+    """Length of the noise added to each layer, above 0."""
     temperature: float = 0.2
+    """Cosines are divided by this in the contrastive loss, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

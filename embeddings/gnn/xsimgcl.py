@@ -19,15 +19,19 @@ from graph.configure import check_positive
 
 @dataclass(frozen=True)
 class XSimGCLConfig(GraphModelConfig):
-    """Hyper-parameters; `contrast` is its weight, `noise` the length of each layer's, `contrasted` the layer, from 1.
+    """Hyper-parameters of XSimGCL.
 
     Raises: ValueError for a number out of range.
     """
 
     contrast: float = 0.2
+    """Weight of the contrastive loss beside BPR, above 0."""
     noise: float = 0.2
+    """Length of the noise added to each layer, above 0."""
     temperature: float = 0.2
+    """Cosines are divided by this in the contrastive loss, above 0."""
     contrasted: int = 1
+    """Layer that is contrasted with the vectors that are scored, from 1 to `layers`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,9 +21,10 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from embeddings.skipgram.corpus import Progress, WalkCorpus
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import collected, draw_seed
-from embeddings.skipgram.skipgram import Progress, SkipGramConfig, WalkCorpus
+from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import WalkConfig, Walks
 from embeddings.vectors.node_vectors import NodeVectors
@@ -37,16 +38,18 @@ _NEGATIVES: Final = 512
 
 @dataclass(frozen=True)
 class EGESConfig:
-    """Hyper-parameters; `skipgram.learning_rate` is Adam's, `skipgram.sample` has no part in it.
-
-    `without`: relations that are no side information.
-    """
+    """Hyper-parameters of EGES."""
 
     walks: WalkConfig = field(default_factory=WalkConfig)
+    """Random walks on the edges of the base relation."""
     skipgram: SkipGramConfig = field(default_factory=lambda: SkipGramConfig(epochs=1, learning_rate=0.01))
+    """Skip-gram's hyper-parameters. `learning_rate` is Adam's; `sample` has no part in it."""
     base: str | None = None
+    """Relation whose edges are walked; None for the edges without a relation."""
     without: tuple[str, ...] = ()
+    """Relations that are no side information."""
     batch: int = 8192
+    """Pairs of a node and a neighbouring one in a batch, 1 or more."""
 
 
 class EGES(WalkModel):

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from embeddings.skipgram.corpus import Progress
 from embeddings.skipgram.edges import Edges
 from embeddings.skipgram.node2vec import draw_seed, fit_walks
-from embeddings.skipgram.skipgram import Progress, SkipGramConfig
+from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import MetapathWalks, WalkConfig, WalkGraph, Walks
 from embeddings.vectors.node_vectors import NodeVectors
@@ -28,12 +29,16 @@ from graph.snapshot.arrays import Array
 
 @dataclass(frozen=True)
 class Metapath2VecConfig:
-    """Hyper-parameters; gamma: the transition weight of each relation. p and q of `walks` have to be 1."""
+    """Hyper-parameters of metapath2vec."""
 
     metapath: tuple[str, ...] = ()
+    """Types of nodes, or relations, in the order of a walk; empty to choose among a node's relations at each step."""
     walks: WalkConfig = field(default_factory=WalkConfig)
+    """Walks from every node; p and q have to be 1."""
     skipgram: SkipGramConfig = field(default_factory=SkipGramConfig)
+    """Hyper-parameters of skip-gram over the walks."""
     gamma: Mapping[str, float] = field(default_factory=dict)
+    """Transition weight of each relation, by its name; 1 where a relation is not named."""
 
 
 class Metapath2Vec(WalkModel):

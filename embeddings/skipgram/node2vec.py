@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from embeddings.skipgram.corpus import Progress, WalkCorpus
 from embeddings.skipgram.edges import Edges
-from embeddings.skipgram.skipgram import Progress, SkipGramConfig, WalkCorpus, numbered, train_walks
+from embeddings.skipgram.skipgram import SkipGramConfig, numbered, train_walks
 from embeddings.skipgram.walk_model import WalkModel
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
 from embeddings.vectors.node_vectors import NodeVectors
@@ -21,11 +22,14 @@ from graph.snapshot.arrays import Array
 
 @dataclass(frozen=True)
 class Node2VecConfig:
-    """Hyper-parameters; gamma: the transition weight of each relation, 1 for those it does not name."""
+    """Hyper-parameters of node2vec."""
 
     walks: WalkConfig = field(default_factory=WalkConfig)
+    """Walks from every node."""
     skipgram: SkipGramConfig = field(default_factory=SkipGramConfig)
+    """Hyper-parameters of skip-gram over the walks."""
     gamma: Mapping[str, float] = field(default_factory=dict)
+    """Transition weight of each relation, by its name; 1 where a relation is not named."""
 
 
 class Node2Vec(WalkModel):

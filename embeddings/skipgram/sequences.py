@@ -30,9 +30,13 @@ class SequenceConfig:
     """How listening is cut into sequences (see the module's rule)."""
 
     min_played_ms: int = 10_000
+    """Milliseconds below which a playback is left out."""
     session_gap_ms: int = 30 * 60 * 1000
+    """Milliseconds without a playback after which a new session begins."""
     unattended_after: int = 60
+    """Playbacks in a session without a sign of attention, after which the rest counts as unattended."""
     playlists: bool = True
+    """Whether playlists are sequences too."""
 
 
 @dataclass(frozen=True)

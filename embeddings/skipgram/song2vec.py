@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from embeddings.skipgram.corpus import Numbers, Ragged, WalkCorpus
 from embeddings.skipgram.sequences import SequenceConfig, Sequences
-from embeddings.skipgram.skipgram import Ragged, SkipGramConfig, WalkCorpus, numbered, train, untrained
+from embeddings.skipgram.skipgram import SkipGramConfig, numbered, train, untrained
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import InvalidInput, NothingToLearn
 from graph.snapshot.arrays import Array
@@ -51,20 +52,27 @@ def _default_gamma() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Song2VecConfig:
-    """Hyper-parameters; `gamma` by relation name (`HAS_GENRE`, `LANGUAGE`, `RELATED:film.actor`).
-
-    `described`: how much of what a song's entities say is added to its vector after training, both at length 1.
-    """
+    """Hyper-parameters of Song2Vec."""
 
     embedding_dim: int = 64
+    """Numbers of a vector, 1 or more."""
     window: int = 5
+    """Songs on either side of a song that are its neighbours at most, 1 or more."""
     negative: int = 10
+    """Negatives drawn for each pair, 1 or more."""
     epochs: int = 10
+    """Passes over the sequences, 1 or more."""
     learning_rate: float = 0.1
+    """Step at the beginning, above 0; it falls to near 0 over training."""
     ns_exponent: float = 0.75
+    """Negatives are drawn by their count to this power: 0 for all alike, 1 by count."""
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
+    """Pairs trained through each relation for every occurrence of a song, by name (`HAS_GENRE`, `LANGUAGE`,
+    `RELATED:film.actor`), 0 or more; 0 leaves a relation out."""
     described: float = 0.5
+    """How much of what a song's entities say is added to its vector after training, both at length 1; 0 for none."""
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    """How listening is cut into sequences."""
 
     @classmethod
     def of_skipgram(cls, skipgram: SkipGramConfig, gamma: Mapping[str, float]) -> Song2VecConfig:
@@ -150,10 +158,20 @@ class Song2Vec:
         rng: np.random.Generator,
         progress: Progress | None = None,
     ) -> ModelVectors:
-        """The vectors taken on from those of the last release: see `embeddings.vectors.incremental.update`."""
-        from embeddings.vectors.incremental import update
+        """The vectors after the snapshot's fresh events, taken on from those of the last release.
 
-        return update(snapshot, last, config, how, rng=rng, progress=progress)
+        The same state of `rng` gives the same; see `embeddings.vectors.incremental`.
+
+        Raises: FitError if the weights are not finite; ValueError as `fit`.
+        """
+        if not last.fresh.any():
+            return last.vectors
+        touched = last.fresh | _replayed(snapshot, last.fresh, how.replay, rng)
+        sequences = Sequences.of(snapshot, config.sequences, among=touched)
+        if not len(sequences.songs):  # what is new is skips, or too short
+            return last.vectors
+        short = replace(config, epochs=how.epochs, learning_rate=how.learning_rate)
+        return cls.fit(snapshot, short, rng=rng, start=last.vectors, only=sequences, progress=progress)
 
     @classmethod
     def fit_edges(
@@ -348,7 +366,6 @@ def _train(
 
     `words`: how many an epoch reads, the corpus's frequencies where None.
     """
-    from embeddings.skipgram.word2vec import Numbers
 
     def report(epoch: int) -> None:
         if progress is not None:
@@ -370,3 +387,14 @@ def _train(
         for matrix, begun in zip(found, start, strict=True):
             matrix[absent] = begun[absent]
     return found[0], found[1]
+
+
+def _replayed(snapshot: Snapshot, fresh: Array, replay: float, rng: np.random.Generator) -> Array:
+    """(E,) older events on songs that the fresh ones touch, `replay` for each fresh one."""
+    histories = snapshot.histories
+    around = np.zeros(snapshot.songs, dtype=bool)
+    around[histories.song[fresh]] = True
+    older = np.flatnonzero(~fresh & around[histories.song])
+    drawn = np.zeros(len(histories), dtype=bool)
+    drawn[rng.choice(older, min(len(older), round(replay * int(fresh.sum()))), replace=False)] = True
+    return drawn

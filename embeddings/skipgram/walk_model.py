@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from embeddings.skipgram.corpus import Progress
 from embeddings.skipgram.edges import Edges
-from embeddings.skipgram.skipgram import Progress
 from embeddings.vectors.model_vectors import ModelVectors
 from embeddings.vectors.node_vectors import NodeVectors
 from graph.errors import NothingToLearn

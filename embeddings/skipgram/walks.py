@@ -56,15 +56,19 @@ def _compiled(function: F) -> F:
 
 @dataclass(frozen=True)
 class WalkConfig:
-    """Walks from every node, `length` nodes each; p: return parameter, q: in-out parameter.
+    """Walks from every node.
 
     Raises: ValueError for a p or q that is not above 0, or a count below 1.
     """
 
     p: float = 1.0
+    """Return parameter, above 0: a step straight back has 1 / p of a usual weight."""
     q: float = 1.0
+    """In-out parameter, above 0: a step away from the last node has 1 / q of a usual weight."""
     walks: int = 10
+    """Walks from each node, 1 or more."""
     length: int = 80
+    """Nodes of a walk at most, 1 or more."""
 
     def __post_init__(self) -> None:
         for name, value in (("p", self.p), ("q", self.q)):

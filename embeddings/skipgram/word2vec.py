@@ -8,7 +8,7 @@ sentences, or on a file of them, it is gensim's own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, Final
@@ -16,31 +16,13 @@ from typing import Any, Final
 import numpy as np
 from gensim.models import Word2Vec
 
+from embeddings.skipgram.corpus import Numbers, Ragged
 from embeddings.skipgram.sgns import kernel, rows
-from embeddings.skipgram.skipgram import Ragged
 from embeddings.skipgram.walks import build_alias
 from graph.snapshot.arrays import Array
 
 PIECE: Final = 1 << 15
 """Numbers of a piece of work, some 20 ms: an interruption waits for one."""
-
-
-class Numbers:
-    """A corpus of numbers for `NumberedWord2Vec.train`; number i stands for words[i].
-
-    `blocks` gives the corpus of an epoch, of any size in blocks of bounded size: sequences as rows (B, L) of integers,
-    -1 after the end of one, or as `Ragged`. `kinds` (words,) of whole numbers from 0: a word's negatives are drawn
-    from words of its kind; all are of one kind where None.
-    """
-
-    def __init__(
-        self, words: Sequence[str], blocks: Callable[[], Iterable[Array | Ragged]], kinds: Array | None = None
-    ) -> None:
-        self.words, self._blocks = words, blocks
-        self.kinds = np.zeros(len(words), dtype=np.int32) if kinds is None else kinds
-
-    def __iter__(self) -> Iterator[Array | Ragged]:
-        yield from self._blocks()
 
 
 class NumberedWord2Vec(Word2Vec):  # type: ignore[misc]

@@ -49,16 +49,21 @@ class Trainable(nn.Module):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How to train; `patience` counts evaluations without a better one, `evaluate_every` and `checkpoint_every` epochs.
+    """How to train.
 
     Raises: ValueError for a number that is not above 0.
     """
 
     epochs: int = 1000
+    """Passes over the data at most, 1 or more."""
     learning_rate: float = 1e-3
+    """Adam's step, above 0."""
     evaluate_every: int = 5
+    """Epochs between two evaluations, 1 or more."""
     patience: int = 10
+    """Evaluations without a better one after which training stops, 1 or more."""
     checkpoint_every: int = 10
+    """Epochs between two checkpoints, 1 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate", "evaluate_every", "patience", "checkpoint_every")

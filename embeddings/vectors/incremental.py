@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from embeddings.skipgram.sequences import Sequences
-from embeddings.skipgram.song2vec import Progress, Song2Vec, Song2VecConfig
 from embeddings.vectors.alignment import common, rotation
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
@@ -32,19 +30,21 @@ from graph.snapshot.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class UpdateConfig:
-    """`share`: an update is made where at most this share of the events is new, 0 for never; at most `most` in a row.
-
-    `epochs` and `learning_rate` as in Song2Vec; `replay`: older events around which a session is trained again, for
-    each new one.
+    """When vectors are updated, and how.
 
     Raises: ValueError for a number out of range.
     """
 
     share: float = 0.05
+    """An update is made where at most this share of the events is new, 0 to 1; 0 for never."""
     most: int = 24
+    """Updates in a row before a full training, 1 or more."""
     epochs: int = 4
+    """Passes over the sessions that are trained, 1 or more."""
     learning_rate: float = 0.01
+    """Step at the beginning, above 0."""
     replay: float = 0.1
+    """Older events around which a session is trained again, for each new one, 0 to 1."""
 
     def __post_init__(self) -> None:
         check_positive(self, "most", "epochs", "learning_rate")
@@ -83,47 +83,13 @@ class LastTraining:
         fresh, updates = ~seen[offsets[1]], int(meta.get("updates", 0))
         return cls(carried(vectors, learned, newer), fresh, beyond, meta["config"], updates)
 
-    def leads_to(self, config: Song2VecConfig, how: UpdateConfig) -> bool:
+    def leads_to(self, config: Any, how: UpdateConfig) -> bool:
         """Whether an update will do: the same settings, little that is new, nothing that it should not have seen, and
         not too many updates in a row."""
         same = json.loads(json.dumps(asdict(config))) == json.loads(json.dumps(self.config))
         new = float(self.fresh.mean()) if len(self.fresh) else 1.0
         usable = self.vectors.outputs is not None and not self.beyond
         return same and usable and new <= how.share and self.updates < how.most
-
-
-def update(
-    snapshot: Snapshot,
-    last: LastTraining,
-    config: Song2VecConfig,
-    how: UpdateConfig,
-    *,
-    rng: np.random.Generator,
-    progress: Progress | None = None,
-) -> ModelVectors:
-    """The vectors after the snapshot's fresh events, from those before them; the same state of `rng` gives the same.
-
-    Raises: FitError if the weights are not finite; ValueError as `Song2Vec.fit`.
-    """
-    if not last.fresh.any():
-        return last.vectors
-    touched = last.fresh | _replayed(snapshot, last.fresh, how.replay, rng)
-    sequences = Sequences.of(snapshot, config.sequences, among=touched)
-    if not len(sequences.songs):  # what is new is skips, or too short
-        return last.vectors
-    short = replace(config, epochs=how.epochs, learning_rate=how.learning_rate)
-    return Song2Vec.fit(snapshot, short, rng=rng, start=last.vectors, only=sequences, progress=progress)
-
-
-def _replayed(snapshot: Snapshot, fresh: Array, replay: float, rng: np.random.Generator) -> Array:
-    """(E,) older events on songs that the fresh ones touch, `replay` for each fresh one."""
-    histories = snapshot.histories
-    around = np.zeros(snapshot.songs, dtype=bool)
-    around[histories.song[fresh]] = True
-    older = np.flatnonzero(~fresh & around[histories.song])
-    drawn = np.zeros(len(histories), dtype=bool)
-    drawn[rng.choice(older, min(len(older), round(replay * int(fresh.sum()))), replace=False)] = True
-    return drawn
 
 
 def carried(vectors: ModelVectors, old: Snapshot, new: Snapshot) -> ModelVectors:

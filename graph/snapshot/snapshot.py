@@ -16,8 +16,8 @@ import polars as pl
 
 from graph import schema
 from graph.errors import CorruptRelease
-from graph.log.exposures import Exposures
 from graph.snapshot.arrays import Array, digest_of, read_arrays, touch, write_arrays
+from graph.snapshot.exposures import Exposures
 from graph.snapshot.histories import CODE, UNKNOWN_TIME, Histories
 from graph.snapshot.ids import Ids, Strings, encode
 from graph.snapshot.relations import Relation

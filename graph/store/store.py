@@ -48,19 +48,26 @@ logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
 class GraphConfig:
     """Where the graph is, and who may ask; `[graph]` of the settings.
 
-    `reader_user` and `reader_password`: a login without the right to write; without one the writer's login is used with
-    READ access mode, which Neo4j keeps. The embedded server makes its own logins. `query_timeout_s` is in seconds.
-    Raises: ValueError if it is not more than 0.
+    Raises: ValueError if `query_timeout_s` is not more than 0.
     """
 
     url: str = "embedded:var/graph"
+    """Address: "embedded:FOLDER" for the embedded server, or one of Bolt: bolt://, neo4j://, neo4j+s://."""
     user: str = "neo4j"
+    """Login that may write. The embedded server makes its own logins."""
     password: str = field(default="", repr=False)
+    """Password of that login."""
     database: str | None = None
+    """Name of the database on the server; None for the login's own."""
     reader_user: str = ""
+    """Login without the right to write, for queries from outside. Without one the writer's login is used with READ
+    access mode, which Neo4j keeps."""
     reader_password: str = field(default="", repr=False)
+    """Password of the reading login."""
     heap: str = "1g"
+    """Memory of the embedded server, such as "512m" or "2g"."""
     query_timeout_s: float = 30.0
+    """Seconds after which a query is given up, above 0."""
 
     def __post_init__(self) -> None:
         check_positive(self, "query_timeout_s")

@@ -164,22 +164,39 @@ class Behaviour(NamedTuple):
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """What a world is made from; `events` is the number of events aimed at (None: `sessions_per_day` decides)."""
+    """What a world is made from.
+
+    Raises: ValueError for a number out of range.
+    """
 
     users: int = 500
+    """Listeners at the end, 2 or more."""
     songs: int = 2000
+    """Songs at the end, 40 or more."""
     days: int = 60
+    """Days of listening, 1 or more."""
     seed: int = 0
+    """Seed of all that is drawn, 0 or more; the same seed makes the same world."""
     events: int | None = None
-    sessions_per_day: float = 0.25  # a listener's mean when `events` is None
+    """Events aimed at; None leaves it to `sessions_per_day`."""
+    sessions_per_day: float = 0.25
+    """A listener's mean number of sessions a day where `events` is None."""
     genres: int = 18
+    """Genres, 2 to 18."""
     songs_per_artist: float = 12.0
+    """Mean number of songs of an artist."""
     places: int = 8
-    new_songs: float = 0.3  # share that appears while the world runs
+    """Places where people live, 1 or more."""
+    new_songs: float = 0.3
+    """Share of the songs that comes out while the world runs, 0 to below 1."""
     new_users: float = 0.25
-    segments: int = 12  # audio segments a song, at most
-    bursts: int = 0  # songs that are suddenly sought; as many others are shown more
+    """Share of the listeners who join while the world runs, 0 to below 1."""
+    segments: int = 12
+    """Audio segments of a song at most, 1 or more."""
+    bursts: int = 0
+    """Songs that are suddenly sought, 0 to songs / 20; as many others are merely shown more. Needs 6 days or more."""
     behaviour: Behaviour = field(default_factory=Behaviour)
+    """What listeners do, and how strongly each reason moves them."""
 
     def __post_init__(self) -> None:
         for name, least in (("users", 2), ("songs", 40), ("days", 1), ("seed", 0), ("places", 1), ("segments", 1)):

@@ -30,16 +30,19 @@ FEATURES: Final = ("activation", "frequency", "strength", "due", "since", "kept"
 
 @dataclass(frozen=True)
 class AgainConfig:
-    """`forgetting` is how fast a play fades: it counts by its age in hours to the power of minus this.
+    """How coming back to a song is learned.
 
-    The weights of the features are fitted on what at most `listeners` came back to on each of the newest `days`; `l2`
-    keeps them small.
+    Raises: ValueError for a number out of range.
     """
 
     forgetting: float = 0.5
+    """How fast a play fades, above 0: it counts by its age in hours to the power of minus this."""
     days: int = 21
+    """Newest days whose comebacks the weights of the features are fitted on, 1 or more."""
     listeners: int = 500
+    """Listeners of each of these days at most, 1 or more."""
     l2: float = 1e-3
+    """Weight of the squared coefficients, above 0, which keeps them small."""
 
     def __post_init__(self) -> None:
         check_positive(self, "forgetting", "days", "listeners", "l2")

@@ -47,33 +47,41 @@ def _default_half_lives() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class AttributesConfig:
-    """`weights` by relation name (`COVER_OF`: songs to the same accompaniment); `half_life_days` of a preference, 21
-    where none is said, infinite for one that stays, or in settings, which know no infinity, 1e6
-    (`ranking/half_lives.py` fits them).
+    """What a listener's attributes are worth, and which songs are looked at.
 
-    `correction` and `prior` normalise by what was offered (see `recall/listeners/profile.py`). Of each dimension the
-    `strongest` attributes are looked at, with some `songs` between them by how much each is preferred: those that are
-    liked most,
-    times 1 + `freshness` for one that came out at the release's newest event, halved every `fresh_days`. `popularity`
-    is the exponent of how much a song is liked: its plays and other signs of liking, halved every `popular_days`, or
-    the number of its listeners where that is infinite or no event has a time. Each strong attribute lends `widen` x its
-    cosine of its preference to the `similar` nearest others, by the vectors of `widen_by`: "song2vec", or
-    "relation_gamma_gcn", where an attribute is the mean of its songs.
+    Raises: ValueError for a number out of range or other vectors.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
+    """Weight of each dimension, by relation name (`COVER_OF`: songs to the same accompaniment)."""
     popularity: float = 0.35
+    """Exponent of how much a song is liked; 0 leaves it out."""
     popular_days: float = 14.0
+    """Days after which a sign of liking counts half in how much a song is liked. Infinite: the number of its listeners,
+    which also stands where no event has a time."""
     half_life_days: Mapping[str, float] = field(default_factory=_default_half_lives)
+    """Days after which a preference counts half, by relation name; 21 where none is named. Infinite, or in settings
+    1e6, for one that stays (`ranking/half_lives.py` fits them)."""
     correction: float = 0.1
+    """How far a preference is divided by its share of what was offered, from 0, not at all, to 1, wholly (see
+    `recall/listeners/profile.py`)."""
     prior: float = 10.0
+    """Playbacks of the common offer added to the listener's own before that division, above 0."""
     strongest: int = 20
+    """Attributes of each dimension that are looked at, the most preferred ones, 1 or more."""
     songs: int = 300
+    """Songs of each dimension's attributes that are looked at, shared out by preference, the most liked ones."""
     freshness: float = 1.0
+    """A song that came out at the release's newest event counts 1 + this times."""
     fresh_days: float = 14.0
+    """Days after which half of that is left, above 0."""
     widen: float = 0.15
+    """Share of a preference, times the cosine, that a strong attribute lends to similar ones; 0 for none."""
     similar: int = 5
+    """Similar attributes that each strong one lends to, 1 or more."""
     widen_by: str = "song2vec"
+    """Vectors that say which attributes are similar: "song2vec", or "relation_gamma_gcn", where an attribute is the
+    mean of its songs."""
 
     def __post_init__(self) -> None:
         if self.widen_by not in WIDEN_BY:

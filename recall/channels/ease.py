@@ -25,24 +25,27 @@ from recall.listeners.listener import Listener
 
 @dataclass(frozen=True)
 class EaseConfig:
-    """`gamma` of each relation of the side graph, 0 where none is named; `ridge` against fitting noise; `beta`: how
-    much a song with many listeners says less; `tilt`: how much it is proposed less; `by_strength`: from 0, every
-    liked song counts alike, to 1, by its strength over the listener's mean; `neighbours` of each song are kept.
-
-    Up to `dense` songs the solution is exact; beyond that a song's regression sees the `neighbours` most alike to it.
-    `loves` is how many of the listener's songs are asked.
+    """How songs are regressed on songs.
 
     Raises: ValueError for a number out of range.
     """
 
     gamma: Mapping[str, float] = field(default_factory=lambda: {"HAS_TAG": 10.0})
+    """Weight of each relation of the side graph, by its name, 0 or more; 0 where a relation is not named."""
     ridge: float = 130.0
+    """The ridge, above 0: the higher, the less noise is fitted."""
     beta: float = 0.2
+    """Power of a song's number of listeners by which it says less, 0 to 1."""
     tilt: float = 0.1
+    """Power of a song's number of listeners by which it is proposed less, 0 to 1."""
     by_strength: float = 0.8
+    """From 0, every liked song counts alike, to 1, by its strength over the listener's mean."""
     neighbours: int = 500
+    """Neighbours of each song that are kept, 1 or more."""
     dense: int = 20_000
+    """Songs up to which the solution is exact. Beyond, a song's regression sees the `neighbours` most similar to it."""
     loves: int = 200
+    """The listener's favourite songs that are asked, 1 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "ridge", "neighbours", "dense", "loves")

@@ -25,12 +25,17 @@ _PLACES: Final = 1000
 
 @dataclass(frozen=True)
 class FallbackConfig:
-    """`half_life_days` of a play; `per_artist` keeps one artist from filling the answer. What is heard at a listener's
-    home counts as if `prior` more people lived there who hear what everybody does."""
+    """What is heard most, everywhere and at home.
+
+    Raises: ValueError for a number out of range.
+    """
 
     half_life_days: float = 14.0
+    """Days after which a play counts half, above 0."""
     per_artist: int = 4
+    """Songs of one artist in the answer at most, 1 or more."""
     prior: float = 5.0
+    """People who hear what everybody does, added to those of the listener's home, above 0."""
 
     def __post_init__(self) -> None:
         check_positive(self, "half_life_days", "per_artist", "prior")

@@ -21,16 +21,21 @@ _NEWEST: Final = 2048
 
 @dataclass(frozen=True)
 class FreshConfig:
-    """`days` since a song came out that it counts as new; `half_life_days` of its newness; `loves` make the listener's
-    vector; `taste` is the weight of the cosine beside that of quality and newness. At most `songs` are looked at, the
-    newest ones: a large catalogue has more new songs than a request has time for.
+    """What is new, and how it is ordered.
+
+    Raises: ValueError for a number out of range.
     """
 
     days: float = 30.0
+    """Days since it came out for which a song is new, above 0."""
     half_life_days: float = 10.0
+    """Days after which a song's newness counts half, above 0."""
     loves: int = 100
+    """The listener's favourite songs that make the listener's vector, 1 or more."""
     taste: float = 3.0
+    """Weight of the cosine beside that of quality and newness; 0 leaves taste out."""
     songs: int = 30_000
+    """Songs that are looked at, the newest ones, 1 or more. A large catalogue has more than a request has time for."""
 
     def __post_init__(self) -> None:
         check_positive(self, "days", "half_life_days", "loves", "songs")

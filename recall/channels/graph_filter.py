@@ -25,24 +25,27 @@ from recall.listeners.listener import Listener
 
 @dataclass(frozen=True)
 class GraphFilterConfig:
-    """`rank` of the ideal low pass; `direct`: the weight of the plain filter, of one step over common listeners,
-    beside it; `gamma` of each relation of the side graph, 0 where none is named; `beta`: how much a song with many
-    listeners says less; `tilt`: how much it is proposed less; `neighbours` of each song are kept.
-
-    Beyond `dense` songs only pairs with a common listener or attribute are looked at. `loves` is how many of the
-    listener's songs are asked.
+    """How likes are filtered on the graph of songs.
 
     Raises: ValueError for a number out of range.
     """
 
     rank: int = 128
+    """Singular vectors of the ideal low pass, 1 or more."""
     direct: float = 0.0
+    """Weight of the plain filter, one step over common listeners, beside the low pass, 0 to 100."""
     gamma: Mapping[str, float] = field(default_factory=lambda: {"HAS_TAG": 0.0})
+    """Weight of each relation of the side graph, by its name, 0 or more; 0 where a relation is not named."""
     beta: float = 0.3
+    """Power of a song's number of listeners by which it says less, 0 to 1."""
     tilt: float = 0.1
+    """Power of a song's number of listeners by which it is proposed less, 0 to 1."""
     neighbours: int = 300
+    """Neighbours of each song that are kept, 1 or more."""
     dense: int = 20_000
+    """Songs beyond which only pairs with a common listener or attribute are looked at."""
     loves: int = 200
+    """The listener's favourite songs that are asked, 1 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "rank", "neighbours", "dense", "loves")

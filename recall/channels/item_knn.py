@@ -17,17 +17,20 @@ from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.causes import BESIDE, Cause, near_songs
 from recall.item_lists.neighbours import Neighbours
+from recall.linear.cosine import nearest_by_listeners
 from recall.listeners.listener import Listener
 
 
 @dataclass(frozen=True)
 class ItemKnnConfig:
-    """`neighbours` of each song are kept; `shrink` pulls the cosine of songs with few listeners towards 0; `loves` is
-    how many of the listener's songs are asked."""
+    """How songs with common listeners are found."""
 
     neighbours: int = 100
+    """Neighbours of each song that are kept, 1 or more."""
     shrink: float = 10.0
+    """Pulls the cosine of songs with few listeners towards 0, 0 or more."""
     loves: int = 200
+    """The listener's favourite songs that are asked, 1 or more."""
 
 
 class ItemKnn:
@@ -52,7 +55,7 @@ class ItemKnn:
         shape = (listened.sources, listened.targets)
         ones = np.ones(len(listened), dtype=np.float32)
         matrix = sparse.csr_array((ones, listened.indices, listened.indptr), shape=shape)
-        Neighbours.of_interactions(matrix, config.neighbours, config.shrink).save(folder / "neighbours")
+        nearest_by_listeners(matrix, config.neighbours, config.shrink).save(folder / "neighbours")
 
     def __init__(self, release: Release, config: ItemKnnConfig = ItemKnnConfig()) -> None:
         self._config = config

@@ -35,23 +35,29 @@ _NONE: Final = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class LbsConfig:
-    """Cells have the H3 `resolution` (7: about 5 square kilometres), and nothing is kept finer.
+    """What is near, and how much it counts.
 
-    Rings are added, at most `rings`, until `enough` songs are found; what is `half_km` away weighs half, and what is
-    `half_life_days` old. `shrink` is how much love, in full plays, a song must have near by to be taken at its word.
-    The songs of the `creators` most loved near by count `by_creator` as much as those loved themselves. A listener
-    whose home nobody knows is asked for at most `centres` cells of the listener's own events.
+    Raises: ValueError for a number out of range.
     """
 
     resolution: int = 7
+    """H3 resolution of the cells (7: about 5 square kilometres); nothing is kept finer."""
     rings: int = 20
+    """Rings of cells around the listener's own that are added at most, 0 or more."""
     enough: int = 200
+    """Songs at which no further ring is added, 1 or more."""
     half_km: float = 5.0
+    """Kilometres at which what is heard weighs half, above 0."""
     half_life_days: float = 60.0
+    """Days after which what was heard weighs half, above 0."""
     shrink: float = 5.0
+    """Love, in full plays, that a song must have near by to be taken at its word, above 0."""
     creators: int = 20
+    """Artists most loved near by whose songs count too, 0 or more."""
     by_creator: float = 0.2
+    """Weight of these songs beside those that are loved near by themselves, 0 or more."""
     centres: int = 8
+    """Cells of the listener's own events that are asked where the home is unknown, 1 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "enough", "half_km", "half_life_days", "shrink", "centres")
@@ -206,7 +212,7 @@ class Lbs:
             return []
         if self._given[listener.user]:
             return [(int(self._home[listener.user]), 1.0)]
-        at, own = whereabouts(query, listener.user, OWN)
+        at, own = whereabouts(query.listener.snapshot.histories, query.live.counters, listener.user, OWN)
         cells = around(own, resolution)
         weights = decay(at, query.at, HALF_LIFE_MS) * (cells != UNKNOWN_CELL)
         known, total = _added([(cells, weights)])

@@ -44,33 +44,38 @@ def _default_gamma() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class ListenerKernelConfig:
-    """`gamma` of each path (relations joined by "/"); `sharp`: from 0, on, how much more the most alike listeners say;
-    `ridge` in units of a listener's likeness to himself; `beta`: how much a song or an attribute of high degree says
-    less; `by_strength`: from 0, every liked song counts alike, to 1, by its strength over the listener's mean; `tilt`:
-    how much a song with many listeners is proposed less; `smooth`: how much of what a song's attributes explain counts
-    again, and the ridge of that, `smooth_ridge`; `items`: how much is added of what the regression of songs on songs
-    says, which is that of the channel `ease`; `hubs`: a song's scores are divided by its mean score over all listeners
-    to this power, so that those which come up for everybody take fewer places.
-
-    `kept` songs of each listener are stored, and of each song, for what happens after the refresh. With more listeners
-    than `landmarks` as many drawn at random stand for all; of more than `songs` songs the most heard are proposed.
+    """How similar listeners are, and how their songs are scored.
 
     Raises: ValueError for a number out of range.
     """
 
     gamma: Mapping[str, float] = field(default_factory=_default_gamma)
+    """Weight of each path (relations joined by "/"), 0 or more; 0 where a path is not named."""
     sharp: float = 2.0
+    """How much more the most similar listeners say, 0 to 100; 0 for no more."""
     ridge: float = 1.4
+    """The ridge, in units of a listener's similarity to himself, above 0."""
     beta: float = 0.15
+    """Power of the degree of a song or an attribute by which it says less, 0 to 1."""
     by_strength: float = 1.0
+    """From 0, every liked song counts alike, to 1, by its strength over the listener's mean."""
     tilt: float = 0.1
+    """Power of a song's number of listeners by which it is proposed less, 0 to 1."""
     smooth: float = 0.3
+    """How much of what a song's attributes explain of its scores counts again, 0 to 100."""
     smooth_ridge: float = 0.3
+    """The ridge of that explanation, above 0."""
     items: float = 0.4
+    """How much is added of what the regression of songs on songs says (the channel `ease`), 0 to 100."""
     hubs: float = 0.25
+    """A song's scores are divided by its mean score over all listeners to this power, 0 to 1, so that songs which come
+    up for everybody take fewer places."""
     kept: int = 300
+    """Songs stored for each listener, and for each song for what happens after the refresh, 1 or more."""
     landmarks: int = 4096
+    """Listeners beyond which as many, drawn at random, stand for all, 1 or more."""
     songs: int = 50_000
+    """Songs that are proposed at most, the most heard ones, 1 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "ridge", "smooth_ridge", "kept", "landmarks", "songs")

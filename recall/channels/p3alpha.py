@@ -22,16 +22,19 @@ from recall.listeners.listener import Listener
 
 @dataclass(frozen=True)
 class P3alphaConfig:
-    """`alpha`: the power of each step's probability; `gamma` of each relation of the side graph, 0 where none is
-    named; `neighbours` of each song are kept; `loves` is how many of the listener's songs are asked.
+    """How the walk goes.
 
     Raises: ValueError for a number out of range.
     """
 
     alpha: float = 1.2
+    """Power of each step's probability, 0 to 5."""
     gamma: Mapping[str, float] = field(default_factory=lambda: {"HAS_TAG": 0.0, "FOLLOWS": 0.0})
+    """Weight of each relation of the side graph, by its name, 0 or more; 0 where a relation is not named."""
     neighbours: int = 300
+    """Neighbours of each song that are kept, 1 or more."""
     loves: int = 200
+    """The listener's favourite songs that are asked, 1 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "neighbours", "loves")

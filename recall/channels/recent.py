@@ -25,12 +25,17 @@ MODEL: Final = "song2vec"
 
 @dataclass(frozen=True)
 class RecentConfig:
-    """`loves`: how many of the latest liked songs are asked; `neighbours` of each are known; the importance of a love
-    falls by `fade` from one to the one before it."""
+    """Which likes are asked.
+
+    Raises: ValueError for a number out of range.
+    """
 
     loves: int = 8
+    """The latest liked songs that are asked, 1 or more."""
     neighbours: int = 50
+    """The nearest songs of each that may be proposed, 1 or more."""
     fade: float = 0.8
+    """Importance of a liked song as a share of that of the one liked after it, above 0."""
 
     def __post_init__(self) -> None:
         check_positive(self, "loves", "neighbours", "fade")

@@ -41,26 +41,33 @@ CROWD: Final = 300
 class SocialConfig:
     """What each kind of person weighs beside a followee with the listener's own taste, who weighs 1.
 
-    `trust` is for a followee without a common song. Of the `around` people nearest to the followees on the follow graph
-    (walks stop with the chance `restart`) the first weighs `circle` times as much as a followee, the others by their
-    mass; `kept` of them are stored for everybody. `alike` is for the `peers` with the most in common with the
-    listener's most loved `loves` songs. A new work of whom the listener follows weighs `works`, half of it after
-    `fresh_days`, and an old one, by how well known it is, up to `catalogue` of it. A song with L listeners counts
-    L^-`fame` times.
+    Raises: ValueError for a number out of range.
     """
 
     trust: float = 0.05
+    """Weight of a followee without a common song, 0 or more."""
     circle: float = 0.3
+    """Weight of the person nearest to the followees on the follow graph, 0 or more; others weigh by their mass."""
     restart: float = 0.15
+    """Chance that a walk on the follow graph stops, between 0 and 1."""
     around: int = 50
+    """People nearest to the followees that are asked, 0 or more."""
     kept: int = 50
+    """Of these people, how many are stored for everybody, 1 or more."""
     alike: float = 0.5
+    """Weight of a stranger with the listener's own taste, 0 or more."""
     peers: int = 50
+    """Strangers with the most in common that are asked, 0 or more."""
     loves: int = 30
+    """The listener's favourite songs that find these strangers, 0 or more."""
     works: float = 0.7
+    """Weight of a new song of somebody whom the listener follows, 0 or more."""
     fresh_days: float = 14.0
+    """Days after which a new song weighs half of that, above 0."""
     catalogue: float = 0.6
+    """Weight of an old, well-known song of somebody followed, as a share of a new one's, 0 or more."""
     fame: float = 0.0
+    """A song of L listeners counts L^-fame times, 0 or more."""
 
     def __post_init__(self) -> None:
         check_positive(self, "fresh_days", "kept")
@@ -181,7 +188,7 @@ class Social:
     def _loves(self, query: Query, followees: Array) -> tuple[Array, ...]:
         """What people have loved, by what they weigh."""
         people, weight, kind, via = self._people(query, self._latest(followees))
-        done = doings(query, people, LATEST)
+        done = doings(query.listener.snapshot.histories, query.live.counters, people, LATEST)
         decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
         size = query.live.size
         known = done.song < size  # what was folded in since this request began may be on a song that is newer still

@@ -20,12 +20,14 @@ MODEL: Final = "song2vec"
 
 @dataclass(frozen=True)
 class SongToSongConfig:
-    """`seeds` is how many of the latest liked songs are asked, `neighbours` how many each answers with; the weight of
-    a seed falls by `fade` from one to the next."""
+    """Which songs are asked."""
 
     seeds: int = 30
+    """The latest liked songs that are asked, 1 or more."""
     neighbours: int = 50
+    """The nearest songs that each answers with, 1 or more."""
     fade: float = 0.95
+    """Weight of a liked song as a share of that of the one liked after it, above 0."""
 
 
 class SongToSong:

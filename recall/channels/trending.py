@@ -32,30 +32,38 @@ _NONE: Final = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class TrendingConfig:
-    """`half_life_days` of a play; `place`, `genre` and `language` say how much home and taste bend the global count.
+    """How plays are counted, and when a rise is one.
 
-    `burst` is the weight of a sudden rise: of a song's playbacks over `burst_days` above what its own over `past_days`
-    let expect, in standard deviations beyond `sure` of them. Exposures that grew explain a rise: each further one lets
-    `explained` times as many playbacks be expected as there are playbacks for each exposure. `correction` turns counts
-    into rates, with 0 not at all; with 1 a song counts by the lower bound of its plays for each play that its exposures
-    let expect, `doubt` standard deviations below, as if `prior` plays more had been expected. The `songs` that lead are
-    looked at, everywhere and at home, and what was played since; which songs lead is asked of all of them once an hour,
-    and of those that led and those played since when these are more than `songs`.
+    Raises: ValueError for a number out of range.
     """
 
     half_life_days: float = 7.0
+    """Days after which a play counts half, above 0."""
     place: float = 1.0
+    """How much the listener's home bends the count of everywhere; 0 for not at all."""
     genre: float = 4.0
+    """How much the listener's genres bend the count; 0 for not at all."""
     language: float = 0.0
+    """How much the listener's languages bend the count; 0 for not at all."""
     burst: float = 0.5
+    """Weight of a sudden rise of a song's playbacks above what its own past lets expect."""
     burst_days: float = 1.0
+    """Days over which a rise is counted, above 0."""
     past_days: float = 21.0
+    """Days of the past that say what to expect, above 0."""
     sure: float = 2.0
+    """Standard deviations that a rise must exceed to count, 0 or more."""
     explained: float = 0.25
+    """Playbacks that each further exposure lets be expected, in units of the playbacks of an exposure, 0 or more."""
     correction: float = 0.25
+    """How far counts are turned into rates, 0 or more. With 0 not at all; with 1 a song counts by the lower bound of
+    its plays for each play that its exposures let expect."""
     prior: float = 5.0
+    """Plays expected of every song beside those that its exposures let expect, above 0."""
     doubt: float = 1.0
+    """Standard deviations by which that lower bound is below the rate."""
     songs: int = 2000
+    """Leading songs that are looked at, everywhere and at home, 1 or more; songs played since are looked at too."""
 
     def __post_init__(self) -> None:
         check_positive(self, "half_life_days", "burst_days", "past_days", "prior", "songs")

@@ -24,17 +24,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from graph.errors import CorruptRelease
 from graph.snapshot.arrays import Array, write_arrays
 from recall.base import Candidates
+from recall.index.config import IndexConfig
 from recall.index.filters import Members, holds, without
-
-if TYPE_CHECKING:
-    from recall.index.vector_index import IndexConfig
 
 K: Final = 100
 """The length of the lists on which recall is measured."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from graph.snapshot.arrays import Array
 from recall.index.approximate import SHARES, K, Near, Plan, faiss, threads
+from recall.index.config import IndexConfig
 from recall.index.filters import Members
-
-if TYPE_CHECKING:
-    from recall.index.vector_index import IndexConfig
 
 Progress = Callable[[str, int, int], None]
 

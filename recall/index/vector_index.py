@@ -4,66 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from graph.configure import check_positive
 from graph.errors import CorruptRelease
 from graph.release import Release
 from graph.snapshot.arrays import Array, read_arrays, write_arrays
 from recall.base import Candidates
+from recall.index import build
 from recall.index.approximate import Near
+from recall.index.config import IndexConfig
 from recall.index.filters import Columns, Filter, Members
-
-__all__ = ["Columns", "Filter", "IndexConfig", "VectorIndex"]
 
 Progress = Callable[[str, int, int], None]
 
-KINDS: Final = ("auto", "exact", "hnsw", "ivfpq")
-_FEWEST: Final = 2048
-"""Below so many vectors nothing is gained by not looking at all of them, whatever the settings say."""
 _FILTERS: Final = 64
 """Filters whose members are remembered."""
+_DEFAULT: Final = IndexConfig()
 _NO_SONGS: Final = np.empty(0, dtype=np.int32)
-
-
-@dataclass(frozen=True)
-class IndexConfig:
-    """How to search.
-
-    `kind` "auto" is exact up to `exact_up_to` songs (about a millisecond of 64 numbers each), a graph up to
-    `graph_up_to` and product-quantised cells beyond. `recall` is what the approximate kinds must reach at 100 songs.
-    `links` and `ef_construction` are the graph's M and breadth while it is built; there are `cells` times the square
-    root of the songs as cells; codes propose `refine` times as many songs as are asked for.
-    """
-
-    kind: str = "auto"
-    recall: float = 0.97
-    exact_up_to: int = 30_000
-    graph_up_to: int = 5_000_000
-    links: int = 16
-    ef_construction: int = 100
-    cells: float = 2.0
-    refine: int = 4
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)} (got {self.kind!r})")
-        if not 0 < self.recall < 1:
-            raise ValueError(f"recall must be between 0 and 1 (got {self.recall})")
-        check_positive(self, "exact_up_to", "graph_up_to", "ef_construction", "cells", "refine")
-        if self.links < 2:
-            raise ValueError(f"links must be at least 2 (got {self.links})")
-
-    def chosen(self, filled: int) -> IndexConfig:
-        """With the kind that serves so many vectors."""
-        kind = self.kind
-        if kind == "auto":
-            kind = "exact" if filled <= self.exact_up_to else "hnsw" if filled <= self.graph_up_to else "ivfpq"
-        return replace(self, kind="exact" if filled < _FEWEST else kind)
 
 
 class Exact:
@@ -145,7 +106,7 @@ class VectorIndex:
     def build(
         cls,
         unit: Array,
-        config: IndexConfig = IndexConfig(),
+        config: IndexConfig = _DEFAULT,
         columns: Columns | None = None,
         *,
         seed: int,
@@ -161,8 +122,6 @@ class VectorIndex:
         index = cls(unit, columns)
         index.config = config.chosen(int(index._exact.filled.sum()))
         if index.kind != "exact":
-            from recall.index import build
-
             near = build.build(unit, index.config, seed=seed, workers=workers, progress=progress)
             index._become(near, len(unit), unit.shape[1], columns)
         return index

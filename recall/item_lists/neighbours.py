@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy import sparse
 
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
@@ -40,22 +39,6 @@ class Neighbours:
             return cls(*nearest_by_cells(unit, count))
         filled = np.einsum("nd,nd->n", unit, unit) > 0.5
         return cls._by_blocks(len(unit), count, lambda rows: np.where(filled, unit[rows] @ unit.T, 0))
-
-    @classmethod
-    def of_interactions(cls, matrix: sparse.csr_array, count: int, shrink: float) -> Neighbours:
-        """By cosine of the columns of a sparse (users, N) matrix, shrunk towards 0 where listeners are few."""
-        from recall.linear.matrices import nearest
-
-        norms = np.sqrt(matrix.power(2).sum(axis=0)) + 1e-12
-        by_song = matrix.T.tocsr()
-
-        def scores(rows: slice) -> sparse.csr_array:
-            common = sparse.csr_array(by_song[rows] @ matrix)
-            mine = np.repeat(norms[rows], np.diff(common.indptr))
-            common.data = np.asarray(common.data / (mine * norms[common.indices] + shrink), dtype=np.float32)
-            return common
-
-        return nearest(matrix.shape[1], max(1, min(count, matrix.shape[1] - 1)), scores)
 
     @classmethod
     def _by_blocks(cls, n: int, count: int, scores: Callable[[slice], Array]) -> Neighbours:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-from weakref import WeakKeyDictionary
-
 import numpy as np
 from scipy import sparse
 
@@ -13,17 +9,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
 from graph.snapshot.snapshot import Snapshot
 from recall.listeners.listener import HALF_LIFE_MS, decay
-
-T = TypeVar("T")
-_kept: WeakKeyDictionary[Snapshot, dict[str, object]] = WeakKeyDictionary()
-
-
-def once(snapshot: Snapshot, name: str, compute: Callable[[], T]) -> T:
-    """What `compute` gives for this view of a snapshot, computed at the first call and shared by all channels."""
-    kept = _kept.setdefault(snapshot, {})
-    if name not in kept:
-        kept[name] = compute()
-    return kept[name]  # type: ignore[return-value]
+from recall.once import once
 
 
 def event_weights(snapshot: Snapshot, half_life_ms: float) -> Array:

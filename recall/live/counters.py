@@ -19,7 +19,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, Histories
 from graph.snapshot.snapshot import Snapshot
 from recall.grouped import added
-from recall.listeners.preferences import once
+from recall.once import once
 
 _ROOM: Final = 256
 _FARTHEST: Final = 1000.0  # half-lives; 2^1000 is a number still, and nothing that was decayed so far is read

@@ -19,16 +19,16 @@ import structlog
 from embeddings.vectors.model_vectors import song_space
 from graph.errors import Busy, StoreUnavailable
 from graph.log.events import Event, EventLog
-from graph.log.exposures import Exposures
 from graph.release import Release
 from graph.schema import SONG_ACTIONS
 from graph.snapshot.arrays import Array
+from graph.snapshot.exposures import Exposures
 from graph.snapshot.histories import CODE, PLAYBACK_CODES, UNKNOWN_TIME
 from graph.snapshot.ids import Ids
 from graph.snapshot.snapshot import Snapshot, cells
-from recall.listeners.preferences import once
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
+from recall.once import once
 
 _log = structlog.get_logger(__name__)
 # Shown to whoever asks `/readyz`, so it names no file and no address; the program's log has the details.

@@ -10,8 +10,8 @@ import numpy as np
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import Histories
-from recall.base import Query
 from recall.grouped import ranges, spread
+from recall.live.counters import Counters
 
 _COLUMNS: Final = ("song", "action", "at", "count", "cell")
 _LARGER: Final = 8
@@ -65,20 +65,19 @@ def _by_user(columns: dict[str, Array]) -> dict[str, Array]:
     return {name: values[order] for name, values in columns.items()}
 
 
-def doings(query: Query, people: Array, most: int) -> Doings:
+def doings(histories: Histories, counters: Counters, people: Array, most: int) -> Doings:
     """Events of `people` (P,), positions of the release: the latest `most` of each in it, and all since."""
-    return Doings(*_columns(query, people, most, _COLUMNS[:-1]))
+    return Doings(*_columns(histories, counters, people, most, _COLUMNS[:-1]))
 
 
-def whereabouts(query: Query, user: int, most: int) -> tuple[Array, Array]:
+def whereabouts(histories: Histories, counters: Counters, user: int, most: int) -> tuple[Array, Array]:
     """(E,) times and cells of a listener's latest `most` events in the release, and of all since."""
-    _, at, cell = _columns(query, np.array([user]), most, ("at", "cell"))
+    _, at, cell = _columns(histories, counters, np.array([user]), most, ("at", "cell"))
     return at, cell
 
 
-def _columns(query: Query, people: Array, most: int, names: Sequence[str]) -> list[Array]:
-    histories = query.listener.snapshot.histories
+def _columns(histories: Histories, counters: Counters, people: Array, most: int, names: Sequence[str]) -> list[Array]:
     which, at = spread(histories.indptr, people, most)
     parts = [(which, *(getattr(histories, name)[at] for name in names))]
-    parts += query.live.counters.events("since", Since).of(people, names)
+    parts += counters.events("since", Since).of(people, names)
     return [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]

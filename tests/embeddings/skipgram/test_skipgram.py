@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embeddings.skipgram.skipgram import SkipGramConfig, WalkCorpus, untrained
+from embeddings.skipgram.corpus import WalkCorpus
+from embeddings.skipgram.skipgram import SkipGramConfig, untrained
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
 
 LINE = WalkGraph.of_edges(np.array([0, 1]), np.array([1, 2]), nodes=4, directed=True)

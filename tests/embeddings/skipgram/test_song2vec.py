@@ -15,9 +15,9 @@ from segue_test_worlds import (
     planted_snapshot,
 )
 
+from embeddings.skipgram.corpus import Numbers
 from embeddings.skipgram.skipgram import SkipGramConfig
 from embeddings.skipgram.song2vec import Song2Vec, Song2VecConfig
-from embeddings.skipgram.word2vec import Numbers
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import FitError
 from graph.snapshot.snapshot import Snapshot

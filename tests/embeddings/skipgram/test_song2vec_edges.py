@@ -60,7 +60,7 @@ def test_a_relation_may_be_the_base(friends: Edges) -> None:
 
 def test_walks_that_are_not_kept_in_memory_train_the_same_way(friends: Edges, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = fit(friends, {})
-    monkeypatch.setattr("embeddings.skipgram.skipgram.WalkCorpus.__init__.__kwdefaults__", {"kept_tokens": 0})
+    monkeypatch.setattr("embeddings.skipgram.corpus.WalkCorpus.__init__.__kwdefaults__", {"kept_tokens": 0})
     np.testing.assert_array_equal(fit(friends, {}).vectors, kept.vectors)
 
 

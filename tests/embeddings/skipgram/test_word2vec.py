@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from gensim.models import Word2Vec
 
-from embeddings.skipgram.skipgram import Ragged, SkipGramConfig, WalkCorpus, numbered, train, train_walks, untrained
+from embeddings.skipgram.corpus import Numbers, Ragged, WalkCorpus
+from embeddings.skipgram.skipgram import SkipGramConfig, numbered, train, train_walks, untrained
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
-from embeddings.skipgram.word2vec import NumberedWord2Vec, Numbers
+from embeddings.skipgram.word2vec import NumberedWord2Vec
 from graph.errors import FitError
 from graph.snapshot.arrays import Array
 

@@ -8,7 +8,7 @@ from segue_test_worlds import DAY, NOW, SHORT, edges, events, nodes
 
 from embeddings.skipgram.song2vec import Song2Vec
 from embeddings.vectors.alignment import drift
-from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, carried, update
+from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned, carried
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
@@ -80,7 +80,7 @@ def test_fresh_are_the_events_that_the_release_has_not_learned_from(tmp_path: Pa
 def test_an_update_brings_a_new_song_to_those_it_was_played_with(tmp_path: Path) -> None:
     bare = snapshot_of(first_log() + later())  # nothing describes the song: all comes from the sessions
     known, _, _ = last(tmp_path, bare)
-    found = update(bare, known, SHORT, ALL, rng=np.random.default_rng(2)).unit
+    found = Song2Vec.update(bare, known, SHORT, ALL, rng=np.random.default_rng(2)).unit
     new = found[place(bare, "a-new")[0]]
     assert min(new @ found[i] for i in place(bare, "m-0", "m-1", "m-2")) > 0.3
     assert max(new @ found[i] for i in place(bare, "t-0", "t-1", "t-2")) < 0.3
@@ -88,7 +88,7 @@ def test_an_update_brings_a_new_song_to_those_it_was_played_with(tmp_path: Path)
 
 def test_what_nothing_new_touches_stays_where_it_is(tmp_path: Path, grown: Snapshot) -> None:
     known, vectors, old = last(tmp_path, grown)
-    found = update(grown, known, SHORT, ALL, rng=np.random.default_rng(2))
+    found = Song2Vec.update(grown, known, SHORT, ALL, rng=np.random.default_rng(2))
     away = [f"t-{i}" for i in range(7)]
     assert found.unit[place(grown, *away)] == pytest.approx(vectors.unit[place(old, *away)], abs=1e-6)
     near = place(grown, "m-0", "m-1")
@@ -98,7 +98,7 @@ def test_what_nothing_new_touches_stays_where_it_is(tmp_path: Path, grown: Snaps
 def test_older_sessions_around_the_songs_touched_are_replayed(tmp_path: Path, grown: Snapshot) -> None:
     known, _, _ = last(tmp_path, grown)
     replaying = dataclasses.replace(ALL, replay=1.0)
-    found = update(grown, known, SHORT, replaying, rng=np.random.default_rng(2))
+    found = Song2Vec.update(grown, known, SHORT, replaying, rng=np.random.default_rng(2))
     others = place(grown, "m-5", "m-6", "m-7", "m-8")  # none of them is in a new session
     assert np.abs(found.unit[others] - known.vectors.unit[others]).max() > 0.01
 
@@ -106,12 +106,12 @@ def test_older_sessions_around_the_songs_touched_are_replayed(tmp_path: Path, gr
 def test_without_anything_new_nothing_moves(tmp_path: Path) -> None:
     same = snapshot_of(first_log())
     known, _, _ = last(tmp_path, same)
-    assert update(same, known, SHORT, ALL, rng=np.random.default_rng(2)) is known.vectors
+    assert Song2Vec.update(same, known, SHORT, ALL, rng=np.random.default_rng(2)) is known.vectors
 
 
 def test_one_seed_gives_the_same_vectors(tmp_path: Path, grown: Snapshot) -> None:
     known, _, _ = last(tmp_path, grown)
-    first, second = (update(grown, known, SHORT, ALL, rng=np.random.default_rng(2)) for _ in range(2))
+    first, second = (Song2Vec.update(grown, known, SHORT, ALL, rng=np.random.default_rng(2)) for _ in range(2))
     assert first.unit.tobytes() == second.unit.tobytes()
 
 
@@ -168,7 +168,7 @@ def test_skips_alone_move_nothing(tmp_path: Path) -> None:
     skipped = snapshot_of([*first_log(), ("m0", "skip", "m-1", NOW)])
     known, _, _ = last(tmp_path, skipped)
     assert known.fresh.sum() == 1
-    assert update(skipped, known, SHORT, ALL, rng=np.random.default_rng(2)) is known.vectors
+    assert Song2Vec.update(skipped, known, SHORT, ALL, rng=np.random.default_rng(2)) is known.vectors
 
 
 @pytest.mark.parametrize("wrong", [{"share": 1.5}, {"replay": -0.1}, {"most": 0}, {"epochs": 0}])

@@ -16,7 +16,9 @@ from segue_test_worlds import World
 from graph.errors import CorruptRelease
 from graph.snapshot.arrays import Array
 from recall.base import Candidates
-from recall.index.vector_index import Columns, Filter, IndexConfig, VectorIndex
+from recall.index.config import IndexConfig
+from recall.index.filters import Columns, Filter
+from recall.index.vector_index import VectorIndex
 
 UNIT = np.array([[1, 0], [0, 1], [0, 0], [0.6, 0.8], [-1, 0]], dtype=np.float32)
 SONGS, DIM, K = 6000, 16, 50

@@ -9,19 +9,20 @@ from graph.errors import CorruptRelease
 from graph.release import Release
 from recall.item_lists.by_cells import nearest_by_cells
 from recall.item_lists.neighbours import Neighbours
+from recall.linear.cosine import nearest_by_listeners
 
 # 3 listeners, 5 songs: s0 {0}, s1 {0, 2}, s2 {1}, s3 {1, 2}, s4 nobody
 HEARD = sparse.csr_array(np.array([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 1, 0, 1, 0]], dtype=np.float32))
 
 
 def test_common_listeners_by_cosine() -> None:
-    near = Neighbours.of_interactions(HEARD, 2, shrink=0.0)
+    near = nearest_by_listeners(HEARD, 2, shrink=0.0)
     assert near.songs.tolist() == [[1, -1], [0, 3], [3, -1], [2, 1], [-1, -1]]
     assert near.weights[1] == pytest.approx([1 / 2**0.5, 0.5])
 
 
 def test_shrinking_pulls_rare_pairs_down() -> None:
-    near = Neighbours.of_interactions(HEARD, 2, shrink=1.0)
+    near = nearest_by_listeners(HEARD, 2, shrink=1.0)
     assert near.weights[1] == pytest.approx([1 / (2**0.5 + 1), 1 / 3])
 
 
@@ -60,7 +61,7 @@ def test_a_large_catalogue_is_searched_by_cells(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_recall_adds_up_what_the_seeds_say(lopsided: World) -> None:
-    near = Neighbours.of_interactions(HEARD, 2, shrink=0.0)
+    near = nearest_by_listeners(HEARD, 2, shrink=0.0)
     found = near.recall(lopsided.query(None, exclude=["s1"]), np.array([0, 3]), np.array([2.0, 1.0]), 5)
     # position 1 is s2: 2 x 0.7071 of s1 and 1 x 0.5 of s4; s1 itself is left out
     assert dict(zip(lopsided.ids(found.songs), found.scores.tolist(), strict=True)) == pytest.approx(
@@ -70,7 +71,7 @@ def test_recall_adds_up_what_the_seeds_say(lopsided: World) -> None:
 
 def test_survives_being_saved(lopsided: World, tmp_path: Path) -> None:
     lopsided.snapshot.write(tmp_path / "snapshot")
-    near = Neighbours.of_interactions(HEARD, 2, shrink=0.0)
+    near = nearest_by_listeners(HEARD, 2, shrink=0.0)
     near.save(tmp_path / "recall" / "x" / "neighbours")
     loaded = Neighbours.load(Release.open(tmp_path), "recall/x/neighbours")
     assert loaded.songs.tolist() == near.songs.tolist()

@@ -14,17 +14,17 @@ def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: 
     live = replace(query.live, counters=Counters(lopsided.snapshot))
     query = replace(query, overlay=live)
     ana, ben, cy = (lopsided.snapshot.ids["User"].index(user) for user in ("ana", "ben", "cy"))
-    first = doings(query, np.array([ben, cy]), 2)
+    first = doings(query.listener.snapshot.histories, query.live.counters, np.array([ben, cy]), 2)
     for song in (3, 4):
         one = np.ones(3, dtype=np.int64)
         action = np.full(3, CODE["like"], dtype=np.uint8)
         live.counters.fold(Happened(np.array([-1, cy, ana]), song * one, action, NOW * one, one, 7 * one))
-    found = doings(query, np.array([ben, cy]), 2)
+    found = doings(query.listener.snapshot.histories, query.live.counters, np.array([ben, cy]), 2)
     assert first.who.tolist() == [0, 0, 1, 1]
     assert found.song[:4].tolist() == first.song.tolist() == lopsided.songs("s4", "s4", "s2", "s3")
     assert found.who[4:].tolist() == [1, 1]
     assert found.song[4:].tolist() == [3, 4]
-    at, cell = whereabouts(query, cy, 1)
+    at, cell = whereabouts(query.listener.snapshot.histories, query.live.counters, cy, 1)
     assert (at.tolist(), cell.tolist()) == ([NOW] * 3, [0, 7, 7])
 
 
