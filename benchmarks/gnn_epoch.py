@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gnn_quality import split
-from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.lightgcn import LightGCN, LightGCNConfig
 from embeddings.gnn.propagation import bipartite
+from embeddings.training.interactions import Interactions
 
 CONFIG: Final = LightGCNConfig()
 THREADS: Final = 2

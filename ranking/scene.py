@@ -43,6 +43,7 @@ def default_channels() -> dict[str, ChannelUse]:
     return {
         "song2vec": ChannelUse(),
         "relation_gamma_gcn": ChannelUse(),
+        "als": ChannelUse(),
         "listener_kernel": ChannelUse(),
         "song_to_song": ChannelUse(),
         "recent": ChannelUse(),

@@ -34,9 +34,9 @@ from torch_geometric.sampler import NegativeSampling
 
 from embeddings.gnn.aggregation import Neighbours, aggregate
 from embeddings.gnn.inductive import InductiveModel, check_places, relation_type, unknown_relation
-from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.sampler import EdgeType, NeighbourSampler, SamplerConfig
 from embeddings.training.fit import FitConfig
+from embeddings.training.interactions import Interactions
 from embeddings.training.losses import sampled_softmax
 from graph.configure import check_positive
 from graph.schema import RELATIONSHIPS

@@ -12,9 +12,9 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.propagation import Propagation, bipartite, normalised, pool, pull
 from embeddings.training.fit import FitConfig, History, Progress, Trainable, fit
+from embeddings.training.interactions import Interactions
 from embeddings.training.losses import (
     bpr_backward,
     bpr_forward,

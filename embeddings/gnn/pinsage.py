@@ -34,10 +34,10 @@ from torch_geometric.loader import NodeLoader
 
 from embeddings.gnn.aggregation import Neighbours, aggregate
 from embeddings.gnn.inductive import InductiveModel, check_places, relation_type, unknown_relation
-from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.sampler import NeighbourSampler, SamplerConfig
 from embeddings.skipgram.walks import WalkConfig, WalkGraph, Walks
 from embeddings.training.fit import FitConfig
+from embeddings.training.interactions import Interactions
 from embeddings.training.losses import sampled_softmax
 from graph.configure import check_positive
 from graph.snapshot.arrays import Array

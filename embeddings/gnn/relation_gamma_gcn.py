@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from scipy import linalg, sparse
 
-from embeddings.gnn.interactions import Interactions
+from embeddings.training.held_out import held_out
+from embeddings.training.interactions import Interactions
 from embeddings.vectors.attributes import smoothed, song_matrices
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
@@ -49,7 +50,6 @@ FOLLOWS: Final = "FOLLOWS"
 _BEHAVIOUR: Final = frozenset({LISTENED, "COLLECTED", "LIKED", "SHARED", "BLOCKED"})
 _STEPS: Final = (0.0, 0.5, 0.7, 1.4, 2.0)
 _DENSE: Final = 4096
-_HELD_OUT: Final = 0.1
 _ATTRIBUTES: Final = frozenset({"HAS_TAG", "HAS_GENRE", "PERFORMED_BY"})
 
 
@@ -314,7 +314,7 @@ def _learned(
 ) -> dict[str, float]:
     """Gammas by coordinate ascent: each relation's in turn at some multiples of itself, the best kept."""
     if validate is None:
-        interactions, validate = _split(interactions, rng)
+        interactions, validate = held_out(interactions, rng)
     messages = Messages(snapshot, interactions, config.beta)
     judge = validate
 
@@ -337,25 +337,3 @@ def _learned(
         if best == before:
             break
     return best
-
-
-def _split(interactions: Interactions, rng: np.random.Generator) -> tuple[Interactions, Validate]:
-    """The pairs without a tenth of them, and the mean rank gain of that tenth among the songs not trained on."""
-    held = rng.random(len(interactions)) < _HELD_OUT
-    rows = interactions.listener
-    indptr = np.zeros(len(interactions.indptr), dtype=np.int64)
-    np.cumsum(np.bincount(rows[~held], minlength=interactions.listeners), out=indptr[1:])
-    kept = Interactions(indptr, interactions.indices[~held], interactions.strength[~held], interactions.songs)
-    users, songs = rows[held], interactions.indices[held]
-
-    def judge(listeners: Array, vectors: Array) -> float:
-        total, k = 0.0, min(20, vectors.shape[0])
-        for user in np.unique(users):
-            scores = vectors @ listeners[user]
-            scores[kept.indices[kept.indptr[user] : kept.indptr[user + 1]]] = -np.inf
-            truth = songs[users == user]
-            ranks = (scores[None, :] > scores[truth][:, None]).sum(axis=1)
-            total += float((1 / np.log2(ranks[ranks < k] + 2)).sum()) / len(truth)
-        return total / max(len(np.unique(users)), 1)
-
-    return kept, judge

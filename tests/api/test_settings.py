@@ -301,9 +301,9 @@ def test_everything_is_shown_with_its_default() -> None:
 
 
 def test_a_model_is_trained_if_its_table_says_so() -> None:
-    assert written("").enabled_models() == ["relation_gamma_gcn", "song2vec"]
+    assert written("").enabled_models() == ["als", "relation_gamma_gcn", "song2vec"]
     both = written("[embed.lightgcnpp]\nenabled = true\n[embed.relation_gamma_gcn]\nenabled = false")
-    assert both.enabled_models() == ["lightgcnpp", "song2vec"]
+    assert both.enabled_models() == ["als", "lightgcnpp", "song2vec"]
 
 
 def test_scenes_leave_out_shipped_channels_of_models_that_are_not_trained() -> None:

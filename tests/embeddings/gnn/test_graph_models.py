@@ -13,13 +13,13 @@ import torch
 from segue_test_worlds import events, lopsided_snapshot
 from torch_geometric.nn import LightGCN as PygLightGCN
 
-from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.lightgcn import LightGCN, LightGCNConfig
 from embeddings.gnn.lightgcnpp import LightGCNpp, LightGCNppConfig
 from embeddings.gnn.model import GraphModel, contrast
 from embeddings.gnn.simgcl import SimGCL, SimGCLConfig
 from embeddings.gnn.xsimgcl import XSimGCL, XSimGCLConfig
 from embeddings.training.fit import FitConfig
+from embeddings.training.interactions import Interactions
 from embeddings.training.losses import bpr_rows, info_nce, l2_rows
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import CorruptRelease, FitError, InvalidInput, SettingsError

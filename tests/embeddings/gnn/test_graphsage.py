@@ -11,8 +11,8 @@ from segue_test_worlds import NOW, events, lopsided_snapshot
 
 from embeddings.gnn.aggregation import Neighbours
 from embeddings.gnn.graphsage import LIKES, GraphSAGE, GraphSAGEConfig, typed_graph
-from embeddings.gnn.interactions import Interactions
 from embeddings.training.fit import FitConfig
+from embeddings.training.interactions import Interactions
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import FitError, InvalidInput
 from graph.snapshot.snapshot import Snapshot

@@ -11,9 +11,9 @@ from scipy import sparse
 from scipy.stats import chisquare
 from segue_test_worlds import lopsided_snapshot
 
-from embeddings.gnn.interactions import Interactions
 from embeddings.gnn.pinsage import PinSage, PinSageConfig, _Pairs
 from embeddings.training.fit import FitConfig
+from embeddings.training.interactions import Interactions
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import InvalidInput
 from graph.snapshot.snapshot import Snapshot

@@ -99,9 +99,9 @@ def test_the_spectrum_of_many_rows_is_that_of_few(monkeypatch: pytest.MonkeyPatc
 def test_gammas_are_learned_from_pairs_held_out() -> None:
     # twenty crowds follow and hear their own; which artist a song has says nothing
     rng = np.random.default_rng(1)
-    people = [(crowd, f"u{crowd}-{i}") for crowd in range(20) for i in range(10)]
+    people = [(crowd, f"u{crowd}-{i}") for crowd in range(20) for i in range(30)]
     log = [(u, "full_play", f"s{c}-{s}", NOW) for c, u in people for s in rng.choice(20, 3, replace=False)]
-    follows = [(u, f"u{c}-{i}") for c, u in people for i in rng.choice(10, 3, replace=False)]
+    follows = [(u, f"u{c}-{i}") for c, u in people for i in rng.choice(30, 3, replace=False)]
     artists = [(f"s{c}-{s}", f"artist{rng.integers(10)}") for c in range(20) for s in range(20)]
     told = edges({("FOLLOWS", "User", "User"): follows, ("PERFORMED_BY", "Song", "Artist"): artists})
     start = {"LISTENED": 1.0, "FOLLOWS": 0.3, "PERFORMED_BY": 0.3}

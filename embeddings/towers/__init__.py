@@ -1,0 +1,1 @@
+"""Factorisations and towers, one a file."""
