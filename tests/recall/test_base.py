@@ -83,7 +83,14 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-CLASS = "class {name}Config:\n    pass\nclass {name}:\n    def recall(self, query, k): ...\n"
+CLASS = """
+from dataclasses import dataclass
+@dataclass(frozen=True)
+class {name}Config:
+    pass
+class {name}:
+    def recall(self, query, k): ...
+"""
 
 
 def test_use_finds_a_class_outside(outside: Path) -> None:
