@@ -82,7 +82,7 @@ def test_listeners_are_given_songs_of_their_own_crowd() -> None:
 def test_songs_whose_vectors_vanish_have_none() -> None:
     # beside the crowds somebody likes a song of his own: too little to hold against the regularization
     log = [(f"u{i}", "full_play", f"s{s}", NOW) for i in range(30) for s in range(20)] + [("alone", "play", "own", NOW)]
-    found = fitted(Snapshot.of_frames({}, {}, events(log)), regularization=1.0, tuned=False, sweeps=60)
+    found = fitted(Snapshot.of_frames({}, {}, events(log)), regularization=1.0, tuned=False, sweeps=22)
     lengths = np.linalg.norm(found.unit, axis=1)
     assert set(lengths.round(6)) == {0.0, 1.0}
 
