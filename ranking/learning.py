@@ -27,16 +27,16 @@ from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
 from ranking.scene import FUSED, SceneConfig
 from ranking.training import (
-    MEASURE,
-    RANK,
-    Cuts,
+    RANKER_TRAIN,
+    TEST,
+    Split,
     best_first,
+    cold_start,
     cut,
     fit_fusion,
     fit_ranker,
     loved,
     measure,
-    newcomers,
     sampled,
     without_memory,
 )
@@ -46,7 +46,7 @@ from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
-_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5, "ranker": 6}
+_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "cold_start": 5, "ranker": 6}
 Progress = Callable[[str, int, int], None]
 Truth = Sequence[tuple[int, Array]]
 NEAREST: Final = 50
@@ -100,8 +100,8 @@ class Learner:
         self.recall(folder)
         self.rank(folder, truth)
 
-    def cuts(self, snapshot: Snapshot) -> Cuts:
-        """Which event is for what."""
+    def split(self, snapshot: Snapshot) -> Split:
+        """What each event is used for."""
         config = self.config
         return cut(snapshot, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed)
 
@@ -119,7 +119,7 @@ class Learner:
         config, settings = self.config, self.config.models[model]
         kind, rng = model_type(model), self._rng("embed", _number(model))
         snapshot = Snapshot.open(folder / "snapshot")
-        learned = self.cuts(snapshot).learning(snapshot) if part == MEASURED else snapshot
+        learned = self.split(snapshot).learning(snapshot) if part == MEASURED else snapshot
         cuts = {"rank_share": config.rank_share, "measure_share": config.measure_share, "seed": config.seed}
         cuts = cuts if part == MEASURED else {"seed": config.seed}
         last = None
@@ -170,8 +170,8 @@ class Learner:
         """What channels look up, in the `part` of the release; a channel without its model's vectors is left out."""
         release = Release.open(folder)
         release = release.measured() if part == MEASURED else release
-        cuts = self.cuts(release.snapshot)
-        learned = cuts.learning(release.snapshot) if part == MEASURED else release.snapshot
+        split = self.split(release.snapshot)
+        learned = split.learning(release.snapshot) if part == MEASURED else release.snapshot
         vectors = {name: ModelVectors.load(release, name) for name in models_in(release)}
         todo = self.prepared()
         for done, (name, options, use) in enumerate(todo):
@@ -202,7 +202,7 @@ class Learner:
         return drift_of_releases(shipped.measured(), shipped)
 
     def rank(self, folder: Path, truth: Truth | None = None) -> None:
-        """Each scene's fusion and ranker, from what was loved between the two cuts, and its fusion for newcomers.
+        """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
         whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
@@ -210,11 +210,11 @@ class Learner:
         Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder).measured()
-        cuts = self.cuts(release.snapshot)
-        known = release.seeing(cuts.learning(release.snapshot))
-        heard = loved(release.snapshot.histories, cuts.fold == RANK) if truth is None else iter(truth)
+        split = self.split(release.snapshot)
+        known = release.seeing(split.learning(release.snapshot))
+        heard = loved(release.snapshot.histories, split.subset == RANKER_TRAIN) if truth is None else iter(truth)
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
-        unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
+        release_without_them, new = cold_start(release, split, truth, self._rng("cold_start"))
         for name, scene in self.scenes.items():
             if scene.ranker == FUSED:
                 continue
@@ -223,20 +223,20 @@ class Learner:
                 self._progress(f"rank {name}", done, total)
 
             cascade = Cascade(known, unhurried(scene), name)
-            fusion = fit_fusion(cascade, truth, cuts.rank_at)
+            fusion = fit_fusion(cascade, truth, split.rank_at)
             if fusion is not None:
                 fusion.save(folder / "ranking" / name / "fusion")
                 cascade.fusion = fusion
-            ranker = fit_ranker(cascade, truth, cuts.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
+            ranker = fit_ranker(cascade, truth, split.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)
             if (bare := without_memory(unhurried(scene))) is not None:
-                fusion = fit_fusion(Cascade(unknowing, bare, name), new, cuts.rank_at)
+                fusion = fit_fusion(Cascade(release_without_them, bare, name), new, split.rank_at)
                 if fusion is not None:
-                    fusion.save(folder / "ranking" / name / "newcomers")
+                    fusion.save(folder / "ranking" / name / "cold_start")
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
-        """The default scene as it ships, and popularity, on what was loved after the last cut.
+        """The default scene as it ships, and popularity, on the songs liked after the last cut.
 
         Songs heard before are left out of lists and truth: they would be easy to guess. With `channels` every channel
         of the scene is measured alone too (recall@50 among the metrics).
@@ -270,10 +270,10 @@ class Learner:
     def measured(self, release: Release) -> tuple[Release, list[tuple[int, Array]], int]:
         """The release as it was when its measurement began, (listener, loved songs) of what came after, and the time
         (epoch milliseconds) of the cut."""
-        cuts = self.cuts(release.snapshot)
-        wanted = loved(release.snapshot.histories, cuts.fold == MEASURE)
+        split = self.split(release.snapshot)
+        wanted = loved(release.snapshot.histories, split.subset == TEST)
         truth = sampled(wanted, self.config.listeners, self._rng("evaluate"))
-        return release.seeing(cuts.known(release.snapshot)), truth, cuts.measure_at
+        return release.seeing(split.known(release.snapshot)), truth, split.measure_at
 
     def _rng(self, step: str, part: int = 0) -> np.random.Generator:
         """Each step draws from a generator of its own, so that skipping one changes nothing in the others."""

@@ -32,7 +32,7 @@ from scipy import linalg, sparse
 
 from embeddings.training.held_out import held_out
 from embeddings.training.interactions import Interactions
-from embeddings.vectors.attributes import smoothed, song_matrices
+from embeddings.vectors.attributes import propagate, song_matrices
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.errors import FitError
@@ -152,7 +152,7 @@ def _with_attributes(
     matrices = list(song_matrices(snapshot, relations).values())
     if matrices and config.smooth:
         attributes = sparse.csr_array(sparse.hstack(matrices, format="csr"))
-        explained = smoothed(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
+        explained = propagate(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
         share = np.where(listeners > 0, np.float32(config.smooth), np.float32(1))
         songs = songs + share[:, None] * explained
     shorter = np.maximum(listeners, 1).astype(np.float32) ** -np.float32(config.tilt)

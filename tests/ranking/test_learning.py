@@ -13,7 +13,7 @@ from graph.release import MEASURED, Release
 from graph.snapshot.snapshot import Snapshot
 from ranking.learning import Learner, LearningConfig
 from ranking.scene import ChannelUse, SceneConfig, default_channels
-from ranking.training import LEARN, MEASURE
+from ranking.training import CHANNEL_TRAIN, TEST
 
 MODELS = {"song2vec": SHORT, "relation_gamma_gcn": RelationGammaGCNConfig(embedding_dim=8)}
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: LearningConfig) -> 
 
 def test_the_steps_leave_vectors_neighbours_and_a_ranker(folder: Path) -> None:
     release = Release.open(folder).measured()
-    ranking = ("ranking/radio/linear", "ranking/radio/fusion", "ranking/radio/newcomers")
+    ranking = ("ranking/radio/linear", "ranking/radio/fusion", "ranking/radio/cold_start")
     for name in (
         "vectors/song2vec",
         "vectors/relation_gamma_gcn",
@@ -72,9 +72,9 @@ def test_a_release_that_learned_what_is_measured_now_is_not_gone_on_from(
 
 
 def test_the_cuts_have_the_shares_of_the_config(config: LearningConfig) -> None:
-    fold = Learner({}, config).cuts(planted_snapshot()).fold
-    assert (fold == LEARN).mean() == pytest.approx(0.6, abs=0.05)
-    assert (fold == MEASURE).mean() == pytest.approx(0.2, abs=0.05)
+    subset = Learner({}, config).split(planted_snapshot()).subset
+    assert (subset == CHANNEL_TRAIN).mean() == pytest.approx(0.6, abs=0.05)
+    assert (subset == TEST).mean() == pytest.approx(0.2, abs=0.05)
 
 
 SONGS, PEOPLE = 15, 30
