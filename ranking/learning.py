@@ -112,8 +112,9 @@ class Learner:
 
         As MEASURED they are learned from the events that neither rank nor measure, else from the whole log. Where
         little is new since the `parent` release they are taken on from its vectors (see `UpdateConfig`) if the model
-        can, else, or if `full`, learned anew and rotated into its frame. A model with nothing to learn from is left
-        out of the release, and said.
+        can, else, or if `full`, learned anew and rotated into its frame. From the whole log a model is learned with the
+        settings that its search found for what was measured. A model with nothing to learn from is left out of the
+        release, and said.
         Raises: FitError if a vector is not finite.
         """
         config, settings = self.config, self.config.models[model]
@@ -128,20 +129,22 @@ class Learner:
             full = full or before != cuts
             known = cut(parent.snapshot, **before).learning(parent.snapshot) if part == MEASURED else parent.snapshot
             last = LastTraining.of(parent, model, known, learned)
-        frame = last
+        frame, found = last, dict[str, Any]()
         if part != MEASURED and (measured := Release.open(folder).measured()).has(f"vectors/{model}"):
             frame = LastTraining.of(measured, model, snapshot, snapshot)
+            found = dict(frame.found)
         updates, may_update = 0, not full and hasattr(kind.model, "update")
         try:
             if last is not None and may_update and last.leads_to(settings, config.update):
                 updates = last.updates + 1
                 vectors = kind.model.update(learned, last, settings, config.update, rng=rng, progress=self._progress)
             else:
-                vectors = kind.model.fit(learned, settings, rng=rng, progress=self._progress)
+                vectors = kind.model.fit(learned, replace(settings, **found), rng=rng, progress=self._progress)
                 vectors = vectors if frame is None else aligned(vectors, frame.vectors)
         except NothingToLearn as error:
             return {"training": "none", "reason": str(error)}
         meta = {"config": asdict(settings), "updates": updates, "cuts": cuts}
+        meta |= {"found": found} if found else {}
         vectors.save(folder / part / "vectors" / model, meta)
         near = Neighbours.of_vectors(vectors.unit, NEAREST)
         write_arrays(folder / part / "similar" / model, {"songs": near.songs, "weights": near.weights})

@@ -132,14 +132,15 @@ class RelationGammaGCN:
         report = progress if progress is not None else lambda what, done, total: None  # noqa: ARG005
         interactions = Interactions.of(snapshot)
         _check_gamma(snapshot, config.gamma)
+        found: dict[str, Any] = {}
         if config.rounds:
-            gamma = _learned(snapshot, interactions, config, rng, validate, report, device)
-            config = replace(config, gamma=gamma, rounds=0)
+            found = {"gamma": _learned(snapshot, interactions, config, rng, validate, report, device), "rounds": 0}
+            config = replace(config, **found)
         report("relation-gamma-gcn", 0, 1)
         listeners, songs = _solved(Messages(snapshot, interactions, config.beta), interactions, config, rng, device)
         songs = _with_attributes(snapshot, interactions, songs, config)
         report("relation-gamma-gcn", 1, 1)
-        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config)})
+        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config), "found": found})
 
 
 def _with_attributes(

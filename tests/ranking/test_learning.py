@@ -1,6 +1,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,8 @@ import pytest
 from segue_test_worlds import DAY, SHORT, World, events, nodes, planted_snapshot
 
 from embeddings.gnn.relation_gamma_gcn import RelationGammaGCNConfig
+from embeddings.towers.als import ALS, ALSConfig
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.snapshot import Snapshot
@@ -198,6 +201,29 @@ def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfi
         }
         assert 0.3 < drift[model]["mean_cosine"] < 1
     assert shipped.has("recall/item_knn/neighbours")
+
+
+def test_at_the_log_s_end_a_model_takes_the_regularization_that_its_search_found(
+    folder: Path, config: LearningConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    scenes = {"radio": SceneConfig(heard="always")}
+    searching = Learner(scenes, dataclasses.replace(config, models={"als": ALSConfig(embedding_dim=4, sweeps=2)}))
+    searching.embed(tmp_path, "als")
+    found = Release.open(tmp_path).measured().arrays("vectors/als")[1]["found"]
+    fitted: list[ALSConfig] = []
+    fit = ALS.fit
+
+    def seen(snapshot: Snapshot, config: ALSConfig, **others: Any) -> ModelVectors:
+        fitted.append(config)
+        return fit(snapshot, config, **others)
+
+    monkeypatch.setattr(ALS, "fit", seen)
+    searching.embed(tmp_path, "als", part="")
+    assert fitted == [ALSConfig(embedding_dim=4, sweeps=2, regularization=found["regularization"], tuned=False)]
+    meta = Release.open(tmp_path).arrays("vectors/als")[1]
+    assert meta["found"] == found
+    assert meta["config"]["tuned"]  # as it is set: the next refresh knows that nothing has changed
 
 
 def test_a_model_without_anything_to_learn_from_is_left_out(tmp_path: Path, config: LearningConfig) -> None:
