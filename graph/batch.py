@@ -14,6 +14,7 @@ from typing import Final, Literal
 import polars as pl
 
 from graph import schema
+from graph.durations import DAY_MS
 from graph.errors import InvalidInput
 from graph.log.checks import (
     EVENT_COLUMNS,
@@ -40,7 +41,7 @@ _REJECTS: Final[dict[str, type[pl.DataType]]] = {
     "reason": pl.String,
     "row": pl.String,
 }
-_OLD_MS: Final = 30 * 86_400_000
+_OLD_MS: Final = 30 * DAY_MS
 _SHOWN: Final = 1_000  # characters of a bad row that its report keeps
 
 

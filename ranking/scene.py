@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from graph.durations import DAY_MS, HOUR_MS
 from graph.errors import SettingsError
 from graph.units import Family, UnitUse, unknown
 from ranking.base import RANKERS, RERANKERS, Ranker, Reranker
@@ -21,7 +22,7 @@ ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
 _TAKEN: Final = (FUSED, "fusion", "cold_start")
 """Names that no ranker may have: the last two are what a release keeps beside the ranker of a scene."""
-_UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
+_UNITS_MS: Final = {"h": HOUR_MS, "d": DAY_MS}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any, Final
 import polars as pl
 
 from graph import schema
+from graph.durations import DAY_MS
 from graph.schema import problem_of_id
 
-DAY_MS: Final = 86_400_000
 MAX_COUNT: Final = 10**9
 MAX_TEXT_BYTES: Final = 2_000
 

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from graph.durations import DAY_MS
 from graph.world.compiled import compiled
 from graph.world.memory import (
     BLOCKED,
@@ -29,7 +30,7 @@ from graph.world.memory import (
     pair_slot,
     understood,
 )
-from graph.world.model import DAY_MS, Behaviour, block, click, examine, fit_of, full_play, love, social_of
+from graph.world.model import Behaviour, block, click, examine, fit_of, full_play, love, social_of
 from graph.world.policy import pick, slate
 
 ACTIONS: Final = (

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from graph.world.model import DAY_MS, Behaviour, WorldConfig
+from graph.durations import DAY_MS
+from graph.world.model import Behaviour, WorldConfig
 
 Array = npt.NDArray[Any]
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from graph.world.model import DAY_MS, DIMENSION, END, WorldConfig
+from graph.durations import DAY_MS
+from graph.world.model import DIMENSION, END, WorldConfig
 
 GENRES: Final = (
     *("pop", "rock", "electronic", "folk", "hip hop", "jazz", "classical", "metal", "soul"),

@@ -83,11 +83,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from graph.durations import DAY_MS
 from graph.world.compiled import compiled
 
 DIMENSION: Final = 24
-DAY_MS: Final = 86_400_000
-HOUR_MS: Final = 3_600_000
 END: Final = 1_751_241_600_000  # 2025-06-30T00:00Z
 MAX_INTERESTS: Final = 5
 FORMAT: Final = 1  # of a written world; raise it when the same config gives other data

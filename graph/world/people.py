@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from graph.durations import DAY_MS
 from graph.world.catalogue import LANGUAGES, MOODS, Catalogue, noise, unit
-from graph.world.model import DAY_MS, END, MAX_INTERESTS, Behaviour, WorldConfig
+from graph.world.model import END, MAX_INTERESTS, Behaviour, WorldConfig
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

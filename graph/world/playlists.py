@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from graph.durations import DAY_MS
 from graph.world.behaviour import ACTIONS
 from graph.world.catalogue import Catalogue
-from graph.world.model import DAY_MS, WorldConfig
+from graph.world.model import WorldConfig
 from graph.world.people import People
 from graph.world.simulate import Ids, Rows
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from graph.durations import DAY_MS
 from graph.world.compiled import compiled
 from graph.world.memory import Memory, Minds, Songs, Today
 from graph.world.model import Behaviour
@@ -27,7 +28,7 @@ def make_today(
     each lies among what is explored (None: once)."""
     there = songs.uploaded <= now
     weight = np.where(there, prior + heat, 0.0)
-    is_fresh = there & (songs.uploaded > now - fresh_days * 86_400_000)
+    is_fresh = there & (songs.uploaded > now - fresh_days * DAY_MS)
     copies = np.ones(len(weight)) if copies is None else copies
     return Today(
         weight,

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from graph.durations import DAY_MS, HOUR_MS
 from graph.world.behaviour import ACTIONS, FOLLOW, SCENES, fits_in, run_sessions
 from graph.world.bursts import Bursts, taken_up
 from graph.world.catalogue import MOOD_PEAKS, Catalogue, make_catalogue
 from graph.world.memory import Log, Memory, Songs, make_log, make_memory, make_minds, make_songs, with_room
-from graph.world.model import DAY_MS, HOUR_MS, MAX_INTERESTS, WorldConfig
+from graph.world.model import MAX_INTERESTS, WorldConfig
 from graph.world.people import People, drift, make_people
 from graph.world.policy import CHANNELS, NAME, make_today
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from graph.durations import DAY_MS
 from graph.world.catalogue import (
     GENRES,
     LANGUAGES,
@@ -17,7 +18,7 @@ from graph.world.catalogue import (
     Catalogue,
     invent_names,
 )
-from graph.world.model import DAY_MS, WorldConfig
+from graph.world.model import WorldConfig
 from graph.world.people import People
 from graph.world.simulate import Ids, coded, numbered_genres, numbered_moods
 

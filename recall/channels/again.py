@@ -11,6 +11,7 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
+from graph.durations import DAY_MS, HOUR_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME
@@ -19,8 +20,6 @@ from recall.base import Candidates, Query
 from recall.blend.listwise import fit_listwise
 from recall.listeners.listener import Listener
 
-_DAY_MS: Final = 86_400_000
-_HOUR_MS: Final = 3_600_000
 _TASTE: Final = 30
 _SHARP: Final = 6.0
 _KEPT: Final = tuple(CODE[action] for action in ("collect", "like", "playlist_add", "download"))
@@ -109,8 +108,8 @@ def features(listener: Listener, songs: Array, now: int, unit: Array, forgetting
     place, action, at = inside[mine], listener.action[mine], listener.at[mine]
     count = np.log1p(listener.count[mine])
     known = at[at != UNKNOWN_TIME]
-    oldest = int(known.min()) if len(known) else now - _HOUR_MS
-    age = np.maximum(now - np.where(at == UNKNOWN_TIME, oldest, at), 0) / _HOUR_MS + 1.0
+    oldest = int(known.min()) if len(known) else now - HOUR_MS
+    age = np.maximum(now - np.where(at == UNKNOWN_TIME, oldest, at), 0) / HOUR_MS + 1.0
     strength = STRENGTH_BY_CODE[action]
     size = len(songs)
     liked = np.maximum(strength, 0) * count
@@ -150,15 +149,15 @@ def _examples(
     for user in users.tolist():
         mine = h.of(user)
         for day in range(config.days):
-            end = snapshot.as_of - day * _DAY_MS
-            before = h.at[mine] <= end - _DAY_MS
+            end = snapshot.as_of - day * DAY_MS
+            before = h.at[mine] <= end - DAY_MS
             later = np.unique(h.song[mine][~before & (h.at[mine] <= end) & liked[mine]])
             history = [getattr(h, name)[mine][before] for name in ("song", "action", "at", "count")]
             songs = np.unique(history[0])
             hits = np.isin(songs, later)
             if hits.any() and not hits.all():
                 listener = Listener(snapshot, user, *history)
-                rows.append(features(listener, songs, end - _DAY_MS, unit, config.forgetting))
+                rows.append(features(listener, songs, end - DAY_MS, unit, config.forgetting))
                 labels.append(hits)
                 ends.append(ends[-1] + len(songs))
     return np.concatenate(rows), np.concatenate(labels).astype(np.float64), np.array(ends)

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
+from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.histories import UNKNOWN_TIME
@@ -30,7 +31,6 @@ from recall.listeners.profile import Dimensions, Profile, offered_shares
 from recall.live.counters import Decay
 from recall.live.edits import NewSongs
 
-DAY_MS: Final = 86_400_000
 _TABLE: Final = 4096
 """Entities of all dimensions together that are few."""
 ACCOMPANIMENT: Final = "COVER_OF"

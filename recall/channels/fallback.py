@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from graph.configure import check_positive
+from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
@@ -16,7 +17,6 @@ from recall.grouped import csr_entries, rank_within_group
 from recall.listeners.listener import Listener, decay
 from recall.listeners.preferences import artist_of, decayed, listeners
 
-_DAY_MS: Final = 86_400_000
 _SONGS: Final = 1000
 """Songs that are kept of a place."""
 _PLACES: Final = 1000
@@ -55,7 +55,7 @@ class Fallback:
         self._config, snapshot = config, release.snapshot
         self._snapshot, self._artist, self._first_seen = snapshot, artist_of(snapshot), snapshot.histories.first_seen
         self._lives, self._listened = snapshot.relation("LIVES_IN"), snapshot.relation("LISTENED")
-        self._now, self._ever = decayed(snapshot, config.half_life_days * _DAY_MS), listeners(snapshot)
+        self._now, self._ever = decayed(snapshot, config.half_life_days * DAY_MS), listeners(snapshot)
         scores = self._scores(np.arange(snapshot.songs), self._now, self._ever)
         self._everywhere = Ranked(snapshot, scores, floor=-1.0)
         self._known = np.argsort(-scores, kind="stable")[:_SONGS]
@@ -91,7 +91,7 @@ class Fallback:
         _, at = csr_entries(histories.indptr, people)
         songs = np.unique(np.concatenate([heard, histories.song[at], self._known]))
         when, liking = histories.at[at], np.maximum(strengths(histories.action[at], histories.count[at]), 0)
-        liking = liking * decay(when, self._snapshot.as_of, self._config.half_life_days * _DAY_MS)
+        liking = liking * decay(when, self._snapshot.as_of, self._config.half_life_days * DAY_MS)
         liking[when == UNKNOWN_TIME] = 0
         usual = self._config.prior / max(self._snapshot.users, 1)
         now = np.bincount(np.searchsorted(songs, histories.song[at]), liking, len(songs)) + usual * self._now[songs]

@@ -9,13 +9,13 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
+from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import UNKNOWN_INTEGER
 from recall.base import Candidates, Query
 from recall.listeners.listener import Listener
 
-DAY_MS: Final = 86_400_000
 _NEWEST: Final = 2048
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
+from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
@@ -24,7 +25,6 @@ from recall.listeners.preferences import listeners
 from recall.live.since import people_events
 from recall.pagerank.circles import Circles, nearest
 
-DAY_MS: Final = 86_400_000
 FOLLOWEES: Final = 300
 """People a listener follows who are asked, those who listened last."""
 TOLERANCE: Final = 1e-4

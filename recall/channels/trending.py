@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from graph.configure import check_positive
+from graph.durations import DAY_MS, HOUR_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import STRENGTH_BY_CODE, Histories, strengths
@@ -22,8 +23,6 @@ from recall.live.counters import Counters, Decay, GroupSums, SongSums
 from recall.live.edits import NewSongs
 from recall.live.live import Overlay
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 _RELATIONS: Final = ("HAS_GENRE", "LANGUAGE")
 _PLACES: Final = 64  # lists that are kept at a time
 _PARTS: Final = 256

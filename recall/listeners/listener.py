@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from graph.durations import DAY_MS
 from graph.log.events import Event
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
@@ -17,7 +18,7 @@ from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
 from recall.grouped import csr_entries, sorted_unique
 
-HALF_LIFE_MS: Final = 21 * 86_400_000
+HALF_LIFE_MS: Final = 21 * DAY_MS
 UNHEARD: Final = np.empty(0, dtype=np.int32)
 
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from graph.batch import Batch
-from graph.log.checks import DAY_MS, EVENT_COLUMNS, event_problem, problem_of_event
+from graph.durations import DAY_MS
+from graph.log.checks import EVENT_COLUMNS, event_problem, problem_of_event
 
 NOW = 1_700_000_000_000
 GOOD: list[dict[str, Any]] = [

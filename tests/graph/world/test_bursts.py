@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from graph.durations import DAY_MS
 from graph.world import World, WorldConfig, generate
 from graph.world.bursts import Bursts, taken_up
-from graph.world.model import DAY_MS
 
 SPOTS = ("latitude", "longitude")  # drawn for all events of a world at once
 BURSTING = WorldConfig(users=400, songs=400, days=24, seed=3, events=60_000, bursts=12)
