@@ -30,6 +30,7 @@ from recall.listeners.preferences import decayed, listeners
 from recall.listeners.profile import Dimensions, Profile, offered_shares
 from recall.live.counters import Decay
 from recall.live.edits import NewSongs
+from recall.release_times import release_times
 
 _TABLE: Final = 4096
 """Entities of all dimensions together that are few."""
@@ -327,8 +328,7 @@ def _quality(snapshot: Snapshot, config: AttributesConfig) -> Array:
     known = (1.0 + heard) ** config.popularity
     if not config.freshness:
         return np.asarray(known)
-    released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
-    out = np.where(released == UNKNOWN_INTEGER, uploaded, released)
+    out = release_times(snapshot)
     age = np.maximum(snapshot.as_of - out, 0) / DAY_MS
     fresh = np.where(out == UNKNOWN_INTEGER, 0.0, np.exp2(-age / config.fresh_days))
     return np.asarray(known * (1 + config.freshness * fresh))

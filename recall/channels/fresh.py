@@ -15,6 +15,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import UNKNOWN_INTEGER
 from recall.base import Candidates, Query
 from recall.listeners.listener import Listener
+from recall.release_times import release_times
 
 _NEWEST: Final = 2048
 
@@ -55,8 +56,7 @@ class Fresh:
         self._config = config
         snapshot = release.snapshot
         self._unit = ModelVectors.load(release, "song2vec").unit
-        released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
-        out = np.where(released == UNKNOWN_INTEGER, uploaded, released)
+        out = release_times(snapshot)
         known = np.flatnonzero(out != UNKNOWN_INTEGER)
         # sorted by when they came out, so that a request looks at the newest alone
         self._songs = known[np.argsort(out[known], kind="stable")].astype(np.int32)

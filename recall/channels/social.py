@@ -24,6 +24,7 @@ from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
 from recall.listeners.preferences import listeners
 from recall.live.since import people_events
 from recall.pagerank.circles import Circles, nearest
+from recall.release_times import release_times
 
 FOLLOWEES: Final = 300
 """People a listener follows who are asked, those who listened last."""
@@ -141,7 +142,7 @@ class Social:
     def __init__(self, release: Release, config: SocialConfig = SocialConfig()) -> None:
         self._config, self._snapshot = config, release.snapshot
         self._circles = Circles.load(release, "recall/social/circles")
-        self._released = _released(release.snapshot)
+        self._released = release_times(release.snapshot)
         # (songs + 1,) the last one is for songs that have come since
         self._listeners = np.append(listeners(release.snapshot), 0)
         self._famous = float(np.log1p(self._listeners.max(initial=1)))
@@ -288,9 +289,3 @@ def with_newer(known: tuple[Array, ...], newer: tuple[Array, ...]) -> tuple[Arra
     newest = np.lexsort((songs, -released.astype(np.float64), who))
     kept = newest[rank_within_group(who[newest]) < WORKS]
     return songs[kept], who[kept], released[kept]
-
-
-def _released(snapshot: Snapshot) -> Array:
-    """(songs,) when each song came out, else when it was uploaded, `UNKNOWN_INTEGER` where neither is known."""
-    released, uploaded = (snapshot.column("Song", name) for name in ("released_at", "uploaded_at"))
-    return np.where(released == UNKNOWN_INTEGER, uploaded, released)

@@ -17,7 +17,8 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.log.events import JournalEntry
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
-from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
+from graph.snapshot.snapshot import Snapshot
+from recall.release_times import release_time
 
 NONE: Final = np.empty(0, dtype=np.int32)
 NOT_ADMITTED: Final = 0
@@ -173,9 +174,7 @@ class NewSongs:
             for i, one in enumerate(entities):
                 self.unit[i] = vectors.composed(one)
         self.artist = np.array([a[-1] if len(a) else -1 for a in self.entities["PERFORMED_BY"]], dtype=np.int64)
-        when = ("released_at", "uploaded_at")
-        released = [next((s.properties[n] for n in when if n in s.properties), UNKNOWN_INTEGER) for s in songs]
-        self.released = np.array(released, dtype=np.int64)
+        self.released = np.array([release_time(song.properties) for song in songs], dtype=np.int64)
         self.quality = np.array([s.properties.get("quality", np.nan) for s in songs], dtype=np.float64)
         self._shares: dict[str, sparse.csr_array] = {}
 
