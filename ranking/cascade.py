@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -132,6 +133,12 @@ class Cascade:
             return ranker
         _log.warning("ranker not used: the scene's channels have changed since the release", scene=self.name)
         return None
+
+    def with_fusion(self, fusion: Fusion) -> Cascade:
+        """The same cascade with another fusion; this one keeps its own, and both share everything else."""
+        other = copy(self)
+        other.fusion = fusion
+        return other
 
     @property
     def _uses(self) -> dict[str, ChannelUse]:

@@ -241,7 +241,7 @@ class Learner:
             fusion = fit_fusion(cascade, truth, split.rank_at)
             if fusion is not None:
                 fusion.save(folder / "ranking" / name / "fusion")
-                cascade.fusion = fusion
+                cascade = cascade.with_fusion(fusion)
             ranker = fit_ranker(cascade, truth, split.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)

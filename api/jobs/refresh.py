@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -147,8 +148,7 @@ class Refresh:
         if goes_on and build.plan.get("base", "") in self._bases():
             build.begin(build.plan)
             return
-        build.plan = {**plan, "base": None}
-        build.begin({**plan, "base": self._base(build, full=full)})
+        build.begin({**plan, "base": self._chosen_base(plan, full=full)})
 
     def _bases(self) -> list[dict[str, Any] | None]:
         """What a build that goes on may have been begun from: the current release, or what that one was made from."""
@@ -157,28 +157,21 @@ class Refresh:
             return [None]
         return [manifest.get("base"), *({**_named(manifest), "full": full} for full in (False, True))]
 
-    def _base(self, build: Build, *, full: bool) -> dict[str, Any] | None:
-        """The release whose vectors this one's go on from, or are turned to; None for the first.
+    def _chosen_base(self, plan: Mapping[str, Any], *, full: bool) -> dict[str, Any] | None:
+        """The release whose vectors those of this plan go on from, or are turned to; None for the first.
 
         The current one, unless the current one was itself made from just this: then what it was made from, so that a
         run in which nothing is new finds it done.
         """
         _, manifest = self._sealed(self._releases.current())
         events = manifest.get("events", {})
-        if events.get("log_id") != build.plan["log_id"] or events["offset"] > build.plan["offset"]:
+        if events.get("log_id") != plan["log_id"] or events["offset"] > plan["offset"]:
             return None
         made = manifest.get("base")
         if not full or (made or {"full": True})["full"]:
-            build.plan["base"] = made
-            prints = {
-                name: step_fingerprint
-                for name, step_fingerprint in self._fingerprints(build).items()
-                if _stage(name) == "embed"
-            }
-            if all(
-                manifest["steps"].get(name, {}).get("fingerprint") == step_fingerprint
-                for name, step_fingerprint in prints.items()
-            ):
+            prints = self._fingerprints({**plan, "base": made})
+            models = [name for name in prints if _stage(name) == "embed"]
+            if all(manifest["steps"].get(name, {}).get("fingerprint") == prints[name] for name in models):
                 return made
         return {**_named(manifest), "full": full}
 
@@ -198,8 +191,8 @@ class Refresh:
     def _build(self, build: Build, *, only: str | None, full: bool) -> bool:
         """Run or skip every step up to publishing; whether the graph should be projected to afterwards."""
         parent, kept_back = self._sealed(self._releases.current()), self._sealed(self._releases.kept_back())
-        ran, prints = False, self._fingerprints(build)
-        for step in self._steps(build):
+        ran, prints = False, self._fingerprints(build.plan)
+        for step in self._steps(build.plan):
             step_fingerprint, stage = prints[step.name], _stage(step.name)
             started = time.perf_counter()
             wanted = only in (None, stage)
@@ -215,11 +208,11 @@ class Refresh:
                 break
             build.clear(step)
             try:
-                step.run()
+                notes = step.run(build)
             except BaseException:
                 self._report(step.name, "failed", started, step_fingerprint)
                 raise
-            build.finish(step.name, step_fingerprint, self._notes.pop(step.name, {}))
+            build.finish(step.name, step_fingerprint, notes)
             self._report(step.name, "ran", started, step_fingerprint)
             ran = True
         if only not in (None, "publish"):
@@ -250,33 +243,33 @@ class Refresh:
         folder = self._releases.path(id_)
         return folder, read_manifest(folder)
 
-    def _steps(self, build: Build) -> list[Step]:
-        self._notes: dict[str, dict[str, Any]] = {}
+    def _steps(self, plan: Mapping[str, Any]) -> list[Step]:
+        """The steps of a build that is made from what `plan` says."""
         trained = {name: scene.training_settings() for name, scene in self._scenes.items()}
         measured = {name: scene.reranking_settings() for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
         learned = asdict(replace(self._learner.config, models={}))
-        where = {k: build.plan[k] for k in ("log_id", "offset", "journal")}
-        base = build.plan["base"] and {k: build.plan["base"][k] for k in ("digest", "full")}
+        where = {k: plan[k] for k in ("log_id", "offset", "journal")}
+        base = plan["base"] and {k: plan["base"][k] for k in ("digest", "full")}
         return [
-            Step("snapshot", ["snapshot"], where, lambda: self._snapshot(build)),
-            *(self._model_step(build, name, {**learned, "base": base}) for name in self._learner.config.models),
-            Step("recall", [f"{MEASURED}/recall"], prepared, lambda: self._learner.recall(build.folder)),
-            Step("rank", ["ranking"], trained, lambda: self._learner.rank(build.folder)),
-            Step("evaluate", [], [self._settings.refresh.metric, measured], lambda: self._evaluate(build)),
-            Step(SHIPPED, ["vectors", "similar", "index", "recall"], "", lambda: self._bring_to_end(build)),
+            Step("snapshot", ["snapshot"], where, self._snapshot),
+            *(self._model_step(name, {**learned, "base": base}) for name in self._learner.config.models),
+            Step("recall", [f"{MEASURED}/recall"], prepared, self._recall),
+            Step("rank", ["ranking"], trained, self._rank),
+            Step("evaluate", [], [self._settings.refresh.metric, measured], self._evaluate),
+            Step(SHIPPED, ["vectors", "similar", "index", "recall"], "", self._bring_to_end),
         ]
 
-    def _model_step(self, build: Build, model: str, depends: Mapping[str, Any]) -> Step:
+    def _model_step(self, model: str, depends: Mapping[str, Any]) -> Step:
         """A step for each model, so that changing one trains one."""
         folders = [f"{MEASURED}/{kind}/{model}" for kind in ("vectors", "similar", "index")]
         config = asdict(self._learner.config.models[model])
-        return Step(f"embed.{model}", folders, {**depends, "config": config}, lambda: self._embed(build, model))
+        return Step(f"embed.{model}", folders, {**depends, "config": config}, partial(self._embed, model))
 
-    def _fingerprints(self, build: Build) -> dict[str, str]:
+    def _fingerprints(self, plan: Mapping[str, Any]) -> dict[str, str]:
         """Of every step: models hang on the snapshot alone, and what is brought to the log's end on `recall`."""
         prints: dict[str, str] = {}
-        for step in self._steps(build):
+        for step in self._steps(plan):
             stage = _stage(step.name)
             if stage == "embed":
                 before = prints["snapshot"]
@@ -289,9 +282,9 @@ class Refresh:
             prints[step.name] = chain(before, step, self._settings.seed, VERSION)
         return prints
 
-    # ---- the steps
+    # ---- the steps: each writes into the build, and tells what it found out
 
-    def _snapshot(self, build: Build) -> None:
+    def _snapshot(self, build: Build) -> dict[str, Any]:
         with self._open_store() as store:
             store.migrate()
             snapshot = export(
@@ -304,27 +297,35 @@ class Refresh:
         if not snapshot.songs:
             raise FitError("there is no song yet: `segue import` one of the formats first")
         snapshot.write(build.folder / "snapshot")
+        return {}
 
-    def _embed(self, build: Build, model: str) -> None:
+    def _embed(self, model: str, build: Build) -> dict[str, Any]:
         base, release = build.plan["base"], self._base_release(build)
         full = base is not None and base["full"]
         parent = None if release is None else release.measured()
-        self._notes[f"embed.{model}"] = self._learner.embed(build.folder, model, parent, full=full)
+        return self._learner.embed(build.folder, model, parent, full=full)
 
-    def _bring_to_end(self, build: Build) -> None:
+    def _recall(self, build: Build) -> dict[str, Any]:
+        self._learner.recall(build.folder)
+        return {}
+
+    def _rank(self, build: Build) -> dict[str, Any]:
+        self._learner.rank(build.folder)
+        return {}
+
+    def _bring_to_end(self, build: Build) -> dict[str, Any]:
         base = build.plan["base"]
         full = base is not None and base["full"]
-        drift = self._learner.bring_to_end(build.folder, self._base_release(build), full=full)
-        self._notes[SHIPPED] = {"drift": drift}
+        return {"drift": self._learner.bring_to_end(build.folder, self._base_release(build), full=full)}
 
-    def _evaluate(self, build: Build) -> None:
+    def _evaluate(self, build: Build) -> dict[str, Any]:
         boards = self._learner.evaluate(build.folder)
         metrics = {name: round(value, 6) for name, value in boards["cascade"].means().items()}
         popularity = boards["popularity"].means()
         metrics |= {f"popularity:{name}": round(value, 6) for name, value in popularity.items()}
         name = self._settings.refresh.metric
         paired = Paired.of(name, boards["cascade"].values(name), boards["popularity"].values(name))
-        self._notes["evaluate"] = {
+        return {
             "metrics": metrics,
             "listeners": len(boards["cascade"].rows),
             "popularity": None if paired is None else asdict(paired),

@@ -21,13 +21,13 @@ from graph.snapshot.arrays import fingerprint, write_text
 
 @dataclass(frozen=True)
 class Step:
-    """`run` writes into `folders` of the build, or files of their names; `depends` is JSON that, with the seed and what
-    came before, decides whether it has to run again."""
+    """`run` writes into `folders` of a build, or files of their names, and returns its notes (metrics, counts);
+    `depends` is JSON that, with the seed and what came before, decides whether it has to run again."""
 
     name: str
     folders: Sequence[str]
     depends: Any
-    run: Callable[[], None]
+    run: Callable[[Build], Mapping[str, Any]]
 
 
 class Build:

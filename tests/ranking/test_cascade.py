@@ -344,7 +344,7 @@ def two_kinds(lopsided: World) -> Cascade:
     uses = {"one": ChannelUse(), "two": ChannelUse(), "last": ChannelUse()}
     made.scene = dataclasses.replace(made.scene, channels=uses)
     made.channels = {"one": Answers(lambda _: found(0, 2)), "two": Answers(lambda _: found(1, 2))}
-    made.fusion = Fusion({}, {"one": 5}, weights={"one": 1.0})
+    made = made.with_fusion(Fusion({}, {"one": 5}, weights={"one": 1.0}))
     made.cold_start = Fusion({}, {"one": 4, "two": 5}, weights={"one": 1.0, "two": 2.0})
     return made
 
@@ -398,8 +398,7 @@ def test_without_a_cold_start_fusion_the_usual_one_serves(two_kinds: Cascade, lo
 def quotas(world: World, **scene: Any) -> dict[str, int]:
     uses = {"popularity": ChannelUse(quota=7, weight=3.0), "trending": ChannelUse(quota=9, weight=1.0)}
     made = Cascade(world.release, SceneConfig(pool=40, channels=uses, **scene))
-    made.fusion = Fusion({}, {"trending": 20})
-    return made.quotas
+    return made.with_fusion(Fusion({}, {"trending": 20})).quotas
 
 
 def test_quotas_are_fixed_by_importance_or_learned(lopsided: World) -> None:
@@ -408,6 +407,13 @@ def test_quotas_are_fixed_by_importance_or_learned(lopsided: World) -> None:
     assert quotas(lopsided, quotas="learned") == {"popularity": 0, "trending": 20}
     with pytest.raises(SettingsError, match="quotas must be one of fixed, importance, learned"):
         quotas(lopsided, quotas="some")
+
+
+def test_another_fusion_leaves_the_cascade_as_it_was(lopsided: World) -> None:
+    made = Cascade(lopsided.release, SceneConfig(channels={"popularity": ChannelUse(quota=7)}, quotas="learned"))
+    other = made.with_fusion(Fusion({}, {"popularity": 20}))
+    assert (made.quotas, other.quotas) == ({"popularity": 7}, {"popularity": 20})
+    assert other.channels is made.channels
 
 
 def test_until_quotas_are_learned_they_are_as_set(lopsided: World) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from api.jobs.refresh import Refresh
-from api.jobs.steps import Build
 from api.settings import load
 
 LINEAR, MMR = "[scenes.radio.rankers.linear]\n", "[scenes.radio.rerankers.mmr]\n"
+PLAN = {"log_id": "a", "offset": 1, "journal": 1, "wall_clock": 1}
 FUSED = "".join(f"[scenes.{name}]\nranker = 'fused'\n" for name in ("daily", "radio"))
 
 
@@ -17,9 +17,7 @@ def prints(tmp_path, monkeypatch):
 
     def of(text: str) -> dict[str, str]:
         Path("segue.toml").write_text(text)
-        build = Build(tmp_path / ".building")
-        build.begin({"log_id": "a", "offset": 1, "journal": 1, "wall_clock": 1, "base": None})
-        return Refresh(load(), log=None, open_store=None)._fingerprints(build)
+        return Refresh(load(), log=None, open_store=None)._fingerprints({**PLAN, "base": None})
 
     return of
 
@@ -51,3 +49,17 @@ def test_another_class_under_the_same_name_is_fitted_anew(prints) -> None:
 )
 def test_what_changes_nothing_fits_nothing_anew(prints, usual: str, same: str) -> None:
     assert changed(prints(usual), prints(same)) == set()
+
+
+@pytest.mark.parametrize(("same", "base"), [(True, None), (False, {"id": "r", "digest": "d", "full": False})])
+def test_a_refresh_goes_on_from_the_release_unless_that_has_the_same_models(
+    tmp_path, monkeypatch, same: bool, base: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refresh, plan = Refresh(load(), log=None, open_store=None), dict(PLAN)
+    prints = refresh._fingerprints({**PLAN, "base": None}) if same else {}
+    steps = {name: {"fingerprint": step_fingerprint} for name, step_fingerprint in prints.items()}
+    release = {"id": "r", "digest": "d", "events": {"log_id": "a", "offset": 1}, "base": None, "steps": steps}
+    monkeypatch.setattr(refresh, "_sealed", lambda _: (None, release))
+    assert refresh._chosen_base(plan, full=False) == base
+    assert plan == PLAN  # asking changes nothing

@@ -7,7 +7,7 @@ from api.jobs.steps import Build, Step, chain
 
 
 def step(name: str = "embed", depends: object = 1, folders: tuple[str, ...] = ("vectors",)) -> Step:
-    return Step(name, folders, depends, lambda: None)
+    return Step(name, folders, depends, lambda _build: {})
 
 
 @pytest.fixture
