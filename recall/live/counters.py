@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -18,10 +19,13 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, Histories
 from graph.snapshot.snapshot import Snapshot
-from recall.grouped import sum_by_key
+from recall.grouped import index_in_sorted, sum_by_key
 from recall.once import once
 
 _ROOM: Final = 256
+_FEW: Final = 64
+"""One song in so many may have a sum that is kept apart, so that a small batch copies little."""
+_NOTHING: Final = (np.empty(0, dtype=np.int64), np.empty(0))
 _FARTHEST: Final = 1000.0  # half-lives; 2^1000 is a number still, and nothing that was decayed so far is read
 
 
@@ -120,42 +124,71 @@ class Decay:
         return float(np.exp2(min(max((self.landmark - now) / self.half_life_ms, -_FARTHEST), _FARTHEST)))
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """Sums as they were at one moment, worth what they were at the landmark; never changed.
+
+    Shapes: base (songs + some,) dense; songs (n,) ascending and late (n,) what came to those songs since `base` was
+    made; `total` is the sum of both over all songs.
+    """
+
+    base: Array
+    songs: Array
+    late: Array
+    total: float
+
+    def plus(self, songs: Array, weights: Array) -> _Sums:
+        """These and the `weights` (E,) of events on `songs` (E,); the dense part is copied once in many batches."""
+        total = self.total + float(weights.sum())
+        size = max(len(self.base), int(songs.max()) + 1)
+        if len(self.songs) + len(songs) <= size // _FEW:
+            kept = sum_by_key(np.concatenate([self.songs, songs]), np.concatenate([self.late, weights]))
+            return _Sums(self.base, *kept, total)
+        base = np.bincount(songs, weights, size)
+        base[: len(self.base)] += self.base
+        base[self.songs] += self.late
+        return _Sums(base, *_NOTHING, total)
+
+
 class SongSums:
-    """(songs,) decayed sums of what `weigh` makes of each event (E,); new songs included, as they come."""
+    """(songs,) decayed sums of what `weigh` makes of each event (E,); new songs included, as they come.
+
+    One thread adds while any others read: `add` replaces the sums as a whole, so that a reading sees all of a batch or
+    nothing of it.
+    """
 
     def __init__(self, songs: int, decay: Decay, weigh: Callable[[Any], Array]) -> None:
         self._decay, self._weigh = decay, weigh
-        self._sums, self._all = np.zeros(songs + _ROOM), 0.0
+        self._sums = _Sums(np.zeros(songs + _ROOM), *_NOTHING, 0.0)
 
     def add(self, events: Any) -> None:
-        song = events.song
-        if not len(song):
-            return
-        if (most := int(song.max()) + 1) > len(self._sums):
-            self._sums = np.concatenate([self._sums, np.zeros(most + _ROOM - len(self._sums))])
-        weights = self._weigh(events) * self._decay.weights(events.at)
-        self._all += float(weights.sum())
-        if len(song) < len(self._sums) // 8:
-            np.add.at(self._sums, song, weights)
-        else:
-            self._sums += np.bincount(song, weights, len(self._sums))
+        if len(events.song):
+            self._sums = self._sums.plus(events.song, self._weigh(events) * self._decay.weights(events.at))
 
     def at(self, now: int, songs: int) -> Array:
         """(songs,) the sums as they are worth at `now`."""
-        sums = self._sums[:songs] * self._decay.since(now)
-        return sums if len(sums) == songs else np.concatenate([sums, np.zeros(songs - len(sums))])
+        known, since = self._sums, self._decay.since(now)
+        sums = np.zeros(songs)
+        np.multiply(known.base[:songs], since, out=sums[: len(known.base)])
+        inside = int(np.searchsorted(known.songs, songs))
+        sums[known.songs[:inside]] += known.late[:inside] * since
+        return sums
 
     def of(self, now: int, songs: Array) -> Array:
         """(n,) the same for some songs."""
-        sums = self._sums
-        if int(songs.max(initial=0)) < len(sums):
-            return np.asarray(sums[songs] * self._decay.since(now))
-        inside = songs < len(sums)
-        return np.where(inside, sums[np.where(inside, songs, 0)], 0.0) * self._decay.since(now)
+        known = self._sums
+        if int(songs.max(initial=0)) < len(known.base):
+            sums = np.asarray(known.base[songs])
+        else:
+            inside = songs < len(known.base)
+            sums = np.where(inside, known.base[np.where(inside, songs, 0)], 0.0)
+        if len(known.songs):
+            sums = sums + np.append(known.late, 0.0)[index_in_sorted(known.songs, songs)]
+        return sums * self._decay.since(now)
 
     def total(self, now: int) -> float:
         """The sum over all songs."""
-        return self._all * self._decay.since(now)
+        return self._sums.total * self._decay.since(now)
 
 
 class GroupSums:

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from segue_test_worlds import DAY, NOW, events, lopsided_snapshot
@@ -64,6 +66,31 @@ def test_new_songs_are_counted_beyond_those_of_the_release(snapshot: Snapshot) -
     counters.fold(happened([(0, 1000, NOW)], count=3))
     assert mine.at(NOW, 1001)[1000] == pytest.approx(3)
     assert mine.at(NOW, 1002)[1001] == 0
+
+
+@pytest.mark.parametrize("events_of_a_batch", [1_000, 300_000])  # songs that are kept apart, and all of them
+def test_a_reader_sees_all_of_a_batch_or_nothing(events_of_a_batch: int) -> None:
+    every = np.arange(events_of_a_batch)
+    batch = happened(np.stack([every * 0, every, every * 0 + NOW], axis=1).tolist())
+    mine, torn, done = SongSums(300_000, Decay(DAY, NOW), plays), list[Array](), threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            for sums in (mine.at(NOW, events_of_a_batch), mine.of(NOW, every)):
+                if sums.min() != sums.max():
+                    torn.append(sums)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(50):
+        mine.add(batch)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert not torn
+    assert mine.at(NOW, 1) == pytest.approx([50])
+    assert mine.total(NOW) == pytest.approx(50 * events_of_a_batch)
 
 
 def test_a_tally_is_made_once(snapshot: Snapshot) -> None:
