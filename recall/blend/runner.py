@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Final
 
@@ -37,16 +38,43 @@ class Answers:
 
 @dataclass
 class _Job:
-    """One request: what is still to be asked, and what came back; `since` is when the latest question was put."""
+    """One request: channels still to be asked, those being asked since when, and what came back.
+
+    `since` is when the latest question was put; `over` says that the request waits no longer. Everything is read and
+    written under `changed`, which is notified when the last answer is there.
+    """
 
     todo: deque[str]
     waiting: int
     since: float
-    asking: set[str] = field(default_factory=set)
+    asking: dict[str, float] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     over: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> _Job:
+        todo = deque(names)
+        return cls(todo, len(todo), time.perf_counter())
+
+    def take(self) -> str | None:
+        """The next channel to ask; None when there is none, or the request is over."""
+        with self.changed:
+            if self.over or not self.todo:
+                return None
+            name = self.todo.popleft()
+            self.since = self.asking[name] = time.perf_counter()
+            return name
+
+    def put(self, name: str, answer: Any) -> bool:
+        """Keep the answer of a channel; whether the request still waited for it."""
+        with self.changed:
+            self.found[name], self.ms[name] = answer, (time.perf_counter() - self.asking.pop(name)) * 1000
+            self.waiting -= 1
+            if not self.waiting:  # to wake the request for each channel would cost it more than some of them
+                self.changed.notify()
+            return not self.over
 
 
 class Runner:
@@ -63,31 +91,8 @@ class Runner:
         self, channels: Mapping[str, Channel], query: Query, counts: Mapping[str, int], budget_ms: float
     ) -> Answers:
         """Ask each channel for its count; without a time budget (infinity) all are waited for, in this thread."""
-        job = _Job(deque(channels), len(channels), time.perf_counter())
-
-        def work() -> None:
-            while True:
-                with job.changed:
-                    if job.over or not job.todo:
-                        return
-                    name = job.todo.popleft()
-                    job.since = began = time.perf_counter()
-                    job.asking.add(name)
-                with self._lock:
-                    jammed = self._stuck[name] >= STUCK
-                answer: Any = RuntimeError("earlier requests still wait for it") if jammed else None
-                if not jammed:
-                    answer = _answer(channels[name], query, counts[name])
-                with job.changed:
-                    job.asking.discard(name)
-                    if job.over:
-                        with self._lock:
-                            self._stuck[name] -= 1  # it came back after all
-                    job.found[name], job.ms[name] = answer, (time.perf_counter() - began) * 1000
-                    job.waiting -= 1
-                    if not job.waiting:  # to wake the request for each channel would cost it more than some of them
-                        job.changed.notify()
-
+        job = _Job.of(channels)
+        work = partial(self._work, job, channels, query, counts)
         if budget_ms == float("inf"):
             work()
         else:
@@ -99,6 +104,19 @@ class Runner:
         longer than the budget, and goes on beside the requests."""
         cold: dict[str, Channel] = {name: _Cold(channel) for name, channel in channels.items()}
         return self.ask(cold, query, dict.fromkeys(channels, 1), budget_ms)
+
+    def _work(self, job: _Job, channels: Mapping[str, Channel], query: Query, counts: Mapping[str, int]) -> None:
+        """Ask one channel after the other until there is none left to ask."""
+        while (name := job.take()) is not None:
+            with self._lock:
+                jammed = self._stuck[name] >= STUCK
+            if jammed:
+                in_time = job.put(name, RuntimeError("earlier requests still wait for it"))
+            else:
+                in_time = job.put(name, _answer(channels[name], query, counts[name]))
+            if not in_time:
+                with self._lock:
+                    self._stuck[name] -= 1  # it came back after all
 
     def _wait(self, job: _Job, work: Callable[[], None], deadline: float) -> None:
         self._pool.run(work)
@@ -112,9 +130,9 @@ class Runner:
                         self._pool.run(work)
                         continue
                 job.changed.wait(patience - now)
-            job.over = True
-            with self._lock:
-                self._stuck.update(job.asking)
+            job.over, late = True, list(job.asking)
+        with self._lock:
+            self._stuck.update(late)  # one that comes back in between has taken itself off already
 
     def _answers(self, job: _Job, names: list[str], query: Query, budget_ms: float) -> Answers:
         with job.changed:
