@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -40,41 +39,6 @@ class Columns:
         language[relation.edge_sources] = relation.indices
         tier, released_at = snapshot.column("Song", "tier"), snapshot.column("Song", "released_at")
         return cls(tier, language, released_at, tuple(snapshot.languages.to_list()))
-
-    @classmethod
-    def of_songs(
-        cls, tier: Sequence[int | None], language: Sequence[str | None], released_at: Sequence[int | None]
-    ) -> Columns:
-        """Those of single songs; None, and "" as a language, is unknown."""
-        names = tuple(sorted({name for name in language if name}))
-        place = {name: i for i, name in enumerate(names)}
-        whole = [[UNKNOWN_INTEGER if v is None else v for v in values] for values in (tier, released_at)]
-        codes = np.array([place.get(name or "", -1) for name in language], dtype=np.int32)
-        return cls(np.array(whole[0], dtype=np.int64), codes, np.array(whole[1], dtype=np.int64), names)
-
-    def take(self, songs: Array) -> Columns:
-        """Those of some songs, in that order; a position past the end is a song of which nothing is known."""
-        if not len(self):
-            nothing = [None] * len(songs)
-            return Columns.of_songs(nothing, nothing, nothing)
-        place, known = np.minimum(songs, len(self) - 1), songs < len(self)
-        return Columns(
-            np.where(known, self.tier[place], UNKNOWN_INTEGER),
-            np.where(known, self.language[place], -1).astype(np.int32),
-            np.where(known, self.released_at[place], UNKNOWN_INTEGER),
-            self.languages,
-        )
-
-    def joined(self, other: Columns) -> Columns:
-        """These songs and then the other's."""
-        names = tuple(dict.fromkeys((*self.languages, *other.languages)))
-        code = np.array([*(names.index(name) for name in other.languages), -1], dtype=np.int32)
-        return Columns(
-            np.concatenate([self.tier, other.tier]),
-            np.concatenate([self.language, code[other.language]]),
-            np.concatenate([self.released_at, other.released_at]),
-            names,
-        )
 
 
 @dataclass(frozen=True)

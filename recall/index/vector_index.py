@@ -1,10 +1,10 @@
-"""Nearest neighbours behind one interface: exact or approximate by size, filtered inside the search, changed live."""
+"""Nearest neighbours behind one interface: exact or approximate by size, filtered inside the search."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,25 +66,10 @@ def _best(songs: Array, masked: Array, k: int) -> Candidates:
     return Candidates.best(songs[top], masked[top], k)
 
 
-@dataclass(frozen=True)
-class _Changes:
-    """What has changed since the index was built; replaced as a whole, so that a search sees one state.
-
-    Shapes: L songs added or replaced at `songs` (L,), ascending, with `unit` (L, D) and columns; `gone` (G,) the
-    positions of the base that are replaced or removed.
-    """
-
-    songs: Array
-    unit: Array
-    columns: Columns
-    gone: Array
-
-
 class VectorIndex:
-    """Search by cosine over N songs; safe to share between threads, of which one at a time changes it.
+    """Search by cosine over N songs; safe to share between threads.
 
-    A song whose vector is 0 has none and is never found. Added and replaced songs are searched exactly beside what was
-    built, removed ones are masked; the next build takes them in. `measured` tells an approximate kind's recall@100 on
+    A song whose vector is 0 has none and is never found. `measured` tells an approximate kind's recall@100 on
     questions drawn from the data, and how far it has to look for that.
     """
 
@@ -97,8 +82,6 @@ class VectorIndex:
         if columns is not None and len(columns) != songs:
             raise ValueError(f"columns must tell of {songs} songs (got {len(columns)})")
         self._base, self.songs, self.dim, self.columns = base, songs, dim, columns
-        nothing = Columns.of_songs([], [], [])
-        self._changes = _Changes(_NO_SONGS, np.empty((0, dim), dtype=np.float32), nothing, _NO_SONGS)
         self._members: dict[Filter, Members] = {}
         self._lock = threading.Lock()
 
@@ -127,12 +110,7 @@ class VectorIndex:
         return index
 
     def save(self, path: Path) -> None:
-        """Write what was built to `path`.bin, `path`.json and, if approximate, `path`.faiss; durable on return.
-
-        Raises: ValueError if there were changes since, which only the vectors they come from can build anew.
-        """
-        if len(self._changes.songs) or len(self._changes.gone):
-            raise ValueError("an index that was changed cannot be saved: build it anew from the changed vectors")
+        """Write what was built to `path`.bin, `path`.json and, if approximate, `path`.faiss; durable on return."""
         if isinstance(self._base, ApproximateIndex):
             self._base.save(path)
         else:
@@ -186,10 +164,10 @@ class VectorIndex:
 
     def __len__(self) -> int:
         """How many positions it knows, with or without a vector."""
-        return max(self.songs, int(self._changes.songs[-1]) + 1) if len(self._changes.songs) else self.songs
+        return self.songs
 
     def scores(self, vector: Array) -> Array:
-        """Cosine of every song that was built in with `vector` (D,), which is not 0: (N,) float32."""
+        """Cosine of every song with `vector` (D,), which is not 0: (N,) float32."""
         return self._base.scores((vector / np.linalg.norm(vector)).astype(np.float32))
 
     def search(
@@ -214,17 +192,12 @@ class VectorIndex:
         if not vector.any() or k <= 0:
             return Candidates.none()
         unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-        changes = self._changes
-        hidden = changes.gone if len(changes.gone) else _NO_SONGS
-        outside = np.asarray(exclude, dtype=np.int64)
-        outside = outside[(outside >= 0) & (outside < self.songs)]
-        hidden = np.concatenate([hidden, outside]) if len(outside) else hidden
+        hidden = np.asarray(exclude, dtype=np.int64)
+        hidden = hidden[(hidden >= 0) & (hidden < self.songs)]
         members = None if allowed is None else self._welcome(allowed)
         if isinstance(self._base, ApproximateIndex):
-            found = self._base.search(unit, k, members, hidden, exact=exact)
-        else:
-            found = self._base.search(unit, k, members, hidden)
-        return _merged(found, _changed(changes, unit, k, allowed, exclude), k) if len(changes.songs) else found
+            return self._base.search(unit, k, members, hidden, exact=exact)
+        return self._base.search(unit, k, members, hidden)
 
     def _welcome(self, allowed: Array | Filter) -> Members:
         if not isinstance(allowed, Filter):
@@ -242,77 +215,6 @@ class VectorIndex:
                 self._members[allowed] = members
         return members
 
-    def update(self, songs: Array, vectors: Array, columns: Columns | None = None) -> None:
-        """Add songs, at positions beyond the last, or replace them: `vectors` (L, D) at `songs` (L,).
-
-        Vectors may have any length; one of 0 takes the song's vector away. Without `columns` (of L songs) a song keeps
-        those that it has, and nothing is known of a new one.
-
-        Raises: ValueError if shapes do not fit, a position is below 0 or comes twice, or a number is not finite.
-        """
-        songs, vectors = np.asarray(songs, dtype=np.int64), np.asarray(vectors, dtype=np.float32)
-        _check_update(songs, vectors, self.dim)
-        if columns is not None and len(columns) != len(songs):
-            raise ValueError(f"columns must tell of {len(songs)} songs (got {len(columns)})")
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit = vectors / np.where(norms > 0, norms, 1)
-        with self._lock:
-            known = self._known(songs) if columns is None else columns
-            self._replace(songs, unit, known)
-
-    def remove(self, songs: Iterable[int] | Array) -> None:
-        """Take songs out; those that are not there are passed over.
-
-        Raises: ValueError if a position is below 0.
-        """
-        gone = np.unique(np.asarray(list(songs), dtype=np.int64))
-        if len(gone) and gone[0] < 0:
-            raise ValueError(f"songs must be positions from 0 (got {gone[0]})")
-        with self._lock:
-            empty = np.zeros((0, self.dim), dtype=np.float32)
-            self._replace(_NO_SONGS, empty, Columns.of_songs([], [], []), gone)
-
-    def _known(self, songs: Array) -> Columns:
-        """The columns that songs have at present."""
-        base, changes = self.columns or Columns.of_songs([], [], []), self._changes
-        place = np.searchsorted(changes.songs, songs)
-        changed = place < len(changes.songs)
-        changed[changed] = changes.songs[place[changed]] == songs[changed]
-        both = base.take(songs).joined(changes.columns)
-        return both.take(np.where(changed, len(songs) + place, np.arange(len(songs))))
-
-    def _replace(self, songs: Array, unit: Array, columns: Columns, removed: Array = _NO_SONGS) -> None:
-        """Put a new state in the place of the old one; the lock is held."""
-        old = self._changes
-        kept = ~np.isin(old.songs, np.concatenate([songs, removed]))
-        together = np.concatenate([old.songs[kept], songs]).astype(np.int32)
-        order = np.argsort(together)
-        gone = np.union1d(old.gone, np.concatenate([songs, removed]))
-        self._changes = _Changes(
-            together[order],
-            np.concatenate([old.unit[kept], unit])[order],
-            old.columns.take(np.flatnonzero(kept)).joined(columns).take(order),
-            gone[gone < self.songs].astype(np.int32),
-        )
-
-
-def _changed(changes: _Changes, unit: Array, k: int, allowed: Array | Filter | None, exclude: Array) -> Candidates:
-    """The `k` nearest of the songs that have changed."""
-    usable = changes.unit.any(axis=1) & ~np.isin(changes.songs, exclude)
-    if isinstance(allowed, Filter):
-        usable &= allowed.mask(changes.columns)
-    elif allowed is not None:
-        inside = int(np.searchsorted(changes.songs, len(allowed)))
-        usable[:inside] &= allowed[changes.songs[:inside]]
-        usable[inside:] = False
-    return _best(changes.songs, np.where(usable, changes.unit @ unit, -np.inf), k)
-
-
-def _merged(one: Candidates, other: Candidates, k: int) -> Candidates:
-    songs, scores = np.concatenate([one.songs, other.songs]), np.concatenate([one.scores, other.scores])
-    order = np.argsort(songs)
-    return Candidates.best(songs[order], scores[order], k)
-
 
 def _check(unit: Array) -> None:
     if unit.ndim != 2 or unit.shape[1] == 0:
@@ -321,14 +223,3 @@ def _check(unit: Array) -> None:
     wrong = np.flatnonzero(~((np.abs(length - 1) < 1e-3) | (length == 0)))
     if len(wrong):
         raise ValueError(f"rows must be of length 1 or 0 (row {wrong[0]} has {float(length[wrong[0]]) ** 0.5:g})")
-
-
-def _check_update(songs: Array, vectors: Array, dim: int) -> None:
-    if songs.ndim != 1 or vectors.shape != (len(songs), dim):
-        raise ValueError(f"vectors must be {songs.size} x {dim} (got shape {vectors.shape})")
-    if len(songs) and songs.min() < 0:
-        raise ValueError(f"songs must be positions from 0 (got {songs.min()})")
-    if len(np.unique(songs)) != len(songs):
-        raise ValueError("a song comes twice in one update")
-    if not np.isfinite(vectors).all():
-        raise ValueError("vectors must be finite")
