@@ -219,7 +219,11 @@ class Catalogue:
         return self._edit("upsert", label, id, {"properties": self._kept(label, properties)})
 
     def upsert_song(self, id: str, properties: Mapping[str, Any], relations: Mapping[str, Any]) -> int:  # noqa: A002
-        """`upsert_node` and `set_song_relations` (by their names) in one: where one is wrong, neither is written."""
+        """`upsert_node`, and make each given kind of the song's relations exactly that; None leaves a kind as it is.
+
+        Kinds are `artists`, `albums`, `genres` and `cover_of` (ids), and `tags` (id -> weight). Where a property or a
+        relation is wrong, nothing is written.
+        """
         self._check_properties("Song", id, properties)
         payload = self._relations(id, relations)
         offset = self._edit("upsert", "Song", id, {"properties": dict(properties)})
@@ -244,20 +248,6 @@ class Catalogue:
         """Undo a follow; one that is not there is no error."""
         self._check_follow(user, other, label)
         return self._edit("unfollow", label, user, {"target": other})
-
-    def set_song_relations(
-        self,
-        song: str,
-        *,
-        artists: Sequence[str] | None = None,
-        albums: Sequence[str] | None = None,
-        genres: Sequence[str] | None = None,
-        tags: Mapping[str, float | None] | None = None,
-        cover_of: Sequence[str] | None = None,
-    ) -> int:
-        """Make the song's relations of each given kind exactly these (`tags`: id -> weight); None leaves a kind."""
-        given = {"artists": artists, "albums": albums, "genres": genres, "tags": tags, "cover_of": cover_of}
-        return self._edit("relations", "Song", song, self._relations(song, given))
 
     def node(self, label: str, id: str) -> dict[str, Any] | None:  # noqa: A002
         """The node as the graph holds it: `id` and its properties, a song's relations too; None where there is none."""

@@ -198,11 +198,11 @@ def test_a_follow_makes_its_ends_and_is_undone(embedded_store: GraphStore, sqlit
 
 def test_song_relations_become_exactly_what_is_given(embedded_store: GraphStore, sqlite_log: EventLog) -> None:
     catalogue = Catalogue(embedded_store, sqlite_log)
-    catalogue.set_song_relations("s1", artists=["a1", "a2"], tags={"calm": 2.0})
-    catalogue.set_song_relations("s1", artists=["a2", "a3"])
+    catalogue.upsert_song("s1", {}, {"artists": ["a1", "a2"], "tags": {"calm": 2.0}})
+    catalogue.upsert_song("s1", {}, {"artists": ["a2", "a3"], "tags": None})
     assert set(ends(embedded_store, PERFORMED_BY, "s1")) == {"a2", "a3"}
     assert ends(embedded_store, schema.relationship("HAS_TAG", "Song", "Tag"), "s1") == {"calm": {"weight": 2.0}}
-    catalogue.set_song_relations("s1", tags={})
+    catalogue.upsert_song("s1", {}, {"tags": {}})
     assert ends(embedded_store, schema.relationship("HAS_TAG", "Song", "Tag"), "s1") == {}
 
 
@@ -232,8 +232,8 @@ def test_an_edit_that_a_crash_kept_from_the_graph_is_made_at_the_next_open(
         (lambda c: c.follow("u", "u"), "cannot follow itself"),
         (lambda c: c.follow("u", "s", "Song"), "cannot follow a 'Song'"),
         (lambda c: c.follow("u", "v", since=-1), "since: expected 0 to"),
-        (lambda c: c.set_song_relations("s", tags={"t": float("nan")}), "expected a finite number"),
-        (lambda c: c.set_song_relations("s", cover_of=["s"]), "cannot be a cover of itself"),
+        (lambda c: c.upsert_song("s", {}, {"tags": {"t": float("nan")}}), "expected a finite number"),
+        (lambda c: c.upsert_song("s", {}, {"cover_of": ["s"]}), "cannot be a cover of itself"),
     ],
 )
 def test_a_bad_edit_leaves_no_trace(embedded_store: GraphStore, sqlite_log: EventLog, edit: Any, expected: str) -> None:
