@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,12 +22,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.engine import RowMapping, make_url
+from sqlalchemy.engine import RowMapping
 
 from api.problems import JobBusy
 from api.settings import Settings
 from api.threads import environment_of_jobs
-from graph.errors import Busy, SegueError, StoreUnavailable
+from graph.errors import SegueError
+from graph.log.sql import named_failure, open_engine, parsed_url
 from graph.release import Releases
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +46,6 @@ _JOBS: Final = sa.Table(
 )
 ACTIVE: Final = ("queued", "running")
 _KEPT: Final = 200
-_BUSY_TIMEOUT_S: Final = 30  # as the event log: an import holds the write lock for seconds
 _LOOK_S: Final = 2.0  # how often a job's thread looks whether another worker has cancelled it
 _NIGHTLY_LOOK_S: Final = 20.0
 
@@ -61,7 +60,7 @@ class Jobs:
     def __init__(self, settings: Settings, command: list[str]) -> None:
         """`command` starts the command line of the same settings, `["python", "-m", "api", "--config", …]`."""
         self._settings, self._command = settings, command
-        self._engine = _engine(settings.events.url)
+        self._engine = open_engine(parsed_url(settings.events.url))
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -234,11 +233,7 @@ class Jobs:
         except sa.exc.IntegrityError:
             raise
         except sa.exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            code = getattr(cause, "sqlite_errorcode", None)
-            if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise Busy(f"jobs table: another process is writing ({cause})") from error
-            raise StoreUnavailable(f"jobs table does not answer: {' '.join(str(cause).split())}") from error
+            raise named_failure(error, "jobs table") from error
 
     def _row(self, id_: str) -> RowMapping | None:
         with self._connection() as connection:
@@ -299,15 +294,6 @@ class Jobs:
 def refresh_command(config: str | None) -> list[str]:
     """The command line of this program with the same settings file."""
     return [sys.executable, "-P", "-m", "api", *(["--config", config] if config else [])]
-
-
-def _engine(url: str) -> sa.Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return sa.create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S})
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 3})
 
 
 def _interrupt(process: subprocess.Popen[str]) -> None:

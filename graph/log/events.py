@@ -25,18 +25,25 @@ import h3
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
-from sqlalchemy.engine import make_url
 
-from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.errors import Busy, StoreUnavailable
 from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, now_ms, problem_of_event
+from graph.log.sql import is_sqlite, make_folder, named_failure, open_engine, parsed_url
 
 SCHEMA_VERSION: Final = "1"
 CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
 _FETCH_ROWS: Final = 50_000
 
-_BUSY_TIMEOUT_S: Final = 30
 _LOCKS: Final = {"events": 0x5E6E01, "exposures": 0x5E6E02, "journal": 0x5E6E03, "meta": 0x5E6E04}
 
+# Connections that speak to the driver itself, in autocommit; any number at once, and eight are kept.
+_POOL: Final[Mapping[str, Any]] = {
+    "isolation_level": "AUTOCOMMIT",
+    "poolclass": sa.QueuePool,
+    "pool_size": 8,
+    "max_overflow": -1,
+    "pool_use_lifo": True,
+}
 _SQL_TYPES: Final[dict[type[pl.DataType], Any]] = {
     pl.String: sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
     pl.Int64: sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
@@ -147,17 +154,17 @@ class EventLog:
             raise ValueError(f"h3_resolution must be 0 to 15 (got {h3_resolution})")
         self.h3_resolution = h3_resolution
         self._mutex = threading.Lock()
-        parsed = _parse(url)
+        parsed = parsed_url(url)
         self._shown = parsed.render_as_string(hide_password=True)
-        self._sqlite = parsed.get_backend_name() == "sqlite"
+        self._sqlite = is_sqlite(parsed)
         if self._sqlite:
-            _make_folder(Path(str(parsed.database)), self._shown)
+            make_folder(Path(str(parsed.database)), f"event log {self._shown}")
             self._writer = _sqlite_engine(parsed, "FULL")
             # Survives a killed process; a power cut may lose the last slates, which nobody was promised.
             self._lazy = _sqlite_engine(parsed, "NORMAL")
             self._reader = _sqlite_engine(parsed, "FULL", read_only=True)
         else:
-            engine = _postgresql_engine(parsed)
+            engine = open_engine(parsed, **_POOL)
             self._writer = self._lazy = self._reader = engine
         driver = self._writer.dialect.loaded_dbapi
         self._failures: tuple[type[Exception], ...] = (
@@ -376,19 +383,11 @@ class EventLog:
             finally:
                 connection.close()
         except self._failures as failure:
-            raise self._translated(failure) from failure
+            raise named_failure(failure, f"event log {self._shown}") from failure
         except self._writer.dialect.loaded_dbapi.DatabaseError as failure:
             if self._sqlite and type(failure) is sqlite3.DatabaseError:  # "file is not a database", a damaged page
-                raise self._translated(failure) from failure
+                raise named_failure(failure, f"event log {self._shown}") from failure
             raise
-
-    def _translated(self, failure: Exception) -> Exception:
-        cause = failure.orig if isinstance(failure, sa.exc.DBAPIError) and failure.orig is not None else failure
-        reason = " ".join(str(cause).split()) or type(cause).__name__
-        code = getattr(cause, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return Busy(f"event log {self._shown}: another process is writing ({reason})")
-        return StoreUnavailable(f"event log {self._shown} does not answer: {reason}")
 
     @contextmanager
     def exclusive(self, name: str, *, wait: bool = True) -> Iterator[None]:
@@ -556,38 +555,8 @@ def _shaped(frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], default
     return frame.select(chosen).with_columns(pl.col(name).fill_null(value) for name, value in defaults.items())
 
 
-def _parse(url: str) -> sa.URL:
-    expected = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
-    try:
-        parsed = make_url(url)
-    except sa.exc.ArgumentError:
-        raise InvalidInput(f"events.url is no database URL ({expected})") from None
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
-        raise InvalidInput(f"events.url has the unknown scheme {parsed.drivername!r} ({expected})")
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise InvalidInput(f"events.url names no file, and an event log in memory would not be durable ({expected})")
-    return parsed
-
-
-def _make_folder(file: Path, shown: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise StoreUnavailable(f"event log {shown} does not answer: {failure.strerror}: {file.parent}") from failure
-
-
 def _sqlite_engine(url: sa.URL, synchronous: str, *, read_only: bool = False) -> sa.Engine:
-    engine = sa.create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        poolclass=sa.QueuePool,
-        pool_size=8,
-        max_overflow=-1,
-        pool_use_lifo=True,
-        connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
-    )
+    engine = open_engine(url, **_POOL)
 
     @sa_event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: object) -> None:
@@ -600,19 +569,3 @@ def _sqlite_engine(url: sa.URL, synchronous: str, *, read_only: bool = False) ->
         cursor.close()
 
     return engine
-
-
-def _postgresql_engine(url: sa.URL) -> sa.Engine:
-    try:
-        return sa.create_engine(
-            url,
-            isolation_level="AUTOCOMMIT",
-            pool_size=8,
-            max_overflow=-1,
-            pool_use_lifo=True,
-            pool_pre_ping=True,  # a server that was restarted is noticed here, not by a caller
-            # seconds; short, because an answer may wait for it (once: then serving goes on without the log)
-            connect_args={"connect_timeout": 3},
-        )
-    except ModuleNotFoundError:
-        raise StoreUnavailable("an event log in PostgreSQL needs psycopg (the extra `scale`)") from None

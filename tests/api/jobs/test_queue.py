@@ -19,6 +19,7 @@ from api.jobs import queue
 from api.jobs.queue import ACTIVE, Jobs
 from api.settings import Settings, load
 from graph.errors import Busy, StoreUnavailable
+from graph.log import sql
 
 QUICK = [sys.executable, "-c", 'print(\'{"release": "r1"}\')']
 SLOW = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -167,7 +168,7 @@ def test_an_end_that_the_database_did_not_take_is_written_later(
 def test_a_database_that_somebody_writes_to_is_busy_and_one_that_is_none_unavailable(
     made: Callable[..., Jobs], settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(queue, "_BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sql, "BUSY_TIMEOUT_S", 0.05)
     jobs = made()
     file = Path(settings.events.url.removeprefix("sqlite:///"))
     holder = sqlite3.connect(file, isolation_level=None)
