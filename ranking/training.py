@@ -17,6 +17,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH, Histories
 from graph.snapshot.snapshot import Snapshot
+from graph.splitmix import GOLDEN, mix
 from ranking.base import Ranker
 from ranking.cascade import Cascade
 from ranking.metrics import Scoreboard
@@ -83,14 +84,10 @@ def cut(snapshot: Snapshot, *, rank_share: float, measure_share: float, seed: in
 
 
 def _chance(user: Array, song: Array, seed: int) -> Array:
-    """A number in [0, 1) for each pair of keys (E,), the same whenever the pair comes up (splitmix64)."""
+    """A number in [0, 1) for each pair of keys (E,), the same whenever the pair comes up."""
     with np.errstate(over="ignore"):
-        x = (user * np.uint64(0xD1342543DE82EF95)) ^ song
-        x += np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    return (x >> np.uint64(11)).astype(np.float64) / 2.0**53
+        bits = mix(((user * np.uint64(0xD1342543DE82EF95)) ^ song) + GOLDEN * np.uint64(seed + 1))
+    return np.asarray((bits >> np.uint64(11)).astype(np.float64) / 2.0**53)
 
 
 def loved(histories: Histories, keep: Array) -> Iterator[tuple[int, Array]]:

@@ -40,6 +40,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
 
 from embeddings.skipgram.walks import mix
 from graph.snapshot.arrays import Array
+from graph.splitmix import GOLDEN
 
 EdgeType = tuple[str, str, str]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,7 +49,6 @@ _ONLY: Final = ""
 """The node type of a graph that has but one."""
 _ONLY_EDGES: Final[EdgeType] = (_ONLY, "to", _ONLY)
 _PIECE: Final = 1024
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _U11, _U32 = np.uint64(11), np.uint64(32)
 
 
@@ -359,7 +359,7 @@ def _table(keys: Array, room: int) -> Array:
 @_compiled
 def _stream(key: Any, number: int) -> Any:
     """The key of one of many generators."""
-    return mix(mix(key) + np.uint64(number + 1) * _GOLDEN)
+    return mix(mix(key) + np.uint64(number + 1) * GOLDEN)
 
 
 @_compiled
@@ -428,10 +428,10 @@ def _draw(
                 mine[e - low] = e
         elif replace and len(ends):
             for k in range(len(mine)):
-                mine[k] = _by_weight(ends, low, high, mix(own + np.uint64(k) * _GOLDEN))
+                mine[k] = _by_weight(ends, low, high, mix(own + np.uint64(k) * GOLDEN))
         elif replace:
             for k in range(len(mine)):
-                mine[k] = low + _below(mix(own + np.uint64(k) * _GOLDEN), high - low)
+                mine[k] = low + _below(mix(own + np.uint64(k) * GOLDEN), high - low)
         elif len(ends):
             _distinct_by_weight(ends, low, high, own, mine)
         else:
@@ -445,13 +445,13 @@ def _distinct(low: int, high: int, key: Any, out: Array) -> None:
     if k * k > 4 * n:  # Floyd's method looks back at all it has; one look at every edge is cheaper
         left = k
         for e in range(n):
-            if left and _below(mix(key + np.uint64(e) * _GOLDEN), n - e) < left:
+            if left and _below(mix(key + np.uint64(e) * GOLDEN), n - e) < left:
                 out[k - left] = low + e
                 left -= 1
         return
     for i in range(k):
         top = n - k + i
-        e = low + _below(mix(key + np.uint64(i) * _GOLDEN), top + 1)
+        e = low + _below(mix(key + np.uint64(i) * GOLDEN), top + 1)
         out[i] = low + top if _has(out, i, e) else e
 
 
@@ -460,7 +460,7 @@ def _distinct_by_weight(ends: Array, low: int, high: int, key: Any, out: Array) 
     """Different edges of [low, high), drawn one after the other by weight among those left."""
     done, tries = 0, 0
     while done < len(out) and tries < 4 * len(out):
-        e = _by_weight(ends, low, high, mix(key + np.uint64(tries) * _GOLDEN))
+        e = _by_weight(ends, low, high, mix(key + np.uint64(tries) * GOLDEN))
         tries += 1
         if not _has(out, done, e):
             out[done] = e
@@ -470,7 +470,7 @@ def _distinct_by_weight(ends: Array, low: int, high: int, key: Any, out: Array) 
     keys = np.empty(high - low)
     for e in range(low, high):
         weight = ends[e] - (ends[e - 1] if e > low else 0.0)
-        unit = _unit(mix(key + np.uint64(tries + e - low) * _GOLDEN))
+        unit = _unit(mix(key + np.uint64(tries + e - low) * GOLDEN))
         keys[e - low] = np.inf if _has(out, done, e) else -np.log(unit) / max(weight, 1e-300)
     order = np.argsort(keys)
     for i in range(done, len(out)):
@@ -504,7 +504,7 @@ def _by_weight(ends: Array, low: int, high: int, bits: Any) -> int:
 def _slot(table: Array, key: int) -> Any:
     """The row that holds `key`, or the empty one where it belongs."""
     mask = len(table) - 1
-    at = np.int64(mix(np.uint64(key) * _GOLDEN)) & mask
+    at = np.int64(mix(np.uint64(key) * GOLDEN)) & mask
     while table[at, 0] != key and table[at, 0] >= 0:
         at = (at + 1) & mask
     return at

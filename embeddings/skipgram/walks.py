@@ -29,17 +29,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numba import njit
 
+from graph import splitmix
 from graph.snapshot.arrays import Array
+from graph.splitmix import GOLDEN
 
 Progress = Callable[[str, int, int], None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 BLOCK_TOKENS: Final = 1 << 20
 _NONE: Final = np.empty(0, dtype=np.float32)
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _ODD: Final = np.uint64(0xD1B54A32D192ED03)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_U1, _U11, _U27, _U30, _U31, _U32, _U63 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32, 63))
+_U1, _U11, _U32, _U63 = (np.uint64(n) for n in (1, 11, 32, 63))
 _SIDE: Final = 256
 """Walks that take their steps side by side; as many as make up for the cost of a call."""
 _NO, _PERHAPS, _YES = 0, 1, 2
@@ -323,19 +323,14 @@ def build_alias(indptr: Array, weights: Array, totals: Array, threshold: Array, 
             threshold[begin + small[e]], alias[begin + small[e]] = 1, small[e]
 
 
-@_compiled
-def mix(z: Any) -> Any:
-    """64 random bits of a state, as SplitMix has them."""
-    z = (z ^ (z >> _U30)) * _FIRST
-    z = (z ^ (z >> _U27)) * _SECOND
-    return z ^ (z >> _U31)
+mix = _compiled(splitmix.mix)
 
 
 @_compiled
 def generator(seed: Any, walk: int) -> Any:
     """(state, step) of a walk's generator; the step differs too, so that two walks share no stretch of numbers."""
-    key = mix(seed + _GOLDEN) ^ mix(np.uint64(walk) * _GOLDEN + _ODD)
-    return mix(key), mix(key + _GOLDEN) | _U1
+    key = mix(seed + GOLDEN) ^ mix(np.uint64(walk) * GOLDEN + _ODD)
+    return mix(key), mix(key + GOLDEN) | _U1
 
 
 @_compiled

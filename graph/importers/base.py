@@ -111,9 +111,7 @@ def run_import(
     rejects = batch.rejects
     rejects_file = _write_rejects(rejects, state_dir, format) if rejects.height else None
     if strict and rejects.height:
-        file, line, reason, _ = rejects.row(0)
-        where = file if line is None else f"{file} line {line}"
-        raise InvalidInput(f"{rejects.height} bad rows (strict), the first in {where}: {reason}; all: {rejects_file}")
+        raise _refusal(rejects, rejects_file)
     written = 0
     if not dry_run:
         if store is None or log is None:
@@ -138,6 +136,13 @@ def run_import(
         "warnings": batch.warnings,
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _refusal(rejects: pl.DataFrame, rejects_file: Path | None) -> InvalidInput:
+    """What a strict import says of its bad rows."""
+    file, line, reason, _ = rejects.row(0)
+    where = file if line is None else f"{file} line {line}"
+    return InvalidInput(f"{rejects.height} bad rows (strict), the first in {where}: {reason}; all: {rejects_file}")
 
 
 def fingerprint_of(files: Iterable[Path], root: Path) -> str:
