@@ -23,8 +23,8 @@ from recall.base import Candidates, Query
 from recall.grouped import sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.item_lists.top_k import top_k_of_rows
-from recall.listeners.listener import HALF_LIFE_MS, Listener
-from recall.listeners.preferences import event_weights
+from recall.listeners.listener import Listener
+from recall.listeners.preferences import liking_matrix
 
 FOLLOWS: Final = "FOLLOWS"
 BLOCK: Final = 512
@@ -35,13 +35,7 @@ def interaction_matrix(snapshot: Snapshot, by_strength: float = 0.0) -> sparse.c
 
     With `by_strength` 0 every liked song counts 1, with 1 it counts by its decayed strength over the listener's mean.
     """
-    histories = snapshot.histories
-    weights = event_weights(snapshot, HALF_LIFE_MS)
-    shape = (histories.users, histories.songs)
-    matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
-    matrix.sum_duplicates()
-    matrix.data = np.maximum(matrix.data, 0)
-    matrix.eliminate_zeros()
+    matrix = liking_matrix(snapshot)
     sizes = np.diff(matrix.indptr)
     means = matrix.sum(axis=1) / np.maximum(sizes, 1)
     matrix.data = (1 - by_strength + by_strength * matrix.data / np.repeat(means, sizes)).astype(np.float32)

@@ -18,17 +18,24 @@ def event_weights(snapshot: Snapshot, half_life_ms: float) -> Array:
     return strengths(histories.action, histories.count) * decay(histories.at, snapshot.as_of, half_life_ms)
 
 
+def liking_matrix(snapshot: Snapshot) -> sparse.csr_array:
+    """Sparse (users, songs), a new one at each call: the decayed sum of what each listener's events say of a song,
+    where it is above 0."""
+    histories = snapshot.histories
+    weights = event_weights(snapshot, HALF_LIFE_MS)
+    shape = (histories.users, histories.songs)
+    matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data = np.maximum(matrix.data, 0)
+    matrix.eliminate_zeros()
+    return matrix
+
+
 def preference_matrix(snapshot: Snapshot) -> sparse.csr_array:
     """Sparse (users, songs): the positive decayed preferences of each listener, each row scaled to a maximum of 1."""
 
     def compute() -> sparse.csr_array:
-        histories = snapshot.histories
-        weights = event_weights(snapshot, HALF_LIFE_MS)
-        shape = (histories.users, histories.songs)
-        matrix = sparse.csr_array((weights, (histories.user, histories.song)), shape=shape)
-        matrix.sum_duplicates()
-        matrix.data = np.maximum(matrix.data, 0)
-        matrix.eliminate_zeros()
+        matrix = liking_matrix(snapshot)
         largest = np.maximum(matrix.max(axis=1).toarray().ravel(), 1e-12)
         matrix.data /= np.repeat(largest, np.diff(matrix.indptr))
         return matrix
