@@ -25,7 +25,7 @@ from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import FUSED, SceneConfig
+from ranking.scene import SceneConfig
 from ranking.training import (
     MEASURE,
     RANK,
@@ -205,7 +205,7 @@ class Learner:
         """Each scene's fusion and ranker, from what was loved between the two cuts, and its fusion for newcomers.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
-        whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
+        whose ranker is "fused" learns no ranker, and a fusion only if it says so. `truth` (listener, songs) that is given takes the place of what the
         log says between the cuts.
         Raises: FitError if the weights are not finite.
         """
@@ -216,7 +216,7 @@ class Learner:
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
         unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
         for name, scene in self.scenes.items():
-            if scene.ranker == FUSED:
+            if not scene.learns:
                 continue
 
             def tick(done: int, total: int, name: str = name) -> None:

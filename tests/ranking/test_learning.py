@@ -200,6 +200,19 @@ def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfi
     assert shipped.has("recall/item_knn/neighbours")
 
 
+def test_a_scene_without_a_ranker_learns_weights_if_it_says_so(folder: Path, config: LearningConfig, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "build")
+    shutil.rmtree(tmp_path / "build" / "ranking")
+    uses = {"popularity": ChannelUse(), "item_knn": ChannelUse()}
+    fixed = SceneConfig(ranker="fused", quotas="fixed", heard="always", channels=uses)
+    scenes = {"fixed": fixed, "learned": dataclasses.replace(fixed, fusion="learned")}
+    Learner(scenes, config).rank(tmp_path / "build")
+    release = Release.open(tmp_path / "build")
+    assert release.has("ranking/learned/fusion")
+    assert not release.has("ranking/learned/linear")
+    assert not release.has("ranking/fixed/fusion")
+
+
 def test_a_model_without_anything_to_learn_from_is_left_out(tmp_path: Path, config: LearningConfig) -> None:
     Snapshot.of_frames({"Song": nodes(["s1", "s2"])}, {}, events([])).write(tmp_path / "snapshot")
     found = Learner({"radio": SceneConfig()}, config).embed(tmp_path, "relation_gamma_gcn")
