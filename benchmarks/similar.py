@@ -1,11 +1,12 @@
 """The ten nearest of the 200 best known Last.fm artists, by the fusion that `similar` answers with and by each source.
 
-`lastfm-2k`, where every artist is a song too: the release is made from all of it as a refresh does without settings, with
-the models that ship and the channels of the default scene, and asked as REST asks it, on one core. Reported are the share of the nearest that fewer than 5 listeners
-know, the share that has one of its 5 most given tags in common with the artist asked about, how many of seven metal
-bands are among Metallica's ten, and the median time of an answer. Peers are the single sources. Tags are a source of
-the fusion and of `attributes`; only for the two others is the share of common tags an independent judge. Sources weigh
-alike: other weights were tried on the same data, and all of them met the bars.
+`lastfm-2k`, where every artist is a song too: the release is made from all of it as a refresh without settings makes
+it, with the models and channels that ship, and asked as REST asks it, on one core. Reported are the share of the
+nearest that fewer than 5 listeners know, the share that has one of its 5 most given tags in common with the artist
+asked about, how many of seven metal bands are among Metallica's ten, and the median time of an answer. Peers are the
+single sources. Tags are a source of the fusion and of `attributes`; only for the two others is the share of common
+tags an independent judge. Sources weigh alike: other weights were tried on the same data, and all of them met the
+bars.
 """
 
 from __future__ import annotations

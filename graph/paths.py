@@ -71,9 +71,7 @@ class Paths:
 class PathsOfAsker:
     """Finds the reasons of one asker."""
 
-    def __init__(
-        self, edges: Edges, asker: Asker, tags: Tags, nearest: Nearest, without: Edge | None = None
-    ) -> None:
+    def __init__(self, edges: Edges, asker: Asker, tags: Tags, nearest: Nearest, without: Edge | None = None) -> None:
         self._songs, self._without = edges.snapshot.songs, without
         self._seeds, self._people = Seeds(edges, asker), People(edges, asker)
         self._shared, self._near = Shared(edges, self._seeds, tags), Neighbours(edges, self._seeds, nearest)
@@ -106,7 +104,7 @@ class PathsOfAsker:
         return _strongest([(kind, one) for kind, one in reasons() if not _uses(one, self._without)], most, lead)
 
     def beside(self, seed: int, song: int) -> str | None:
-        """That a song is heard beside another one that the asker likes and by how many; None where too few have both."""
+        """That a song is heard beside another that the asker likes and by how many; None where too few have both."""
         return self._near.beside(self._seeds.of(seed), song) if self._starts(seed, song) else None
 
     def similar(self, seed: int, song: int) -> str | None:

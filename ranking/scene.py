@@ -25,7 +25,7 @@ ASKED: Final = (ALWAYS, PLACE)
 """When a channel is asked: for every request, or for those that name where the listener is."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "newcomers")
+_TAKEN: Final = (FUSED, "fusion", "cold_start")
 """Names that no ranker may have: the last two are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
@@ -43,8 +43,8 @@ class ChannelUse:
     use: str | None = None
     """Class "package.module:Class" of a channel from outside; None for the file of the channel's name."""
     asked: str = ALWAYS
-    """When the channel is asked: "always", or "place" for requests that name where the listener is. Training has no such
-    requests, so a channel of the second kind keeps its quota, and neither fusion nor ranker learns of it."""
+    """When the channel is asked: "always", or "place" for requests that name where the listener is. Training has no
+    such requests, so a channel of the second kind keeps its quota, and neither fusion nor ranker learns of it."""
 
 
 def default_channels() -> dict[str, ChannelUse]:
@@ -147,7 +147,9 @@ class SceneConfig:
             if use.quota < 1 or not 0 <= use.weight < float("inf"):
                 raise SettingsError(f"scene: channel {name} needs a quota of at least 1 and a weight of at least 0")
             if use.asked not in ASKED:
-                raise SettingsError(f"scene: channel {name}: asked must be one of {', '.join(ASKED)} (got {use.asked!r})")
+                raise SettingsError(
+                    f"scene: channel {name}: asked must be one of {', '.join(ASKED)} (got {use.asked!r})"
+                )
         if all(use.asked == PLACE for use in self.channels.values()):
             raise SettingsError("scene: at least one channel must be asked always")
 

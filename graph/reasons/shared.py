@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -155,7 +155,7 @@ class Shared:
         return Draft("path", text, way.score, [*seed.nodes, node, song], hops)
 
     def widened(self, name: str, entity: int, by: int, song: int) -> str | None:
-        """That a song has an attribute that is near another one, of another song that is a seed; None where none has it.
+        """That a song has an attribute that is near one of another song, which is a seed; None where none has it.
 
         `entity` and `by` are positions among the targets of the relation `name`.
         """
@@ -205,7 +205,7 @@ class Shared:
                 seed = self._seeds.of(other)
                 score = seed.liked * _TELLS["COVER_OF"]
                 text = f"another version of {seed.apart}"
-                hops = partial(list, [*seed.hops, hop])
+                hops: Callable[[], list[Hop]] = partial(list, [*seed.hops, hop])
                 yield "COVER_OF", Draft("path", text, score, [*seed.nodes, node], hops)
 
 

@@ -52,7 +52,7 @@ class LiveState:
 
 
 @dataclass(frozen=True)
-class Happened:
+class EventBatch:
     """Events on songs, in the order of the log: E of them, every array (E,), as in `Histories`.
 
     `user` is a position among the release's users, -1 for others; `song` may be a new song's.
@@ -168,11 +168,11 @@ class Live:
             self.overlay.counters.fold(exposures=self._exposed(log.exposures(self._shown, upto)))
             self._shown = upto
 
-    def _happened(self, frame: pl.DataFrame) -> Happened:
+    def _happened(self, frame: pl.DataFrame) -> EventBatch:
         mine = frame.filter(pl.col("action").is_in(list(SONG_ACTIONS)) & pl.col("song_id").is_not_null())
         song = self._songs.of(mine["song_id"], self.overlay.edits.places)
         mine, song = mine.filter(pl.Series(song >= 0)), song[song >= 0]
-        return Happened(
+        return EventBatch(
             self._users.of(mine["user_id"]),
             song,
             np.array([CODE[action] for action in mine["action"]], dtype=np.uint8),

@@ -7,7 +7,7 @@ import pytest
 from segue_test_house import House
 
 from api import settings
-from api.recommender import Ask, Recommender
+from api.recommender import Recommender, SlateRequest
 
 UNHURRIED = {"scenes": {name: {"budget_ms": 60_000} for name in ("radio", "daily")}}
 
@@ -27,7 +27,7 @@ def test_what_channels_count_is_counted_before_the_first_request(
         monkeypatch.setattr(counters, kind, asked)
     listener = refreshed.release.snapshot.ids["User"][0]
     for scene in recommender.served.cascades:
-        assert not recommender.recommend(Ask(listener, scene=scene))["trace"][0]["dropped"]
+        assert not recommender.recommend(SlateRequest(listener, scene=scene))["trace"][0]["dropped"]
 
 
 def test_the_same_question_has_the_same_answer_while_nothing_happens(refreshed: House) -> None:
@@ -35,7 +35,7 @@ def test_the_same_question_has_the_same_answer_while_nothing_happens(refreshed: 
     unhurried = {"scenes": {"radio": {"budget_ms": 60_000}}}
     recommender = Recommender(settings.load(refreshed.config, unhurried), None)
     for user in refreshed.release.snapshot.ids["User"].to_list()[:10]:
-        first, second = (recommender.recommend(Ask(user)) for _ in range(2))
+        first, second = (recommender.recommend(SlateRequest(user)) for _ in range(2))
         assert [item["song_id"] for item in first["items"]] == [item["song_id"] for item in second["items"]]
         assert len(first["items"]) == 10
 
@@ -60,7 +60,10 @@ def near(answer: dict[str, Any]) -> set[str]:
 def test_a_place_in_the_context_brings_songs_that_are_loved_there(refreshed: House, scene: str) -> None:
     recommender = Recommender(settings.load(refreshed.config, UNHURRIED), None)
     for user in refreshed.release.snapshot.ids["User"].to_list()[:10]:
-        one, other = (near(recommender.recommend(Ask(user, scene=scene, n=10, latitude=at[0], longitude=at[1]))) for at in places(refreshed))
+        one, other = (
+            near(recommender.recommend(SlateRequest(user, scene=scene, n=10, latitude=at[0], longitude=at[1])))
+            for at in places(refreshed)
+        )
         assert len(one) >= 2
         assert len(other) >= 2
         assert one != other
@@ -75,4 +78,7 @@ def test_without_a_place_the_answer_is_that_of_a_scene_without_its_channel(refre
     assert "lbs" not in theirs.served.cascades[scene].channels
     assert ours.served.cascades[scene].ranker is not None
     for user in refreshed.release.snapshot.ids["User"].to_list()[:20]:
-        assert ours.recommend(Ask(user, scene=scene))["items"] == theirs.recommend(Ask(user, scene=scene))["items"]
+        assert (
+            ours.recommend(SlateRequest(user, scene=scene))["items"]
+            == theirs.recommend(SlateRequest(user, scene=scene))["items"]
+        )
