@@ -25,7 +25,7 @@ from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import FUSED, SceneConfig
+from ranking.scene import SceneConfig
 from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
@@ -220,8 +220,8 @@ class Learner:
         """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
-        whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
-        log says between the cuts.
+        whose ranker is "fused" learns no ranker, and a fusion only if it says so. `truth` (listener, songs) that is
+        given takes the place of what the log says between the cuts.
         Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder).measured()
@@ -231,7 +231,7 @@ class Learner:
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
         release_without_them, new = cold_start(release, split, truth, self._rng("cold_start"))
         for name, scene in self.scenes.items():
-            if scene.ranker == FUSED:
+            if not scene.learns:
                 continue
 
             def tick(done: int, total: int, name: str = name) -> None:
