@@ -25,8 +25,8 @@ ASKED: Final = (ALWAYS, PLACE)
 """When a channel is asked: for every request, or for those that name where the listener is."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "cold_start")
-"""Names that no ranker may have: the last two are what a release keeps beside the ranker of a scene."""
+_TAKEN: Final = (FUSED, "fusion", "cold_start", "breadth")
+"""Names that no ranker may have: the last three are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 
@@ -103,6 +103,9 @@ class SceneConfig:
     here: float = 0.2
     """Share of a slate that is loved near the listener (the channel `lbs`), 0 to below 1; where that channel is asked
     for places, near the one that the request names."""
+    breadth: float = 0.01
+    """Share of NDCG@10, 0 to below 1, that slates may lose for showing more of the catalogue in their last places
+    (`ranking.breadth`), on the lists that train the ranker; 0 for none."""
     interests: bool = True
     """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
     first ten."""
@@ -128,7 +131,7 @@ class SceneConfig:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
         if self.n > MOST:
             raise SettingsError(f"scene: n must be at most {MOST} (got {self.n})")
-        for name, share in (("reserve", self.reserve), ("here", self.here)):
+        for name, share in (("reserve", self.reserve), ("here", self.here), ("breadth", self.breadth)):
             if not 0 <= share < 1:
                 raise SettingsError(f"scene: {name} must be from 0 to below 1 (got {share})")
         if self.per_artist < 0:
