@@ -20,8 +20,9 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.base import Ranker
+from ranking.breadth import Breadth, last_places
 from ranking.features import Features
-from ranking.scene import LATEST, ChannelUse, SceneConfig
+from ranking.scene import ALWAYS, LATEST, NEARBY, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, allocate, merge
@@ -42,7 +43,7 @@ NOTHING: Final = "nothing"
 RANKED_ALONE: Final = 10
 """First places of a slate that no interest takes: kept there, they cost more than they gave."""
 ANSWERING: Final = 10
-"""Songs of the channel `latest` that stay in the pool, however low they stand."""
+"""Songs of a channel with reserved places that stay in the pool, however low they stand."""
 _log = structlog.get_logger(__name__)
 
 
@@ -80,6 +81,13 @@ class Slate:
     trace: list[Stage] = field(default_factory=list)
     note: str = ""
     """What the listener should know of the slate, such as that it was filled by other channels."""
+    reserved: Mapping[int, str] = field(default_factory=dict)
+    """The channel for which a place was kept, by row of the pool."""
+
+    def channel(self, i: int) -> str:
+        """The channel that brought song `i`: the one that its place was kept for, else where it stands highest."""
+        row = int(self.rows[i])
+        return self.reserved.get(row) or self.pool.first_channel(row)
 
 
 class Cascade:
@@ -105,13 +113,15 @@ class Cascade:
             for key, kind in kinds.items()
             if key not in self.without_model
         }
-        self.features = Features(release, tuple(self.channels))
+        self.features = Features(release, self.usual)
         fusion = f"ranking/{name}/fusion"
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
         cold_start = f"ranking/{name}/cold_start"
         self.cold_start = Fusion.load(release, cold_start) if release.has(cold_start) else None
         """The fusion for listeners without a history; None where the release has none, and `fusion` serves them."""
         self.ranker = self._stored_ranker()
+        breadth = f"ranking/{name}/breadth"
+        self.breadth = Breadth.load(release, breadth) if scene.breadth and release.has(breadth) else None
         reranker, config = scene.reranker_of()
         self._reranker, self._runner = reranker(config), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
@@ -141,6 +151,12 @@ class Cascade:
         return other
 
     @property
+    def usual(self) -> tuple[str, ...]:
+        """Channels that are asked for every request: those that fusion and ranker learn of."""
+        uses = self.scene.channels
+        return tuple(key for key in self.channels if key not in uses or uses[key].asked == ALWAYS)
+
+    @property
     def _uses(self) -> dict[str, ChannelUse]:
         return {key: use for key, use in self.scene.channels.items() if key not in self.without_model}
 
@@ -151,9 +167,10 @@ class Cascade:
 
     def weights(self, fusion: Fusion) -> dict[str, float]:
         """The factor of each channel's contributions: the scene's weight until weights are learned, then 1, or 0 where
-        the scene says 0."""
-        uses = self._uses.items()
-        return {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in uses}
+        the scene says 0; 0 for a channel that answers to a place, as its worth beside the others was not learned."""
+        usual = {name: use for name, use in self._uses.items() if use.asked == ALWAYS}
+        found = {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in usual.items()}
+        return dict.fromkeys(self._uses, 0.0) | found
 
     def fusion_for(self, listener: Listener) -> tuple[Fusion, dict[str, int]]:
         """The fusion that serves a listener, and the quotas of its channels.
@@ -165,10 +182,15 @@ class Cascade:
         if self.cold_start is None or heard >= KNOWN:
             return self.fusion, self.quotas
         fusion = self.cold_start.interpolate(self.fusion, heard / (heard + 1))
-        uses = {name: use for name, use in self._uses.items() if name in fusion.quotas}
+        uses = {name: use for name, use in self._uses.items() if name in fusion.quotas or use.asked != ALWAYS}
         return fusion, self._quotas(fusion, uses)
 
-    def _quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:
+    def _quotas(self, fusion: Fusion, all_uses: Mapping[str, ChannelUse]) -> dict[str, int]:
+        """The quota of each channel; those that are not always asked keep theirs and take none of the others'."""
+        uses = {name: use for name, use in all_uses.items() if use.asked == ALWAYS}
+        return self._usual_quotas(fusion, uses) | {n: use.quota for n, use in all_uses.items() if n not in uses}
+
+    def _usual_quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:
         if self.scene.quotas == "importance":
             weights = np.array([use.weight for use in uses.values()])
             return dict(zip(uses, allocate(self.scene.pool, weights).tolist(), strict=True))
@@ -239,16 +261,22 @@ class Cascade:
         """Each channel's candidates within the scene's budget; channels that fail or time out are listed as dropped."""
         started = time.perf_counter()
         counts = {name: quota for name, quota in self.fusion_for(query.listener)[1].items() if quota > 0}
-        asked = {name: channel for name, channel in self.channels.items() if name in counts}
+        asked = {name: channel for name, channel in self._asked(query).items() if name in counts}
         answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
         total = sum(len(found) for found in answers.found.values())
         dropped = [{"channel": name, "reason": reason} for name, reason in answers.dropped.items()]
         return dict(answers.found), Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
 
+    def _asked(self, query: Query) -> dict[str, Channel]:
+        """The channels that are there for such a query."""
+        if query.placed:
+            return self.channels
+        return {name: self.channels[name] for name in self.usual}
+
     def alone(self, query: Query, k: int) -> tuple[dict[str, Candidates], dict[str, float]]:
         """Each channel's `k` candidates without any budget, and its milliseconds; one that fails is not there."""
-        answers = self._runner.ask(self.channels, query, dict.fromkeys(self.channels, k), float("inf"))
+        answers = self._runner.ask(self._asked(query), query, dict.fromkeys(self.channels, k), float("inf"))
         return dict(answers.found), dict(answers.ms)
 
     def warm(self, query: Query, budget_ms: float) -> None:
@@ -266,16 +294,16 @@ class Cascade:
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
         pool = merged.of(self._kept(query, merged.songs))
-        pool = self._filled(pool, self.scene.n if n is None else n)
+        pool = self._filled(query, pool, self.scene.n if n is None else n)
         pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
 
-    def _filled(self, pool: Pool, n: int) -> Pool:
+    def _filled(self, query: Query, pool: Pool, n: int) -> Pool:
         """What the scene is made of first, and behind it the best of what fills, while there are fewer than `n`."""
         if not self.scene.otherwise or not len(pool):
             return pool
-        own = np.asarray((pool.ranks >= 0)[:, self._main(pool)].any(axis=1))
+        own = np.asarray((pool.ranks >= 0)[:, self._main(query, pool)].any(axis=1))
         behind = np.flatnonzero(~own)[: max(n - int(own.sum()), 0)]
         rows = np.concatenate([np.flatnonzero(own), behind])
         return replace(pool.of(rows), fused=np.where(own[rows], 1.0, 0.0) + _falling(pool.fused[rows]))
@@ -283,10 +311,16 @@ class Cascade:
     def _inside(self, pool: Pool) -> Array:
         """Rows within the scene's pool, and those that answer to what was done a moment ago."""
         late = np.arange(self.scene.pool, len(pool))
-        if LATEST not in pool.channels or not len(late):
+        kept = [pool.channels.index(name) for name in self._reserve if name in pool.channels]
+        if not kept or not len(late):
             return np.arange(min(len(pool), self.scene.pool))
-        ranks = pool.ranks[late, pool.channels.index(LATEST)]
-        return np.concatenate([np.arange(self.scene.pool), late[(ranks >= 0) & (ranks < ANSWERING)]])
+        ranks = pool.ranks[late][:, kept]
+        return np.concatenate([np.arange(self.scene.pool), late[((ranks >= 0) & (ranks < ANSWERING)).any(axis=1)]])
+
+    @property
+    def _reserve(self) -> dict[str, float]:
+        """The share of a slate that is kept for a channel."""
+        return {LATEST: self.scene.reserve, NEARBY: self.scene.here}
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""
@@ -307,43 +341,74 @@ class Cascade:
         started = time.perf_counter()
         new = query.live.songs
         unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
-        rows = self._reranker.order(scores, unit, new.take(self._artist, new.artist, pool.songs), n)
+        artist = new.take(self._artist, new.artist, pool.songs)
+        rows = self._reranker.order(scores, unit, artist, n)
+        if self.breadth is not None and self._ranks(query):
+            rarer = self.breadth.lowered(pool.songs, scores)
+            rows = last_places(rows, self._reranker.order(rarer, unit, artist, n))
         if self.scene.interests:
             served = interests_of(query, self._unit).nearest(unit) if self._unit is not None else None
             rows = rows if served is None else keeping(rows, served, scores)
-        rows = answering(pool, rows, round(self.scene.reserve * len(rows)))
+        counts = {name: round(part * len(rows)) for name, part in self._reserve.items()}
+        rows, reserved = answering(pool, rows, scores, counts)
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
-        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(pool)].any(axis=1))
+        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(query, pool)].any(axis=1))
         short = not own.all() or len(rows) < n
         note = self.scene.note if self.scene.otherwise and short else ""
-        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note)
+        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note, reserved)
 
-    def _main(self, pool: Pool) -> Array:
-        """(C,) True for channels that the scene is made of, and not filled by."""
-        return np.array([name not in self.scene.otherwise for name in pool.channels], dtype=bool)
+    def _main(self, query: Query, pool: Pool) -> Array:
+        """(C,) True for channels that the scene is made of, and not filled by.
+
+        A scene that is filled where nothing is loved near by is made of that alone for a request that names a place,
+        and for a listener near whom nothing is known.
+        """
+        found = np.array([name not in self.scene.otherwise for name in pool.channels], dtype=bool)
+        use = self.scene.channels.get(NEARBY)
+        if not self.scene.otherwise or use is None or use.asked != ALWAYS:
+            return found
+        near = np.array([name == NEARBY for name in pool.channels], dtype=bool)
+        return near if query.placed or not (pool.ranks[:, near] >= 0).any() else found
 
     def rank(self, query: Query, pool: Pool) -> Array:
         """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker, and for
         cold-start listeners, whom the ranker was not trained on."""
-        few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
-        if self.ranker is None or not len(pool) or few:
+        if self.ranker is None or not len(pool) or not self._ranks(query):
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
 
+    def _ranks(self, query: Query) -> bool:
+        """Whether the ranker orders the listener's pool: the release has one, and it learned from listeners like
+        this."""
+        few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
+        return self.ranker is not None and not few
 
-def answering(pool: Pool, rows: Array, count: int) -> Array:
-    """Rows (n,) of a slate with at least `count` songs of the channel `latest`, where it has so many: its best take the
-    places of the slate's last."""
-    if LATEST not in pool.channels:
-        return rows
-    ranks = pool.ranks[:, pool.channels.index(LATEST)]
-    missing = count - int((ranks[rows] >= 0).sum())
-    others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
-    if missing <= 0 or not len(others):
-        return rows
-    best = others[np.argsort(ranks[others], kind="stable")[:missing]]
-    out = np.flatnonzero(ranks[rows] < 0)[::-1][: len(best)]
-    return np.concatenate([np.delete(rows, out), best[: len(out)]])
+
+def answering(pool: Pool, rows: Array, scores: Array, counts: Mapping[str, int]) -> tuple[Array, dict[int, str]]:
+    """Rows (n,) of a slate with at least so many songs of each channel, where it has them: its best take the places of
+    the slate's last, but not of those that a channel before it in `counts` needs; and for which channel a row came in.
+
+    The best of a place are, of its first `ANSWERING`, those that the ranker scores highest: what a place loves is not
+    yet what the listener loves. `scores` (P,) are the ranker's.
+    """
+    needed, reserved = np.empty(0, dtype=np.int64), dict[int, str]()
+    for name, count in counts.items():
+        if name not in pool.channels or count <= 0:
+            continue
+        ranks = pool.ranks[:, pool.channels.index(name)]
+        own = rows[ranks[rows] >= 0]
+        others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
+        others = others[np.argsort(ranks[others], kind="stable")]
+        if name == NEARBY:
+            first = others[ranks[others] < ANSWERING]
+            others = np.concatenate([first[np.argsort(-scores[first], kind="stable")], others[len(first) :]])
+        best = others[: max(count - len(own), 0)]
+        out = np.flatnonzero((ranks[rows] < 0) & ~np.isin(rows, needed))[::-1][: len(best)]
+        best = best[: len(out)]
+        rows = np.concatenate([np.delete(rows, out), best])
+        needed = np.concatenate([needed, own[:count], best])
+        reserved |= dict.fromkeys(best.tolist(), name)
+    return rows, reserved
 
 
 def interests_of(query: Query, unit: Array) -> Interests:

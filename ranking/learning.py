@@ -23,13 +23,15 @@ from graph.errors import NothingToLearn, SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
+from ranking.breadth import Breadth
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import FUSED, SceneConfig
+from ranking.scene import SceneConfig
 from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
     TEST,
+    RankerLists,
     Split,
     best_first,
     cold_start,
@@ -220,8 +222,8 @@ class Learner:
         """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
-        whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
-        log says between the cuts.
+        whose ranker is "fused" learns no ranker, and a fusion only if it says so. `truth` (listener, songs) that is
+        given takes the place of what the log says between the cuts.
         Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder).measured()
@@ -231,7 +233,7 @@ class Learner:
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
         release_without_them, new = cold_start(release, split, truth, self._rng("cold_start"))
         for name, scene in self.scenes.items():
-            if scene.ranker == FUSED:
+            if not scene.learns:
                 continue
 
             def tick(done: int, total: int, name: str = name) -> None:
@@ -242,13 +244,24 @@ class Learner:
             if fusion is not None:
                 fusion.save(folder / "ranking" / name / "fusion")
                 cascade = cascade.with_fusion(fusion)
-            ranker = fit_ranker(cascade, truth, split.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
-            if ranker is not None:
-                ranker.save(folder / "ranking" / name / scene.ranker)
+            if scene.ranker_of() is not None:
+                lists = RankerLists.of(cascade, truth, split.rank_at, tick)
+                self._rank(folder, cascade, lists)
             if (bare := without_memory(unhurried(scene))) is not None:
                 fusion = fit_fusion(Cascade(release_without_them, bare, name), new, split.rank_at)
                 if fusion is not None:
                     fusion.save(folder / "ranking" / name / "cold_start")
+
+    def _rank(self, folder: Path, cascade: Cascade, lists: RankerLists) -> None:
+        """The scene's ranker and how far its slates spread over the catalogue, from its own lists."""
+        name, scene = cascade.name, cascade.scene
+        ranker = fit_ranker(cascade, lists, rng=self._rng("ranker", _number(name)))
+        if ranker is None:
+            return
+        ranker.save(folder / "ranking" / name / scene.ranker)
+        breadth = Breadth.fit(lists.scored(ranker), cascade.snapshot.songs, scene.breadth)
+        if breadth is not None:
+            breadth.save(folder / "ranking" / name / "breadth")
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on the songs liked after the last cut.

@@ -18,10 +18,16 @@ MOST: Final = 500
 FUSED: Final = "fused"
 LATEST: Final = "latest"
 """The channel that answers to what was done a moment ago: `SceneConfig.reserve` keeps places for it."""
+NEARBY: Final = "lbs"
+"""The channel of what is loved near a place: `SceneConfig.here` keeps places for it."""
+ALWAYS, PLACE = "always", "place"
+WITH_RANKER, LEARNED = "with ranker", "learned"
+ASKED: Final = (ALWAYS, PLACE)
+"""When a channel is asked: for every request, or for those that name where the listener is."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "cold_start")
-"""Names that no ranker may have: the last two are what a release keeps beside the ranker of a scene."""
+_TAKEN: Final = (FUSED, "fusion", "cold_start", "breadth")
+"""Names that no ranker may have: the last three are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": HOUR_MS, "d": DAY_MS}
 
 
@@ -37,6 +43,9 @@ class ChannelUse:
     """The channel's own options, by their names."""
     use: str | None = None
     """Class "package.module:Class" of a channel from outside; None for the file of the channel's name."""
+    asked: str = ALWAYS
+    """When the channel is asked: "always", or "place" for requests that name where the listener is. Training has no
+    such requests, so a channel of the second kind keeps its quota, and neither fusion nor ranker learns of it."""
 
 
 def default_channels() -> dict[str, ChannelUse]:
@@ -56,6 +65,7 @@ def default_channels() -> dict[str, ChannelUse]:
         "fresh": ChannelUse(quota=50, weight=0.5),
         "popularity": ChannelUse(quota=50, weight=0.5),
         "fallback": ChannelUse(quota=100, weight=0.1),
+        NEARBY: ChannelUse(quota=50, asked=PLACE),
     }
 
 
@@ -83,11 +93,20 @@ class SceneConfig:
     quotas: str = "learned"
     """How quotas are set. "fixed": as each `ChannelUse` says. "importance": the pool shared out by the channels'
     weights. "learned": fitted by the refresh, as set until then."""
+    fusion: str = WITH_RANKER
+    """Whether the refresh learns what channels weigh. "with ranker": where it learns a ranker; "learned": although
+    `ranker` is "fused"."""
     per_artist: int = 0
     """Songs of one artist in the pool at most, 0 for all; what channels found beyond the pool takes the free places."""
     reserve: float = 0.1
     """Share of a slate that answers to what the listener liked or followed a moment ago (the channel `latest`), 0 to
     below 1. Above 0 it is one song at least."""
+    here: float = 0.2
+    """Share of a slate that is loved near the listener (the channel `lbs`), 0 to below 1; where that channel is asked
+    for places, near the one that the request names."""
+    breadth: float = 0.01
+    """Share of NDCG@10, 0 to below 1, that slates may lose for showing more of the catalogue in their last places
+    (`ranking.breadth`), on the lists that train the ranker; 0 for none."""
     interests: bool = True
     """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
     first ten."""
@@ -113,14 +132,17 @@ class SceneConfig:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
         if self.n > MOST:
             raise SettingsError(f"scene: n must be at most {MOST} (got {self.n})")
-        if not 0 <= self.reserve < 1:
-            raise SettingsError(f"scene: reserve must be from 0 to below 1 (got {self.reserve})")
+        for name, share in (("reserve", self.reserve), ("here", self.here), ("breadth", self.breadth)):
+            if not 0 <= share < 1:
+                raise SettingsError(f"scene: {name} must be from 0 to below 1 (got {share})")
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
 
     def _check_channels(self) -> None:
         if self.quotas not in QUOTAS:
             raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
+        if self.fusion not in {WITH_RANKER, LEARNED}:
+            raise SettingsError(f"scene: fusion must be one of {WITH_RANKER}, {LEARNED} (got {self.fusion!r})")
         if missing := sorted(set(self.otherwise) - self.channels.keys()):
             raise SettingsError(f"scene: otherwise names {missing[0]}, which is no channel of the scene")
         if not self.channels:
@@ -128,6 +150,17 @@ class SceneConfig:
         for name, use in self.channels.items():
             if use.quota < 1 or not 0 <= use.weight < float("inf"):
                 raise SettingsError(f"scene: channel {name} needs a quota of at least 1 and a weight of at least 0")
+            if use.asked not in ASKED:
+                raise SettingsError(
+                    f"scene: channel {name}: asked must be one of {', '.join(ASKED)} (got {use.asked!r})"
+                )
+        if all(use.asked == PLACE for use in self.channels.values()):
+            raise SettingsError("scene: at least one channel must be asked always")
+
+    @property
+    def learns(self) -> bool:
+        """Whether the refresh learns anything for it."""
+        return self.ranker != FUSED or self.fusion == LEARNED
 
     def ranker_of(self) -> tuple[type[Ranker], Any] | None:
         """The class of the scene's ranker and its config; None where the merged pool's order holds."""

@@ -11,6 +11,7 @@ from recall.base import Query
 
 # Kinds of causes. The text names a node, and how many people; those without one are told by the paths of the release.
 FOLLOWEE, CIRCLE, ALIKE, ARTIST, CREATOR, NEARBY, NEAR_ARTIST, NEAR_CREATOR, SIMILAR, BESIDE, ATTRIBUTE = range(11)
+REGION, REGION_ARTIST, REGION_CREATOR = range(11, 14)
 _TEXTS: Final = {
     FOLLOWEE: "{name}, whom you follow, loves it",
     CIRCLE: "loved by {people} around {name}, whom you follow",
@@ -20,6 +21,9 @@ _TEXTS: Final = {
     NEARBY: "loved near you more than elsewhere",
     NEAR_ARTIST: "by {name}, whom listeners near you love",
     NEAR_CREATOR: "by somebody whom listeners near you love",
+    REGION: "loved in the region around you more than elsewhere",
+    REGION_ARTIST: "by {name}, whom listeners in the region around you love",
+    REGION_CREATOR: "by somebody whom listeners in the region around you love",
 }
 RELATION_OF: Final = {"Artist": "PERFORMED_BY", "Album": "ON_ALBUM", "Tag": "HAS_TAG", "Genre": "HAS_GENRE"}
 """The relation from songs to each label that an attribute may have."""

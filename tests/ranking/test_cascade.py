@@ -1,7 +1,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
-from ranking.cascade import Cascade, Slate, answering, keeping
+from ranking.cascade import ANSWERING, Cascade, Slate, answering, keeping
 from ranking.fine.linear import Linear
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
@@ -437,13 +437,100 @@ def pool_of(ranks: list[int]) -> Pool:
 
 def test_the_last_place_of_a_slate_answers_to_what_was_done_a_moment_ago() -> None:
     pool = pool_of([-1, -1, -1, 1, 0])
-    assert answering(pool, np.array([0, 1, 2]), 1).tolist() == [0, 1, 4]
-    assert answering(pool, np.array([0, 1, 2]), 2).tolist() == [0, 4, 3]
+    rows, reserved = answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 1})
+    assert rows.tolist() == [0, 1, 4]
+    assert reserved == {4: "latest"}
+    assert answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 2})[0].tolist() == [0, 4, 3]
 
 
 def test_a_slate_that_answers_already_stays_as_it_is() -> None:
-    assert answering(pool_of([-1, 3, -1, 1, 0]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
-    assert answering(pool_of([-1, -1, -1]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
+    for ranks in ([-1, 3, -1, 1, 0], [-1, -1, -1]):
+        pool = pool_of(ranks)
+        rows, reserved = answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 1})
+        assert rows.tolist() == [0, 1, 2]
+        assert reserved == {}
+
+
+def test_a_channel_takes_no_place_that_another_needs() -> None:
+    ranks = np.array([[-1, -1], [-1, -1], [0, -1], [1, -1], [-1, 0]])
+    pool = Pool(("latest", "lbs"), np.arange(5), np.arange(5)[::-1] / 5, ranks, np.zeros((5, 2)))
+    rows, reserved = answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 2, "lbs": 2})
+    assert rows.tolist() == [2, 3, 4]  # of two that lbs may have, the pool holds one
+    assert reserved == {3: "latest", 4: "lbs"}
+
+
+def test_of_what_a_place_loves_most_the_ranker_chooses() -> None:
+    ranks = np.array([[-1], [0], [1], [ANSWERING]])
+    pool = Pool(("lbs",), np.arange(4), np.arange(4)[::-1] / 4, ranks, np.zeros((4, 1)))
+    rows, _ = answering(pool, np.array([0]), np.array([9.0, 1.0, 2.0, 3.0]), {"lbs": 1})
+    assert rows.tolist() == [2]  # the one at rank 10 is beyond those that the place loves most
+
+
+# ---- channels that answer to a place
+
+
+def placed(world: World, **scene: Any) -> Cascade:
+    """Everywhere s2 and s3 by popularity; at a place s5 and s4."""
+    uses = {"popularity": ChannelUse(), "lbs": ChannelUse(asked="place")}
+    usual = {"heard": "always", "reranker": "mmr", "rerankers": {}, "reserve": 0.0}
+    made = Cascade(world.release, SceneConfig(channels=uses, budget_ms=60_000, **{**usual, **scene}))
+    made.channels = {"popularity": Answers(lambda _: found(1, 2)), "lbs": Answers(lambda _: found(4, 3))}
+    return made
+
+
+def test_without_a_place_its_channel_is_not_asked(lopsided: World) -> None:
+    made = placed(lopsided, here=0.9)
+    slate = made.slate(made.query("ana", NOW), 3)
+    assert slate.pool.channels == ("popularity",)
+    assert made.features.names == Cascade(lopsided.release, one_channel()).features.names
+
+
+def one_channel() -> SceneConfig:
+    return SceneConfig(channels={"popularity": ChannelUse()})
+
+
+def test_a_place_takes_its_share_of_the_slate_and_none_where_it_is_0(lopsided: World) -> None:
+    for here, wanted in ((0.0, ["s2", "s3"]), (0.5, ["s2", "s5"]), (0.9, ["s5", "s4"])):
+        made = placed(lopsided, here=here)
+        slate = made.slate(made.query("ana", NOW, latitude=48.2, longitude=16.4), 2)
+        assert lopsided.ids(slate.songs) == wanted
+        brought = {"popularity": {"s2", "s3"}, "lbs": {"s4", "s5"}}
+        assert all(song in brought[slate.channel(i)] for i, song in enumerate(wanted))
+
+
+def around(world: World, near: Sequence[int], **place: float) -> Slate:
+    """What is popular everywhere, s2 and s3, weighs much more than what is loved `near`."""
+    uses = {"popularity": ChannelUse(weight=9.0), "lbs": ChannelUse(), "trending": ChannelUse()}
+    usual = {"ranker": "fused", "quotas": "fixed", "heard": "always", "reserve": 0.0, "budget_ms": 60_000}
+    made = Cascade(world.release, SceneConfig(**usual, channels=uses, otherwise=("trending",), here=0.0, note="filled"))
+    answers = {
+        "popularity": found(1, 2),
+        "lbs": found(*near) if near else Candidates.none(),
+        "trending": Candidates.none(),
+    }
+    made.channels = {name: Answers(lambda _, answer=answer: answer) for name, answer in answers.items()}
+    return made.slate(made.query("ana", NOW, **place), 3)
+
+
+def test_a_scene_of_what_is_near_puts_the_place_of_the_request_first(lopsided: World) -> None:
+    at_home = around(lopsided, (4, 3))
+    assert lopsided.ids(at_home.songs[:2]) == ["s2", "s3"]
+    assert at_home.note == ""
+    there = around(lopsided, (4, 3), latitude=48.2, longitude=16.4)
+    assert lopsided.ids(there.songs[:2]) == ["s5", "s4"]
+    assert there.note == "filled"
+
+
+def test_a_scene_of_what_is_near_says_where_nothing_is(lopsided: World) -> None:
+    assert around(lopsided, ()).note == "filled"
+
+
+def test_a_channel_of_a_place_keeps_its_quota_and_takes_none_of_the_others(lopsided: World) -> None:
+    for quotas in ("fixed", "importance", "learned"):
+        made = placed(lopsided, quotas=quotas)
+        made.fusion = Fusion({}, {"popularity": 30})
+        assert made.quotas["lbs"] == 100
+        assert made.quotas["popularity"] == {"fixed": 100, "importance": made.scene.pool, "learned": 30}[quotas]
 
 
 def test_a_slate_keeps_a_song_for_each_interest_behind_its_first_ten() -> None:
