@@ -4,6 +4,8 @@ import pytest
 
 from api.jobs.refresh import Refresh
 from api.settings import load
+from ranking.fine.linear import LinearConfig
+from ranking.rerank.mmr import MmrConfig
 
 LINEAR, MMR = "[scenes.radio.rankers.linear]\n", "[scenes.radio.rerankers.mmr]\n"
 PLAN = {"log_id": "a", "offset": 1, "journal": 1, "wall_clock": 1}
@@ -43,7 +45,7 @@ def test_another_class_under_the_same_name_is_fitted_anew(prints) -> None:
 @pytest.mark.parametrize(
     ("usual", "same"),
     [
-        ("", f"{LINEAR}l2 = 0.01\niterations = 200\n{MMR}balance = 0.85"),  # the defaults, written out
+        ("", f"{LINEAR}l2 = {LinearConfig().l2}\n{MMR}balance = {MmrConfig().balance}"),  # the defaults, written out
         (FUSED, f"{FUSED}{LINEAR}l2 = 1"),  # of a ranker that the scene does not use
     ],
 )
