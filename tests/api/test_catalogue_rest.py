@@ -148,7 +148,8 @@ def test_a_new_song_is_recommended_within_seconds_with_a_path_that_the_graph_hol
 def test_a_play_of_a_new_song_moves_the_next_answer(edited, put, fan: tuple[str, str], wait_until) -> None:
     (_, server), (_, artist) = edited, fan
     put("songs/r-play", {"artists": [artist]})
-    known(server, wait_until, lambda: server.get("/v1/songs/r-play/similar").status_code == 200)
+    # the song alone, which a worker may have read without its artist, is like no other
+    known(server, wait_until, lambda: bool(server.get("/v1/songs/r-play/similar").json().get("items")))
     event = {"user_id": "r-nobody", "action": "full_play", "song_id": "r-play"}
     assert server.get("/v1/recall/recent?user_id=r-nobody").json()["candidates"] == []
     server.post("/v1/events", [event])
