@@ -20,15 +20,16 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.base import Ranker
 from ranking.features import Features
+from ranking.reserve import Reserve, answering, places_at_most, places_kept, without_refused
 from ranking.scene import LATEST, ChannelUse, SceneConfig
-from recall.base import Candidates, Channel, Query
+from recall.base import Candidates, Channel, Query, Reacts
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, merge, shared_out
 from recall.blend.runner import Runner
 from recall.discovery import channel_type
 from recall.grouped import distinct
 from recall.listeners.interests import SONGS, Interests
-from recall.listeners.listener import UNHEARD, Listener
+from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
 from recall.live.live import Overlay
@@ -109,6 +110,9 @@ class Cascade:
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
         newcomers = f"ranking/{name}/newcomers"
         self.newcomers = Fusion.load(release, newcomers) if release.has(newcomers) else None
+        reserve = f"ranking/{name}/reserve"
+        self.reserve = Reserve.load(release, reserve) if release.has(reserve) else Reserve()
+        """How large a part of a slate answers to what was just done, where the scene does not set it."""
         self.ranker = self._stored_ranker()
         reranker, config = scene.reranker_of()
         self._reranker, self._runner = reranker(config), Runner()
@@ -203,13 +207,13 @@ class Cascade:
         """As `query`, for a listener at hand; excludes what the scene's policy, blocks and admission forbid."""
         kept_back = self.scene.heard_after_ms()
         if kept_back == float("inf"):
-            heard = listener.heard
+            heard = listener.heard[~listener.unmet]
         else:
             # without a time nobody can tell how long ago it was: it stays out unless the policy is "always"
             # (in a log without any times everything may)
             unknown = (listener.last_heard < 0) & (kept_back > 0) & (self.snapshot.as_of >= 0)
-            heard = listener.heard[(at - listener.last_heard < kept_back) | unknown]
-        new_events = listener.new_events if kept_back > 0 else ()
+            heard = listener.heard[((at - listener.last_heard < kept_back) | unknown) & ~listener.unmet]
+        new_events = [event for event in listener.new_events if event[1] not in BLOCKING] if kept_back > 0 else []
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
         closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
         exclude = distinct(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
@@ -292,6 +296,18 @@ class Cascade:
     def slate(self, query: Query, n: int | None = None) -> Slate:
         """The songs to show, `n` or as many as the scene says."""
         n = self.scene.n if n is None else n
+        pool, scores, rows, trace = self.ordered(query, n)
+        started = time.perf_counter()
+        rows = self._reacting(query, pool, scores, rows)
+        ms = trace[-1].ms + (time.perf_counter() - started) * 1000
+        trace[-1] = replace(trace[-1], left=len(rows), ms=ms)
+        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(pool)].any(axis=1))
+        short = not own.all() or len(rows) < n
+        note = self.scene.note if self.scene.otherwise and short else ""
+        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note)
+
+    def ordered(self, query: Query, n: int) -> tuple[Pool, Array, Array, list[Stage]]:
+        """The pool, its scores (P,), and the rows (n,) of a slate of which nothing is reserved yet."""
         pool, trace = self.pool(query, n)
         started = time.perf_counter()
         scores = self.rank(query, pool)
@@ -303,12 +319,29 @@ class Cascade:
         if self.scene.interests:
             served = interests_of(query, self._unit).nearest(unit) if self._unit is not None else None
             rows = rows if served is None else keeping(rows, served, scores)
-        rows = answering(pool, rows, round(self.scene.reserve * len(rows)))
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
-        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(pool)].any(axis=1))
-        short = not own.all() or len(rows) < n
-        note = self.scene.note if self.scene.otherwise and short else ""
-        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note)
+        return pool, scores, rows, trace
+
+    def _reacting(self, query: Query, pool: Pool, scores: Array, rows: Array) -> Array:
+        """Rows (n,) of the slate with the part of it that what was done a moment ago decides."""
+        channel = self.channels.get(LATEST)
+        reserve = None if isinstance(self.scene.reserve, str) else float(self.scene.reserve)
+        if reserve == 0 or not isinstance(channel, Reacts):
+            return rows
+        answers, ranks = self.answers(query, pool)
+        count = places_kept(reserve, self.reserve.share, len(rows), len(np.unique(answers[answers >= 0])))
+        refused = channel.refused(query, pool.songs)
+        rows = without_refused(rows, refused, scores, places_at_most(reserve, len(rows)))
+        return answering(rows, answers, ranks, count)
+
+    def answers(self, query: Query, pool: Pool) -> tuple[Array, Array]:
+        """(P,) which recent action each song of the pool answers to, 0 the newest, -1 none; (P,) in which order."""
+        channel, answers = self.channels.get(LATEST), np.full(len(pool), -1, dtype=np.int64)
+        if not isinstance(channel, Reacts) or LATEST not in pool.channels:
+            return answers, answers
+        ranks = pool.ranks[:, pool.channels.index(LATEST)]
+        answers[ranks >= 0] = channel.answers(query, pool.songs[ranks >= 0])
+        return answers, ranks
 
     def _main(self, pool: Pool) -> Array:
         """(C,) True for channels that the scene is made of, and not filled by."""
@@ -321,21 +354,6 @@ class Cascade:
         if self.ranker is None or not len(pool) or few:
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
-
-
-def answering(pool: Pool, rows: Array, count: int) -> Array:
-    """Rows (n,) of a slate with at least `count` songs of the channel `latest`, where it has so many: its best take the
-    places of the slate's last."""
-    if LATEST not in pool.channels:
-        return rows
-    ranks = pool.ranks[:, pool.channels.index(LATEST)]
-    missing = count - int((ranks[rows] >= 0).sum())
-    others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
-    if missing <= 0 or not len(others):
-        return rows
-    best = others[np.argsort(ranks[others], kind="stable")[:missing]]
-    out = np.flatnonzero(ranks[rows] < 0)[::-1][: len(best)]
-    return np.concatenate([np.delete(rows, out), best[: len(out)]])
 
 
 def interests_of(query: Query, unit: Array) -> Interests:

@@ -25,7 +25,7 @@ from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import FUSED, SceneConfig
+from ranking.scene import FUSED, LEARNED, SceneConfig
 from ranking.training import (
     MEASURE,
     RANK,
@@ -34,6 +34,7 @@ from ranking.training import (
     cut,
     fit_fusion,
     fit_ranker,
+    fit_reserve,
     loved,
     measure,
     newcomers,
@@ -46,7 +47,7 @@ from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
-_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5, "ranker": 6}
+_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5, "ranker": 6, "reserve": 7}
 Progress = Callable[[str, int, int], None]
 Truth = Sequence[tuple[int, Array]]
 NEAREST: Final = 50
@@ -201,8 +202,9 @@ class Learner:
         shipped = Release.open(folder)
         return drift_of_releases(shipped.measured(), shipped)
 
-    def rank(self, folder: Path, truth: Truth | None = None) -> None:
-        """Each scene's fusion and ranker, from what was loved between the two cuts, and its fusion for newcomers.
+    def rank(self, folder: Path, truth: Truth | None = None) -> dict[str, Any]:
+        """Each scene's fusion and ranker, from what was loved between the two cuts, its fusion for newcomers, and how
+        much of its slates answers to what was just done; says how that was found.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
         whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
@@ -215,8 +217,11 @@ class Learner:
         heard = loved(release.snapshot.histories, cuts.fold == RANK) if truth is None else iter(truth)
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
         unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
+        reserves: dict[str, Any] = {}
         for name, scene in self.scenes.items():
             if scene.ranker == FUSED:
+                if scene.reserve == LEARNED:
+                    reserves[name] = self._reserve(folder, Cascade(known, unhurried(scene), name), cuts, release)
                 continue
 
             def tick(done: int, total: int, name: str = name) -> None:
@@ -230,10 +235,20 @@ class Learner:
             ranker = fit_ranker(cascade, truth, cuts.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)
+                cascade.ranker = ranker
+            if scene.reserve == LEARNED:
+                reserves[name] = self._reserve(folder, cascade, cuts, release)
             if (bare := without_memory(unhurried(scene))) is not None:
                 fusion = fit_fusion(Cascade(unknowing, bare, name), new, cuts.rank_at)
                 if fusion is not None:
                     fusion.save(folder / "ranking" / name / "newcomers")
+        return {"reserve": reserves}
+
+    def _reserve(self, folder: Path, cascade: Cascade, cuts: Cuts, release: Release) -> dict[str, Any]:
+        """Learn and write how much of a scene's slates answers to what was just done, and say what was found."""
+        reserve = fit_reserve(cascade, cuts, release.snapshot, self._rng("reserve", _number(cascade.name)))
+        reserve.save(folder / "ranking" / cascade.name / "reserve")
+        return asdict(reserve)
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on what was loved after the last cut.

@@ -11,7 +11,8 @@ from graph.errors import SettingsError
 from graph.units import Family, UnitUse, unknown
 from ranking.base import RANKERS, RERANKERS, Ranker, Reranker
 
-QUOTAS: Final = ("fixed", "importance", "learned")
+LEARNED: Final = "learned"
+QUOTAS: Final = ("fixed", "importance", LEARNED)
 MOST: Final = 500
 """Songs of a slate."""
 FUSED: Final = "fused"
@@ -19,8 +20,8 @@ LATEST: Final = "latest"
 """The channel that answers to what was done a moment ago: `SceneConfig.reserve` keeps places for it."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "newcomers")
-"""Names that no ranker may have: the last two are what a release keeps beside the ranker of a scene."""
+_TAKEN: Final = (FUSED, "fusion", "newcomers", "reserve")
+"""Names that no ranker may have: all but the first are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
 
@@ -84,9 +85,11 @@ class SceneConfig:
     weights. "learned": fitted by the refresh, as set until then."""
     per_artist: int = 0
     """Songs of one artist in the pool at most, 0 for all; what channels found beyond the pool takes the free places."""
-    reserve: float = 0.1
-    """Share of a slate that answers to what the listener liked or followed a moment ago (the channel `latest`), 0 to
-    below 1. Above 0 it is one song at least."""
+    reserve: float | str = LEARNED
+    """Share of a slate that answers to what the listener did a moment ago (the channel `latest`): liked, searched,
+    followed, unblocked, skipped or moved. "learned": fitted by the refresh on what followed within sessions, 0.1 until
+    then; each kind of thing done has a song, and all together at most 3 in ten (`ranking.reserve` says why). A number
+    from 0 to below 1 is taken as it is; above 0 it is one song at least, but never the whole slate."""
     interests: bool = True
     """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
     first ten."""
@@ -112,8 +115,9 @@ class SceneConfig:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
         if self.n > MOST:
             raise SettingsError(f"scene: n must be at most {MOST} (got {self.n})")
-        if not 0 <= self.reserve < 1:
-            raise SettingsError(f"scene: reserve must be from 0 to below 1 (got {self.reserve})")
+        number = isinstance(self.reserve, int | float) and not isinstance(self.reserve, bool)
+        if self.reserve != LEARNED and not (number and 0 <= float(self.reserve) < 1):
+            raise SettingsError(f'scene: reserve must be "{LEARNED}" or from 0 to below 1 (got {self.reserve!r})')
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
 

@@ -253,7 +253,7 @@ class Refresh:
             Step("snapshot", ["snapshot"], where, lambda: self._snapshot(build)),
             *(self._model_step(build, name, {**learned, "base": base}) for name in self._learner.config.models),
             Step("recall", [f"{MEASURED}/recall"], prepared, lambda: self._learner.recall(build.folder)),
-            Step("rank", ["ranking"], trained, lambda: self._learner.rank(build.folder)),
+            Step("rank", ["ranking"], trained, lambda: self._rank(build)),
             Step("evaluate", [], [self._settings.refresh.metric, measured], lambda: self._evaluate(build)),
             Step(SHIPPED, ["vectors", "similar", "index", "recall"], "", lambda: self._bring_to_end(build)),
         ]
@@ -307,6 +307,9 @@ class Refresh:
         full = base is not None and base["full"]
         drift = self._learner.bring_to_end(build.folder, self._base_release(build), full=full)
         self._notes[SHIPPED] = {"drift": drift}
+
+    def _rank(self, build: Build) -> None:
+        self._notes["rank"] = self._learner.rank(build.folder)
 
     def _evaluate(self, build: Build) -> None:
         boards = self._learner.evaluate(build.folder)

@@ -76,6 +76,22 @@ class _Said:
     def nearby(self) -> bool:
         return any(self._placed(person) for person in self.facts.lovers(self.song))
 
+    def unblocked(self) -> bool:
+        return self.user is not None and self.facts.unblocked(self.user, self.song)
+
+    def searched(self, words: str) -> bool:
+        """The listener searched for these words, and they mean the song, or its artist, a tag or a genre of it."""
+        names = [self.facts.name("Song", self.song)]
+        for type_, label in (("PERFORMED_BY", "Artist"), ("HAS_TAG", "Tag"), ("HAS_GENRE", "Genre")):
+            names += [self.facts.name(label, one) for one in self.facts.of_song(type_, self.song)]
+        return words in self.facts.searches[self.user or ""] and any(_fits(words, name) for name in names)
+
+    def found(self, title: str) -> bool:
+        """A search of the listener means a song of this title."""
+        return any(_fits(words, title) for words in self.facts.searches[self.user or ""]) and any(
+            label == "Song" and name == title for (label, _), name in self.facts.names.items()
+        )
+
     def widened(self, lead: str, name: str, near: str, words: str) -> bool:
         """The song has the one attribute, and a song that the listener knows the other."""
         relation = _RELATIONS[lead]
@@ -100,7 +116,12 @@ _SENTENCES: Final[tuple[tuple[str, Callable[..., bool]], ...]] = (
     (r"(.+), whom you follow, loves it", _Said.followee),
     (r"loved by (.+) around (.+), whom you follow", _Said.circle),
     (r"loved by (.+) with your taste", _Said.alike),
-    (r"by (.+), whom you follow", _Said.followed_artist),
+    (r"by (.+), whom you (?:follow|just followed)", _Said.followed_artist),
+    (r"loved by (.+), whom you just followed", _Said.followee),
+    (r"loved around the place where you are now", _Said.nearby),
+    (r"you searched for (.+)", _Said.searched),
+    (r"like (.+), found when you searched", _Said.found),
+    (r"you unblocked it", _Said.unblocked),
     (r"a work of (.+), whom you follow", _Said.work),
     (r"by (.+), whom listeners near you love", _Said.artist),
     (r"loved near you more than elsewhere|by somebody whom listeners near you love", _Said.nearby),
@@ -113,6 +134,12 @@ def is_told(facts: Facts, text: str, song: str, user: str | None, session: Seque
     said = _Said(facts, song, user, session)
     matches = ((re.fullmatch(pattern, text, re.DOTALL), check) for pattern, check in _SENTENCES)
     return any(check(said, *match.groups()) for match, check in matches if match is not None)
+
+
+def _fits(words: str, name: str) -> bool:
+    """Whether all words of one are in the other."""
+    ours, theirs = (set(re.findall(r"[^\W_]+", text.lower())) for text in (words, name))
+    return bool(ours and theirs) and (ours <= theirs or theirs <= ours)
 
 
 def _number(people: str) -> int:

@@ -10,12 +10,11 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
-from ranking.cascade import Cascade, Slate, answering, keeping
+from ranking.cascade import Cascade, Slate, keeping
 from ranking.fine.linear import Linear
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion
-from recall.blend.merge import Pool
 from recall.blend.runner import STUCK
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
@@ -418,24 +417,6 @@ def test_the_reserve_takes_the_places_of_an_artist_beyond_the_scenes_count(lopsi
     pool, trace = made.pool(made.query("ana", NOW))
     assert lopsided.ids(pool.songs) == ["s1", "s3"]
     assert [(stage.stage, stage.entered, stage.left) for stage in trace[1:]] == [("merge", 5, 2)]
-
-
-def pool_of(ranks: list[int]) -> Pool:
-    """A pool of as many songs, each with its rank in the channel `latest` (-1: not found by it)."""
-    n = len(ranks)
-    column = np.array(ranks, dtype=np.int32)[:, None]
-    return Pool(("latest",), np.arange(n), np.arange(n)[::-1] / n, column, np.zeros((n, 1)))
-
-
-def test_the_last_place_of_a_slate_answers_to_what_was_done_a_moment_ago() -> None:
-    pool = pool_of([-1, -1, -1, 1, 0])
-    assert answering(pool, np.array([0, 1, 2]), 1).tolist() == [0, 1, 4]
-    assert answering(pool, np.array([0, 1, 2]), 2).tolist() == [0, 4, 3]
-
-
-def test_a_slate_that_answers_already_stays_as_it_is() -> None:
-    assert answering(pool_of([-1, 3, -1, 1, 0]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
-    assert answering(pool_of([-1, -1, -1]), np.array([0, 1, 2]), 1).tolist() == [0, 1, 2]
 
 
 def test_a_slate_keeps_a_song_for_each_interest_behind_its_first_ten() -> None:
