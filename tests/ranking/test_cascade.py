@@ -10,8 +10,10 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
+from graph.units import UnitUse
 from ranking.cascade import Cascade, Slate, keeping
 from ranking.fine.linear import Linear
+from ranking.reserve import Reserve
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion
@@ -450,3 +452,44 @@ def test_a_scene_with_enough_of_its_own_is_not_filled(planted: World) -> None:
     slate = filled(planted, "you", 2)
     assert (slate.pool.ranks[slate.rows][:, slate.pool.channels.index("social")] >= 0).all()
     assert slate.note == ""
+
+
+# ---- what was done a moment ago
+
+
+def with_latest(world: World, **scene: Any) -> Cascade:
+    """A scene that shows popular songs, but for what answers to what was just done."""
+    uses = {"popularity": ChannelUse(), "latest": ChannelUse(weight=0.0, options={"neighbours": 6})}
+    fixed = {"ranker": "fused", "quotas": "fixed", "interests": False, "heard": "always", "budget_ms": 60_000}
+    by_score = {"mmr": UnitUse({"balance": 1.0})}
+    return Cascade(world.release, SceneConfig(channels=uses, rerankers=by_score, **fixed, **scene))
+
+
+def from_afar(world: World, made: Cascade) -> int:
+    """Somebody of scene b has just played a song of scene a: how many of scene a are in the next slate of eight."""
+    now = NOW + DAY
+    played = Event(event_id="1", user_id="bob00", action="full_play", song_id="a-answer", at=now)
+    shown = made.slate(made.query("bob00", now, latest=[played]), 8).songs
+    return sum(song.startswith("a-") for song in world.ids(shown))
+
+
+def test_a_play_moves_the_next_slate_by_what_is_reserved(planted: World) -> None:
+    assert from_afar(planted, with_latest(planted, reserve=0.0)) == 0
+    assert from_afar(planted, with_latest(planted, reserve=0.5)) == 4
+    assert from_afar(planted, with_latest(planted)) == 1
+
+
+def test_a_scene_uses_the_reserve_that_the_release_has_learned(planted: World) -> None:
+    made = with_latest(planted)
+    assert made.reserve == Reserve()
+    made.reserve = Reserve(0.3, 99)
+    assert from_afar(planted, made) == 2
+
+
+def test_an_unblocked_song_that_was_never_heard_may_come_back(lopsided: World) -> None:
+    latest = [
+        Event(event_id=str(i), user_id="ana", action=action, song_id="s4", at=NOW + i)
+        for i, action in enumerate(["block", "unblock"])
+    ]
+    assert slate(cascade(lopsided), lopsided, latest=latest[:1]) == ["s3", "s5"]
+    assert slate(cascade(lopsided), lopsided, latest=latest) == ["s3", "s4", "s5"]

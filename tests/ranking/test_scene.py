@@ -35,3 +35,10 @@ def test_channels_need_a_quota_and_a_weight(channels: dict[str, ChannelUse]) -> 
 
 def test_the_default_channels_ship() -> None:
     assert set(default_channels()) <= set(channel_names())
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan"), "some", "0.1", True, None])
+def test_the_reserve_is_learned_or_a_share(value: object) -> None:
+    with pytest.raises(SettingsError, match=r'^scene: reserve must be "learned" or from 0 to below 1 \(got '):
+        SceneConfig(reserve=value)  # type: ignore[arg-type]
+    assert [SceneConfig(reserve=good).reserve for good in ("learned", 0, 0.99)] == ["learned", 0, 0.99]
