@@ -14,6 +14,7 @@ from graph.reasons.reason import Node, Reason
 from graph.release import Release
 from ranking.asker import asker_of
 from ranking.cascade import Cascade, Slate
+from ranking.scene import LATEST
 from recall.base import Query
 from recall.causes import (
     ARTIST,
@@ -110,8 +111,11 @@ class Reasons:
 
 
 def causes_of(cascade: Cascade, query: Query, slate: Slate) -> list[Cause | None]:
-    """What the channel that found each song first says of it; each channel is asked once."""
+    """What the channel that found each song first says of it, of one that answers to what was just done that; each
+    channel is asked once."""
     first = [slate.pool.first_channel(int(row)) for row in slate.rows]
+    answers, _ = cascade.answers(query, slate.pool)
+    first = [LATEST if answers[row] >= 0 else name for row, name in zip(slate.rows.tolist(), first, strict=True)]
     causes: list[Cause | None] = [None] * len(first)
     for name in dict.fromkeys(first):
         channel = cascade.channels.get(name)

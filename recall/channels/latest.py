@@ -60,7 +60,7 @@ _OFFERED: Final = 0.5
 # How a search's words fit a name is worth less where the name is not the song's or its artist's.
 _SEARCHABLE: Final = (("Artist", "PERFORMED_BY", 1.0), ("Tag", "HAS_TAG", 0.8), ("Genre", "HAS_GENRE", 0.8))
 _TITLE: Final = 0.9
-_NEAR_TITLE: Final = 0.5
+_NEAR_TITLE: Final = 0.4
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ class Latest:
     """Songs for each kind of thing that the listener did within the last hours: each kind is a recent action.
 
     liked      fade^i x cosine x support of the nearest songs of the i-th latest liked one
-    searched   fit of the words x kind x support of songs of that artist, tag, genre or title, and near such a title
+    searched   fit of the words x kind x support of songs of that artist, tag or genre; fit x kind x (1 + support) / 2
+               of a song of that title, and less than that of the songs near to it
     followed   fade^i x support of the artist's songs, or x love / most loved, of the person's
     unblocked  the song itself
     moved      as `lbs` scores songs around where the listener is now, its best one being 1
@@ -361,7 +362,7 @@ class Latest:
         titles += [(new.first + i, fits) for i in range(len(new)) if (fits := fit(text, new.title(i)))]
         for song, fits in titles:
             support = float(new.take(self._support, _OFFERED, np.array([song]))[0])
-            parts.append((np.array([song]), np.array([_TITLE * fits * max(support, 0.1)]), said))
+            parts.append((np.array([song]), np.array([_TITLE * fits * (1 + support) / 2]), said))
             songs, scores = self._around(query, song)
             name = self._snapshot.name("Song", song) if song < new.first else new.title(song - new.first)
             parts.append((songs, _NEAR_TITLE * fits * scores, _always(Cause(SEARCHED_NEAR, name=name))))
