@@ -37,7 +37,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Ask:
+class SlateRequest:
     """One request for a slate; `at` is epoch milliseconds, None the clock's time."""
 
     user_id: str | None = None
@@ -51,7 +51,7 @@ class Ask:
     explain: bool = False
 
 
-class Served:
+class ServingState:
     """Everything that answers from one release; replaced as a whole when another one is activated."""
 
     def __init__(self, release: Release, settings: Settings, log: EventLog | None) -> None:
@@ -121,16 +121,16 @@ class Recommender:
         self._reloading = threading.Lock()
         hint = log.get_meta("clock") if log is not None else None
         self._clock = settings.clock or ("data" if hint == "data" else "wall")
-        self._served = Served(self._releases.open(), settings, log)
+        self._served = ServingState(self._releases.open(), settings, log)
         self.kept_back = KeptBack(self._releases)
         self.kept_back.check()
 
     def warm(self) -> None:
-        """Before the first request: see `Served.warm`."""
+        """Before the first request: see `ServingState.warm`."""
         self._served.warm(self.now(self._served))
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServingState:
         """What answers now; hold on to it for the length of one request."""
         return self._served
 
@@ -145,7 +145,7 @@ class Recommender:
         if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
             return False
         try:
-            served = Served(self._releases.open(current), self._settings, self._log)
+            served = ServingState(self._releases.open(current), self._settings, self._log)
             served.warm(self.now(served))
             if self._releases.current() != current:
                 return False  # rolled back meanwhile; the next look takes up what is current then
@@ -159,7 +159,7 @@ class Recommender:
             self._reloading.release()
         return True
 
-    def now(self, served: Served, newest: int = -1) -> int:
+    def now(self, served: ServingState, newest: int = -1) -> int:
         """The time of a query without one: the clock's, or the data's newest event for old data."""
         wall = int(time.time() * 1000)
         if self._clock == "wall":
@@ -167,7 +167,7 @@ class Recommender:
         known = max(served.release.snapshot.as_of, newest)
         return known if known >= 0 else wall
 
-    def recommend(self, ask: Ask) -> dict[str, Any]:
+    def recommend(self, ask: SlateRequest) -> dict[str, Any]:
         """A slate, logged as exposures; with a `note` where there is something to say of the release.
 
         Raises: InvalidInput for an unknown scene, or neither a listener nor a session.
@@ -198,7 +198,7 @@ class Recommender:
         served = self._served
         cascade = self._cascade(served, SCENE)
         asked = {name: served.channel(name, cascade) for name in channels} or cascade.channels
-        query = self._query(served, cascade, Ask(user_id=user_id))
+        query = self._query(served, cascade, SlateRequest(user_id=user_id))
         rows = []
         for name, channel in asked.items():
             found = channel.recall(query, k)
@@ -238,7 +238,7 @@ class Recommender:
         found = [] if without is None else readings(without)
         served = self._served
         cascade = self._cascade(served, SCENE)
-        query = self._query(served, cascade, Ask(user_id=user_id))
+        query = self._query(served, cascade, SlateRequest(user_id=user_id))
         song = self._song(query.live, song_id)
         paths = served.reasons.of_song(query, song, most)
         answer = {"release": served.release.id, "user_id": user_id, "song_id": song_id}
@@ -256,7 +256,7 @@ class Recommender:
 
     # ---- inside
 
-    def _cascade(self, served: Served, scene: str) -> Cascade:
+    def _cascade(self, served: ServingState, scene: str) -> Cascade:
         try:
             return served.cascades[scene]
         except KeyError:
@@ -268,7 +268,7 @@ class Recommender:
             raise UnknownSong(f"unknown song {song_id!r}")
         return song
 
-    def _query(self, served: Served, cascade: Cascade, ask: Ask) -> Query:
+    def _query(self, served: ServingState, cascade: Cascade, ask: SlateRequest) -> Query:
         if ask.user_id is None and not ask.session:
             raise InvalidInput("expected user_id or session, got neither")
         latest = served.live.latest(ask.user_id) if ask.user_id is not None else ()
@@ -285,7 +285,7 @@ class Recommender:
             overlay=served.live.overlay,
         )
 
-    def _item(self, served: Served, query: Query, slate: Slate, i: int) -> dict[str, Any]:
+    def _item(self, served: ServingState, query: Query, slate: Slate, i: int) -> dict[str, Any]:
         snapshot, song, new = served.release.snapshot, int(slate.songs[i]), query.live.songs
         if song < new.first:
             title, artists = snapshot.name("Song", song), snapshot.relation("PERFORMED_BY").of(song)
@@ -300,7 +300,7 @@ class Recommender:
             "reasons": [],
         }
 
-    def _expose(self, cascade: Cascade, ask: Ask, query: Query, slate: Slate, request_id: str) -> None:
+    def _expose(self, cascade: Cascade, ask: SlateRequest, query: Query, slate: Slate, request_id: str) -> None:
         """Log the slate. Each slot's propensity is 1: the order is deterministic for a listener and a moment."""
         if self._expose_to is None:
             return

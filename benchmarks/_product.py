@@ -23,7 +23,7 @@ from ranking.evaluation import prepare
 from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import SceneConfig
-from ranking.training import MEASURE, best_first, loved, sampled
+from ranking.training import TEST, best_first, loved, sampled
 from recall.listeners.listener import Listener
 
 K: Final = 10
@@ -75,10 +75,10 @@ def _of_world(seed: int, folder: Path, scene: SceneConfig) -> Built:
     learner = Learner({"radio": scene}, LearningConfig(seed=seed))
     learner.learn(folder)
     release = Release.open(folder).measured()
-    cuts = learner.cuts(release.snapshot)
-    truth = list(loved(release.snapshot.histories, cuts.fold == MEASURE))
-    known = release.seeing(cuts.known(release.snapshot))
-    return Built(folder, learner, scene, known, truth, cuts.measure_at)
+    split = learner.split(release.snapshot)
+    truth = list(loved(release.snapshot.histories, split.subset == TEST))
+    known = release.seeing(split.known(release.snapshot))
+    return Built(folder, learner, scene, known, truth, split.measure_at)
 
 
 def _of_data(folder: Path, scene: SceneConfig, data: str, protocol: str, sides: Sequence[str] = ()) -> Built:

@@ -26,7 +26,7 @@ from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import SceneConfig
-from ranking.training import MEASURE, best_first, loved
+from ranking.training import TEST, best_first, loved
 from recall.listeners.listener import Listener
 
 SEEDS = (10, 11, 12)  # 0 to 3 were looked at while the world and the defaults were chosen
@@ -71,18 +71,18 @@ def learned(snapshot: Snapshot, folder: Path, learner: Learner) -> Release:
     snapshot.write(folder / "snapshot")
     learner.learn(folder)
     release = Release.open(folder).measured()
-    return release.seeing(learner.cuts(release.snapshot).known(release.snapshot))
+    return release.seeing(learner.split(release.snapshot).known(release.snapshot))
 
 
 def _one(snapshot: Snapshot, folder: Path, seed: int) -> Iterator[tuple[str, str, str, float, float]]:
     learner = Learner({"radio": SceneConfig()}, LearningConfig(seed=seed))
     release = learned(snapshot, folder, learner)
-    cuts = learner.cuts(snapshot)
+    split = learner.split(snapshot)
     cascade = Cascade(release, SceneConfig(), "radio")
     recalls: dict[str, list[tuple[float, float]]] = defaultdict(list)
     gains: dict[str, list[float]] = defaultdict(list)
-    for user, songs in loved(snapshot.histories, cuts.fold == MEASURE):
-        query = cascade.ask(Listener.of(release.snapshot, snapshot.ids["User"][user]), cuts.measure_at)
+    for user, songs in loved(snapshot.histories, split.subset == TEST):
+        query = cascade.ask(Listener.of(release.snapshot, snapshot.ids["User"][user]), split.measure_at)
         relevant = songs[query.allowed[songs]]
         if not len(relevant):
             continue
@@ -106,14 +106,14 @@ def _one(snapshot: Snapshot, folder: Path, seed: int) -> Iterator[tuple[str, str
 
 def _gamma(snapshot: Snapshot, folder: Path, learner: Learner) -> Iterator[tuple[str, str, str, float, float]]:
     """Hit rate of the next song among the 50 nearest of the song before it, for rare next songs."""
-    cuts = learner.cuts(snapshot)
+    split = learner.split(snapshot)
     plain = replace(learner.config, models={"song2vec": Song2VecConfig(gamma={})})
     other = folder.parent / "plain"
     snapshot.write(other / "snapshot")
     Learner(learner.scenes, plain).embed(other, "song2vec")
     with_gamma = ModelVectors.load(Release.open(folder).measured(), "song2vec")
     without = ModelVectors.load(Release.open(other).measured(), "song2vec")
-    view = cuts.learning(snapshot)
+    view = split.learning(snapshot)
     plays = np.bincount(view.histories.song, minlength=snapshot.songs)
     for low, high in ((0, 0), (1, 4)):
         rare = (plays >= low) & (plays <= high)
@@ -121,8 +121,8 @@ def _gamma(snapshot: Snapshot, folder: Path, learner: Learner) -> Iterator[tuple
             f"song2vec: songs with {low} plays" if low == high else f"song2vec: songs with {low} to {high} plays",
             "gamma = 0",
             "recall@50",
-            _rare_recall(snapshot, view, cuts.fold, with_gamma, rare),
-            _rare_recall(snapshot, view, cuts.fold, without, rare),
+            _rare_recall(snapshot, view, split.subset, with_gamma, rare),
+            _rare_recall(snapshot, view, split.subset, without, rare),
         )
 
 
@@ -134,7 +134,7 @@ def _rare_recall(snapshot: Snapshot, view: Snapshot, fold: Any, vectors: ModelVe
         relevant = np.setdiff1d(songs[rare[songs]], listener.heard)
         if not len(relevant) or not len(listener):
             continue
-        mine, weights = listener.loves(view.as_of, 100)
+        mine, weights = listener.top_songs(view.as_of, 100)
         scores = np.where(rare, vectors.unit @ (weights @ vectors.unit[mine]), -np.inf)
         scores[listener.heard] = -np.inf
         top = np.argsort(-scores, kind="stable")[:50]

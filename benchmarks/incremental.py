@@ -104,7 +104,7 @@ def _recall(snapshot: Snapshot, vectors: ModelVectors, truth: list[tuple[int, Ar
         wanted = np.setdiff1d(loves, listener.heard)
         if len(listener.heard) < 5 or not len(wanted):
             continue
-        songs, weights = listener.loves(snapshot.as_of, 100)
+        songs, weights = listener.top_songs(snapshot.as_of, 100)
         scores = vectors.unit @ (weights @ vectors.unit[songs])
         scores[listener.heard] = -np.inf
         found.append(recall_at(np.isin(np.argsort(-scores)[:50], wanted), len(wanted), 50))

@@ -68,7 +68,7 @@ def reacted(made: Built, cascade: Cascade) -> float:
 
 
 def _far(listener: Listener, at: int, unit: Array, heard_by: Array, rng: np.random.Generator) -> int:
-    songs, weights = listener.loves(at, 100)
+    songs, weights = listener.top_songs(at, 100)
     cosines = unit @ (weights @ unit[songs])
     able = np.setdiff1d(np.flatnonzero((heard_by >= KNOWN) & unit.any(axis=1)), listener.heard)
     far = able[np.argsort(cosines[able], kind="stable")[: max(len(able) // 10, 1)]]

@@ -31,7 +31,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.half_lives import POPULARITY, Case, Fitted, decaying, fit_half_lives, recalls
-from ranking.training import LEARN, MEASURE, cut, loved
+from ranking.training import CHANNEL_TRAIN, TEST, cut, loved
 from recall.base import Channel
 from recall.channels.attributes import Attributes, AttributesConfig
 from recall.channels.popularity import Popularity
@@ -55,8 +55,8 @@ MOVIES: Final = AttributesConfig(
     popularity=1.5,
     widen=0.0,
 )
-VALID: Final = (2, 3, 4, 5, 6)
-TEST: Final = (8, 9)
+VALID_TENTHS: Final = (2, 3, 4, 5, 6)
+TEST_TENTHS: Final = (8, 9)
 PEERS: Final = ("without decay", "popularity alone decays", "popularity", "recent popularity")
 Cut = tuple[Release, Sequence[Case]]
 
@@ -72,7 +72,9 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
         fitting = [a_world(seed, Path(folder) / str(seed)) for seed in FITTING]
         world = fit_half_lives(fitting, undecayed(AttributesConfig()), k=K, grid=GRID, passes=1)
         worlds = [compared([a_world(seed, Path(folder) / str(seed))], world) for seed in seeds]
-        valid, test = ([a_tenth(movies, n, Path(folder) / f"movies{n}") for n in part] for part in (VALID, TEST))
+        valid, test = (
+            [a_tenth(movies, n, Path(folder) / f"movies{n}") for n in part] for part in (VALID_TENTHS, TEST_TENTHS)
+        )
         film = fit_half_lives(valid, undecayed(MOVIES), k=K, grid=GRID, passes=1)
         found = compared(test, film)
     _plot({"world": world, "ml-100k": film})
@@ -108,10 +110,10 @@ def compared(sets: Sequence[Cut], fitted: Fitted) -> dict[str, Array]:
 def a_world(seed: int, folder: Path) -> Cut:
     """A release of a world's first nine tenths, and what was loved in the last."""
     whole = world_snapshot(folder / "world", {**WORLD, "seed": seed})
-    cuts = cut(whole, rank_share=0.0, measure_share=0.1, seed=seed)
-    view = whole.view(cuts.fold == LEARN, cuts.measure_at)
-    truth = list(loved(whole.histories, cuts.fold == MEASURE))
-    return _made(whole, view, truth, cuts.measure_at, AttributesConfig(), folder / "build")
+    split = cut(whole, rank_share=0.0, measure_share=0.1, seed=seed)
+    view = whole.view(split.subset == CHANNEL_TRAIN, split.measure_at)
+    truth = list(loved(whole.histories, split.subset == TEST))
+    return _made(whole, view, truth, split.measure_at, AttributesConfig(), folder / "build")
 
 
 def a_tenth(whole: Snapshot, n: int, folder: Path) -> Cut:

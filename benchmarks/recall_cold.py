@@ -3,8 +3,8 @@
 **Listeners.** In the world a third of the listeners, drawn by the seed, lose all events and exposures, and are left
 with one thing each, a third of them apiece: a home, three artists they follow (those they love most), or the people
 they follow. Everything is learned as a refresh learns it from what is left, and the scene answers; the truth is what
-the hidden history says they loved. How newcomers are answered is learned by that refresh too, from other listeners
-(`ranking.training.newcomers`; its settings were chosen on seeds 20 to 27). The channels that know most of them stand
+the hidden history says they loved. The cold-start fusion is learned by that refresh too, from other listeners
+(`ranking.training.cold_start`; its settings were chosen on seeds 20 to 27). The channels that know most of them stand
 beside the scene. On `lastfm-lightgcnpp`, friends joined, a sixth of the listeners lose their training items and keep
 their friends; `social` answers, and the truth is those items (neither `valid` nor `test` is looked at). Recall@50,
 beside popularity and the expectation of 50 songs drawn at random.
@@ -132,7 +132,7 @@ def _chosen(whole: Snapshot, follows: pl.DataFrame, group: Array) -> pl.DataFram
     users, artists, of = whole.ids["User"], whole.ids["Artist"], artist_of(whole)
     rows: dict[str, list[str]] = {"source": [], "target": []}
     for user in group.tolist():
-        songs, weights = Listener.of(whole, users[user]).loves(whole.as_of, 1000)
+        songs, weights = Listener.of(whole, users[user]).top_songs(whole.as_of, 1000)
         songs, weights = songs[of[songs] >= 0], weights[of[songs] >= 0]
         total = np.bincount(of[songs], weights, minlength=len(artists))
         for artist in np.argsort(-total, kind="stable")[:CHOSEN]:

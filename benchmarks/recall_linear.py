@@ -33,7 +33,7 @@ from ranking.training import best_first
 from recall.base import Query
 from recall.channels.listener_kernel import ListenerKernelConfig
 from recall.discovery import channel_type
-from recall.linear.matrices import tastes
+from recall.linear.matrices import interaction_matrix
 
 ALONE: Final = {"gamma": {"HAS_TAG": 0.0, "FOLLOWS": 0.0}}
 EASE: Final = {"neighbours": 1000, "by_strength": 0.0, "ridge": 160.0, "beta": 0.2, "tilt": 0.2, **ALONE}
@@ -121,7 +121,7 @@ def scored(data: Data, name: str, options: Mapping[str, Any]) -> tuple[Scoreboar
 def implicit(name: str, data: Data) -> tuple[Scoreboard, float]:
     """The same of one of implicit's item-item models."""
     module = peer("implicit.nearest_neighbours")
-    heard = sparse.csr_matrix(tastes(data.train))
+    heard = sparse.csr_matrix(interaction_matrix(data.train))
     model = getattr(module, name)(**PEERS[name], num_threads=THREADS)
     began = time.perf_counter()
     with warnings.catch_warnings():

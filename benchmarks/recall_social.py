@@ -29,7 +29,7 @@ from graph.snapshot.histories import Histories
 from graph.snapshot.snapshot import Snapshot
 from ranking.evaluation import prepare
 from ranking.metrics import recall_at
-from ranking.training import LEARN, MEASURE, cut, loved
+from ranking.training import CHANNEL_TRAIN, TEST, cut, loved
 from recall.base import Channel, Query
 from recall.discovery import channel_type
 from recall.listeners.listener import Listener
@@ -76,13 +76,14 @@ def in_a_world(seed: int, left: int, options: Mapping[str, Any]) -> Found:
     """recall@10 (N,) by channel for listeners who keep `left` plays each, in the world of a seed."""
     with tempfile.TemporaryDirectory() as folder:
         snapshot = world_snapshot(Path(folder) / "world", {**WORLD, "seed": seed})
-        cuts = cut(snapshot, rank_share=0.0, measure_share=0.1, seed=seed)
+        split = cut(snapshot, rank_share=0.0, measure_share=0.1, seed=seed)
         young = np.random.default_rng(seed).random(snapshot.users) < SHARE
         view = snapshot.view(
-            (cuts.fold == LEARN) & ~hidden(snapshot.histories, cuts.fold == LEARN, young, left), cuts.measure_at
+            (split.subset == CHANNEL_TRAIN) & ~hidden(snapshot.histories, split.subset == CHANNEL_TRAIN, young, left),
+            split.measure_at,
         )
-        truth = [(user, songs) for user, songs in loved(snapshot.histories, cuts.fold == MEASURE) if young[user]]
-        return measured(snapshot, view, truth, cuts.measure_at, options, Path(folder) / "build")
+        truth = [(user, songs) for user, songs in loved(snapshot.histories, split.subset == TEST) if young[user]]
+        return measured(snapshot, view, truth, split.measure_at, options, Path(folder) / "build")
 
 
 def hidden(histories: Histories, seen: Array, young: Array, left: int) -> Array:

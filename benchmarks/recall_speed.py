@@ -38,7 +38,7 @@ from ranking.scene import FUSED, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query
 from recall.discovery import channel_type
 from recall.listeners.listener import Listener
-from recall.live.live import Happened
+from recall.live.live import EventBatch
 
 SIZES: Final = (10**4, 10**5, 10**6)
 CHANNELS: Final = (
@@ -444,9 +444,9 @@ def _overlay(release: Release) -> Any:
     return Overlay(counters, edits, NewSongs(edits, ModelVectors.load(release, "song2vec")))
 
 
-def _events(snapshot: Snapshot, count: int, rng: np.random.Generator) -> Happened:
+def _events(snapshot: Snapshot, count: int, rng: np.random.Generator) -> EventBatch:
     """So many plays within an hour after the release, of songs as they were played before."""
-    return Happened(
+    return EventBatch(
         rng.integers(0, snapshot.users, count),
         snapshot.histories.song[rng.integers(0, len(snapshot.histories), count)].astype(np.int64),
         np.full(count, CODE["full_play"], dtype=np.uint8),

@@ -31,7 +31,7 @@ from recall.base import Query
 from recall.channels.trending import Trending, TrendingConfig
 from recall.listeners.listener import UNHEARD, Listener
 from recall.live.counters import Counters
-from recall.live.live import Happened, Overlay
+from recall.live.live import EventBatch, Overlay
 
 SEEDS: Final = (10, 11, 12)
 WORLD: Final = {"users": 2000, "songs": 2000, "days": 60, "events": 300_000, "bursts": 30}
@@ -127,7 +127,7 @@ def followed(whole: Snapshot, release: Release, truth: pl.DataFrame, config: Tre
     for now in at.tolist():
         events, shown = ((t > seen) & (t <= now) for t in (h.at, x.at))
         columns = (getattr(h, name)[events] for name in ("user", "song", "action", "at", "count", "cell"))
-        live.counters.fold(Happened(*columns), x.where(shown))
+        live.counters.fold(EventBatch(*columns), x.where(shown))
         lists["trending"].append(_padded(channel.recall(Query(nobody, now, UNHEARD, overlay=live), K).songs))
         for name, days in COUNTS.items():
             within = plays & (h.at <= now) & (h.at > (now - days * DAY_MS if days else 0))

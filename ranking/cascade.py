@@ -24,10 +24,10 @@ from ranking.reserve import Reserve, answering, places_at_most, places_kept, wit
 from ranking.scene import LATEST, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query, Reacts
 from recall.blend.fusion import Fusion
-from recall.blend.merge import UNFITTED, Pool, merge, shared_out
+from recall.blend.merge import UNFITTED, Pool, allocate, merge
 from recall.blend.runner import Runner
 from recall.discovery import channel_type
-from recall.grouped import distinct
+from recall.grouped import rank_within_group, sorted_unique
 from recall.listeners.interests import SONGS, Interests
 from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
@@ -108,8 +108,9 @@ class Cascade:
         self.features = Features(release, tuple(self.channels))
         fusion = f"ranking/{name}/fusion"
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
-        newcomers = f"ranking/{name}/newcomers"
-        self.newcomers = Fusion.load(release, newcomers) if release.has(newcomers) else None
+        cold_start = f"ranking/{name}/cold_start"
+        self.cold_start = Fusion.load(release, cold_start) if release.has(cold_start) else None
+        """The fusion for listeners without a history; None where the release has none, and `fusion` serves them."""
         reserve = f"ranking/{name}/reserve"
         self.reserve = Reserve.load(release, reserve) if release.has(reserve) else Reserve()
         """How large a part of a slate answers to what was just done, where the scene does not set it."""
@@ -146,24 +147,28 @@ class Cascade:
         return self._quotas(self.fusion, self._uses)
 
     def weights(self, fusion: Fusion) -> dict[str, float]:
-        """What a candidate's worth is multiplied by: as set, until weights are learned; a weight of 0 stays."""
+        """The factor of each channel's contributions: the scene's weight until weights are learned, then 1, or 0 where
+        the scene says 0."""
         uses = self._uses.items()
         return {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in uses}
 
-    def taught(self, listener: Listener) -> tuple[Fusion, dict[str, int]]:
-        """How the channels count for a listener, and the quotas of those that are asked: as newcomers have taught for
-        who has heard nothing yet, as all have for who is known, and in between by the songs heard."""
+    def fusion_for(self, listener: Listener) -> tuple[Fusion, dict[str, int]]:
+        """The fusion that serves a listener, and the quotas of its channels.
+
+        A listener who has heard nothing gets the cold-start fusion, one who has heard `KNOWN` songs the usual one, and
+        one in between a mixture of both by the number of songs heard.
+        """
         heard = _songs_heard(listener)
-        if self.newcomers is None or heard >= KNOWN:
+        if self.cold_start is None or heard >= KNOWN:
             return self.fusion, self.quotas
-        fusion = self.newcomers.towards(self.fusion, heard / (heard + 1))
+        fusion = self.cold_start.interpolate(self.fusion, heard / (heard + 1))
         uses = {name: use for name, use in self._uses.items() if name in fusion.quotas}
         return fusion, self._quotas(fusion, uses)
 
     def _quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:
         if self.scene.quotas == "importance":
             weights = np.array([use.weight for use in uses.values()])
-            return dict(zip(uses, shared_out(self.scene.pool, weights).tolist(), strict=True))
+            return dict(zip(uses, allocate(self.scene.pool, weights).tolist(), strict=True))
         if self.scene.quotas == "learned" and fusion.quotas:
             return {name: fusion.quotas.get(name, 0) for name in uses}
         return {name: use.quota for name, use in uses.items()}
@@ -216,7 +221,7 @@ class Cascade:
         new_events = [event for event in listener.new_events if event[1] not in BLOCKING] if kept_back > 0 else []
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
         closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
-        exclude = distinct(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
+        exclude = sorted_unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
         return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
 
     def _closed(self, edits: Edits) -> Array:
@@ -228,9 +233,9 @@ class Cascade:
         return closed
 
     def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
-        """Each channel's candidates within the scene's budget; one that fails or is late is left out and named."""
+        """Each channel's candidates within the scene's budget; channels that fail or time out are listed as dropped."""
         started = time.perf_counter()
-        counts = {name: quota for name, quota in self.taught(query.listener)[1].items() if quota > 0}
+        counts = {name: quota for name, quota in self.fusion_for(query.listener)[1].items() if quota > 0}
         asked = {name: channel for name, channel in self.channels.items() if name in counts}
         answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
@@ -253,7 +258,7 @@ class Cascade:
         channels to fill with, they only do so behind all others, up to `n` songs in all."""
         proposals, recalled = self.propose(query)
         started = time.perf_counter()
-        fusion, quotas = self.taught(query.listener)
+        fusion, quotas = self.fusion_for(query.listener)
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
@@ -287,11 +292,7 @@ class Cascade:
             return np.arange(len(songs))
         new = query.live.songs
         artist = new.take(self._artist, new.artist, songs)
-        order = np.argsort(artist, kind="stable")
-        starts = np.flatnonzero(np.concatenate([[True], np.diff(artist[order]) != 0])[: len(songs)])
-        turn = np.empty(len(songs), dtype=np.int64)
-        turn[order] = np.arange(len(songs)) - np.repeat(starts, np.diff(np.append(starts, len(songs))))
-        return np.flatnonzero((turn < most) | (artist < 0))
+        return np.flatnonzero((rank_within_group(artist) < most) | (artist < 0))
 
     def slate(self, query: Query, n: int | None = None) -> Slate:
         """The songs to show, `n` or as many as the scene says."""
@@ -349,8 +350,8 @@ class Cascade:
 
     def rank(self, query: Query, pool: Pool) -> Array:
         """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker, and for
-        listeners whom it was not taught by."""
-        few = self.newcomers is not None and _songs_heard(query.listener) < KNOWN
+        cold-start listeners, whom the ranker was not trained on."""
+        few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
         if self.ranker is None or not len(pool) or few:
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
@@ -358,7 +359,7 @@ class Cascade:
 
 def interests_of(query: Query, unit: Array) -> Interests:
     """The listener's interests at the time of the query, by the unit vectors (S, D) of the release's songs."""
-    songs, weights = query.listener.loves(query.at, SONGS)
+    songs, weights = query.listener.top_songs(query.at, SONGS)
     return Interests.of(songs, weights, unit[songs])
 
 

@@ -102,7 +102,7 @@ class Features:
     def _cosine(self, query: Query, songs: Array) -> Array:
         if self._vectors is None or not len(query.listener):
             return np.zeros(len(songs))
-        loved, weights = query.listener.loves(query.at, 50)
+        loved, weights = query.listener.top_songs(query.at, 50)
         vector, new = weights @ self._vectors[loved], query.live.songs
         mine = new.take(self._vectors, new.unit, songs)
         return np.asarray(mine @ vector) / max(float(np.linalg.norm(vector)), 1e-12)

@@ -27,17 +27,17 @@ from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
 from ranking.scene import FUSED, LEARNED, SceneConfig
 from ranking.training import (
-    MEASURE,
-    RANK,
-    Cuts,
+    RANKER_TRAIN,
+    TEST,
+    Split,
     best_first,
+    cold_start,
     cut,
     fit_fusion,
     fit_ranker,
     fit_reserve,
     loved,
     measure,
-    newcomers,
     sampled,
     without_memory,
 )
@@ -47,7 +47,7 @@ from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
-_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "newcomers": 5, "ranker": 6, "reserve": 7}
+_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "cold_start": 5, "ranker": 6, "reserve": 7}
 Progress = Callable[[str, int, int], None]
 Truth = Sequence[tuple[int, Array]]
 NEAREST: Final = 50
@@ -101,8 +101,8 @@ class Learner:
         self.recall(folder)
         self.rank(folder, truth)
 
-    def cuts(self, snapshot: Snapshot) -> Cuts:
-        """Which event is for what."""
+    def split(self, snapshot: Snapshot) -> Split:
+        """What each event is used for."""
         config = self.config
         return cut(snapshot, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed)
 
@@ -113,14 +113,15 @@ class Learner:
 
         As MEASURED they are learned from the events that neither rank nor measure, else from the whole log. Where
         little is new since the `parent` release they are taken on from its vectors (see `UpdateConfig`) if the model
-        can, else, or if `full`, learned anew and rotated into its frame. A model with nothing to learn from is left
-        out of the release, and said.
+        can, else, or if `full`, learned anew and rotated into its frame. From the whole log a model is learned with the
+        settings that its search found for what was measured. A model with nothing to learn from is left out of the
+        release, and said.
         Raises: FitError if a vector is not finite.
         """
         config, settings = self.config, self.config.models[model]
         kind, rng = model_type(model), self._rng("embed", _number(model))
         snapshot = Snapshot.open(folder / "snapshot")
-        learned = self.cuts(snapshot).learning(snapshot) if part == MEASURED else snapshot
+        learned = self.split(snapshot).learning(snapshot) if part == MEASURED else snapshot
         cuts = {"rank_share": config.rank_share, "measure_share": config.measure_share, "seed": config.seed}
         cuts = cuts if part == MEASURED else {"seed": config.seed}
         last = None
@@ -129,20 +130,22 @@ class Learner:
             full = full or before != cuts
             known = cut(parent.snapshot, **before).learning(parent.snapshot) if part == MEASURED else parent.snapshot
             last = LastTraining.of(parent, model, known, learned)
-        frame = last
+        frame, found = last, dict[str, Any]()
         if part != MEASURED and (measured := Release.open(folder).measured()).has(f"vectors/{model}"):
             frame = LastTraining.of(measured, model, snapshot, snapshot)
+            found = dict(frame.found)
         updates, may_update = 0, not full and hasattr(kind.model, "update")
         try:
             if last is not None and may_update and last.leads_to(settings, config.update):
                 updates = last.updates + 1
                 vectors = kind.model.update(learned, last, settings, config.update, rng=rng, progress=self._progress)
             else:
-                vectors = kind.model.fit(learned, settings, rng=rng, progress=self._progress)
+                vectors = kind.model.fit(learned, replace(settings, **found), rng=rng, progress=self._progress)
                 vectors = vectors if frame is None else aligned(vectors, frame.vectors)
         except NothingToLearn as error:
             return {"training": "none", "reason": str(error)}
         meta = {"config": asdict(settings), "updates": updates, "cuts": cuts}
+        meta |= {"found": found} if found else {}
         vectors.save(folder / part / "vectors" / model, meta)
         near = Neighbours.of_vectors(vectors.unit, NEAREST)
         write_arrays(folder / part / "similar" / model, {"songs": near.songs, "weights": near.weights})
@@ -171,8 +174,8 @@ class Learner:
         """What channels look up, in the `part` of the release; a channel without its model's vectors is left out."""
         release = Release.open(folder)
         release = release.measured() if part == MEASURED else release
-        cuts = self.cuts(release.snapshot)
-        learned = cuts.learning(release.snapshot) if part == MEASURED else release.snapshot
+        split = self.split(release.snapshot)
+        learned = split.learning(release.snapshot) if part == MEASURED else release.snapshot
         vectors = {name: ModelVectors.load(release, name) for name in models_in(release)}
         todo = self.prepared()
         for done, (name, options, use) in enumerate(todo):
@@ -203,8 +206,8 @@ class Learner:
         return drift_of_releases(shipped.measured(), shipped)
 
     def rank(self, folder: Path, truth: Truth | None = None) -> dict[str, Any]:
-        """Each scene's fusion and ranker, from what was loved between the two cuts, its fusion for newcomers, and how
-        much of its slates answers to what was just done; says how that was found.
+        """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts, and how much of
+        its slates answers to what was just done; says how the last was found.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
         whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
@@ -212,46 +215,46 @@ class Learner:
         Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder).measured()
-        cuts = self.cuts(release.snapshot)
-        known = release.seeing(cuts.learning(release.snapshot))
-        heard = loved(release.snapshot.histories, cuts.fold == RANK) if truth is None else iter(truth)
+        split = self.split(release.snapshot)
+        known = release.seeing(split.learning(release.snapshot))
+        heard = loved(release.snapshot.histories, split.subset == RANKER_TRAIN) if truth is None else iter(truth)
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
-        unknowing, new = newcomers(release, cuts, truth, self._rng("newcomers"))
+        release_without_them, new = cold_start(release, split, truth, self._rng("cold_start"))
         reserves: dict[str, Any] = {}
         for name, scene in self.scenes.items():
             if scene.ranker == FUSED:
                 if scene.reserve == LEARNED:
-                    reserves[name] = self._reserve(folder, Cascade(known, unhurried(scene), name), cuts, release)
+                    reserves[name] = self._reserve(folder, Cascade(known, unhurried(scene), name), split, release)
                 continue
 
             def tick(done: int, total: int, name: str = name) -> None:
                 self._progress(f"rank {name}", done, total)
 
             cascade = Cascade(known, unhurried(scene), name)
-            fusion = fit_fusion(cascade, truth, cuts.rank_at)
+            fusion = fit_fusion(cascade, truth, split.rank_at)
             if fusion is not None:
                 fusion.save(folder / "ranking" / name / "fusion")
                 cascade.fusion = fusion
-            ranker = fit_ranker(cascade, truth, cuts.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
+            ranker = fit_ranker(cascade, truth, split.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
             if ranker is not None:
                 ranker.save(folder / "ranking" / name / scene.ranker)
                 cascade.ranker = ranker
             if scene.reserve == LEARNED:
-                reserves[name] = self._reserve(folder, cascade, cuts, release)
+                reserves[name] = self._reserve(folder, cascade, split, release)
             if (bare := without_memory(unhurried(scene))) is not None:
-                fusion = fit_fusion(Cascade(unknowing, bare, name), new, cuts.rank_at)
+                fusion = fit_fusion(Cascade(release_without_them, bare, name), new, split.rank_at)
                 if fusion is not None:
-                    fusion.save(folder / "ranking" / name / "newcomers")
+                    fusion.save(folder / "ranking" / name / "cold_start")
         return {"reserve": reserves}
 
-    def _reserve(self, folder: Path, cascade: Cascade, cuts: Cuts, release: Release) -> dict[str, Any]:
+    def _reserve(self, folder: Path, cascade: Cascade, split: Split, release: Release) -> dict[str, Any]:
         """Learn and write how much of a scene's slates answers to what was just done, and say what was found."""
-        reserve = fit_reserve(cascade, cuts, release.snapshot, self._rng("reserve", _number(cascade.name)))
+        reserve = fit_reserve(cascade, split, release.snapshot, self._rng("reserve", _number(cascade.name)))
         reserve.save(folder / "ranking" / cascade.name / "reserve")
         return asdict(reserve)
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
-        """The default scene as it ships, and popularity, on what was loved after the last cut.
+        """The default scene as it ships, and popularity, on the songs liked after the last cut.
 
         Songs heard before are left out of lists and truth: they would be easy to guess. With `channels` every channel
         of the scene is measured alone too (recall@50 among the metrics).
@@ -285,10 +288,10 @@ class Learner:
     def measured(self, release: Release) -> tuple[Release, list[tuple[int, Array]], int]:
         """The release as it was when its measurement began, (listener, loved songs) of what came after, and the time
         (epoch milliseconds) of the cut."""
-        cuts = self.cuts(release.snapshot)
-        wanted = loved(release.snapshot.histories, cuts.fold == MEASURE)
+        split = self.split(release.snapshot)
+        wanted = loved(release.snapshot.histories, split.subset == TEST)
         truth = sampled(wanted, self.config.listeners, self._rng("evaluate"))
-        return release.seeing(cuts.known(release.snapshot)), truth, cuts.measure_at
+        return release.seeing(split.known(release.snapshot)), truth, split.measure_at
 
     def _rng(self, step: str, part: int = 0) -> np.random.Generator:
         """Each step draws from a generator of its own, so that skipping one changes nothing in the others."""

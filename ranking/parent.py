@@ -24,7 +24,7 @@ from ranking.cascade import Cascade
 from ranking.gate import Paired
 from ranking.learning import DEFAULT_SCENE, SLATE, Learner, Truth, unhurried
 from ranking.scene import ChannelUse, SceneConfig
-from ranking.training import MEASURE, Cuts, cut, measure
+from ranking.training import TEST, Split, cut, measure
 from recall.base import Query
 from recall.listeners.listener import Listener
 
@@ -32,20 +32,20 @@ from recall.listeners.listener import Listener
 class Parent:
     """A sealed release over the listeners and the held-out events of a newer snapshot.
 
-    `snapshot` is the candidate's, whole, and `cuts` say what of it is known when the measurement begins. Where the
+    `snapshot` is the candidate's, whole, and `split` says what of it is known when the measurement begins. Where the
     parent has learned from events that are held out now, its models are taken as they were measured.
     Raises: CorruptRelease if the manifest does not say what the scene was; SettingsError if the scene is of channels or
     options that are no longer there.
     """
 
-    def __init__(self, release: Release, snapshot: Snapshot, cuts: Cuts) -> None:
-        held_out = snapshot.histories.offset[cuts.fold == MEASURE]
+    def __init__(self, release: Release, snapshot: Snapshot, split: Split) -> None:
+        held_out = snapshot.histories.offset[split.subset == TEST]
         mine = release.snapshot.histories
         learned = np.ones(len(mine), dtype=bool)
         if np.isin(mine.offset, held_out).any():
-            release, learned = release.measured(), _fold(release) < MEASURE
+            release, learned = release.measured(), _fold(release) < TEST
         view = release.snapshot.view(
-            np.isin(mine.offset, snapshot.histories.offset[cuts.fold < MEASURE]), cuts.measure_at or None
+            np.isin(mine.offset, snapshot.histories.offset[split.subset < TEST]), split.measure_at or None
         )
         was, now = common(view.ids["Song"].to_list(), snapshot.ids["Song"].to_list())
         self._mine = np.full(snapshot.songs, -1, dtype=np.int32)
@@ -94,7 +94,7 @@ def compare(learner: Learner, folder: Path, parent: Release, metric: str) -> Pai
     """
     release = Release.open(folder).measured()
     known, truth, at = learner.measured(release)
-    other = Parent(parent, release.snapshot, learner.cuts(release.snapshot))
+    other = Parent(parent, release.snapshot, learner.split(release.snapshot))
     candidate = learner.candidate(known)
     boards = measure(
         known.snapshot,
@@ -139,4 +139,4 @@ def _fold(release: Release) -> Array:
         shares = {name: learning[name] for name in ("rank_share", "measure_share", "seed")}
     except (KeyError, TypeError) as error:
         raise CorruptRelease(f"its manifest does not say how the log was cut ({error})") from error
-    return cut(release.snapshot, **shares).fold
+    return cut(release.snapshot, **shares).subset

@@ -24,8 +24,8 @@ from recall.causes import (
     FOLLOWEE,
     RELATION_OF,
     SIMILAR,
-    Because,
     Cause,
+    Explains,
 )
 
 TOLD: Final = 0.5
@@ -120,7 +120,7 @@ def causes_of(cascade: Cascade, query: Query, slate: Slate) -> list[Cause | None
     for name in dict.fromkeys(first):
         channel = cascade.channels.get(name)
         mine = [i for i, other in enumerate(first) if other == name]
-        if isinstance(channel, Because):
+        if isinstance(channel, Explains):
             for i, cause in zip(mine, channel.because(query, np.asarray(slate.songs[mine])), strict=True):
                 causes[i] = cause
     return causes

@@ -70,7 +70,7 @@ def report(
         if len(loved):
             found, ms = cascade.alone(query, max(k, cascade.scene.pool))
             served = {name for name, channel in cascade.channels.items() if channel.serves(listener)}
-            tally.add(found, ms, loved, served, *cascade.taught(listener))
+            tally.add(found, ms, loved, served, *cascade.fusion_for(listener))
     return tally.report()
 
 

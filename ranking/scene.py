@@ -20,7 +20,7 @@ LATEST: Final = "latest"
 """The channel that answers to what was done a moment ago: `SceneConfig.reserve` keeps places for it."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "newcomers", "reserve")
+_TAKEN: Final = (FUSED, "fusion", "cold_start", "reserve")
 """Names that no ranker may have: all but the first are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 

@@ -1,7 +1,8 @@
-"""Which events teach what: the cuts of the log, the lists that train a ranker, the measurement of a candidate.
+"""How the log is split, the lists that train a ranker, and the measurement of a candidate release.
 
-Channels learn from the events up to a first cut, the ranker from those up to a second, and the candidate is measured
-on the rest. Events without a time are cut by a hash of listener and song, so that a pair is on one side as a whole.
+Channels are trained on the events before a first cut and the ranker on those before a second. The candidate is
+measured on the rest. An event without a time is assigned by a hash of its listener and song, so all events of a pair
+are in the same subset.
 """
 
 from __future__ import annotations
@@ -27,62 +28,63 @@ from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
 
-LEARN, RANK, MEASURE = 0, 1, 2
+CHANNEL_TRAIN, RANKER_TRAIN, TEST = 0, 1, 2
+"""The three subsets of the events: what channels learn from, what the ranker learns from, what is measured."""
 _LOVED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength >= 1)
 _LIKED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength > 0)
-NEWCOMERS: Final = 1 / 4
-"""Share of the listeners who teach how newcomers are answered, without their histories."""
+COLD_START: Final = 1 / 4
+"""Share of the training listeners whose histories are hidden to learn the cold-start fusion."""
 MOMENTS: Final = 200
 """Moments within sessions that say how much of a slate is reserved, at most."""
 SESSION_MS: Final = 3_600_000
 """A pause of more than an hour ends a session."""
 STRANGERS: Final = 1 / 3
-"""Share of these of whom not even a home or anybody they follow is known."""
+"""Share of these whose home and follows are hidden too."""
 
 
 @dataclass(frozen=True)
-class Cuts:
-    """`fold` (events,) says what each event is for: LEARN, RANK or MEASURE; `rank_at` and `measure_at` are the times
-    (epoch milliseconds) at which the last two begin, the newest event's time for a log without times."""
+class Split:
+    """`subset` (events,) is CHANNEL_TRAIN, RANKER_TRAIN or TEST for each event. `rank_at` and `measure_at` are the
+    times (epoch milliseconds) at which the last two begin, the newest event's time for a log without times."""
 
-    fold: Array
+    subset: Array
     rank_at: int
     measure_at: int
 
     def learning(self, snapshot: Snapshot, without: Array | None = None) -> Snapshot:
-        """What channels and vectors learn from: nothing of what ranks or measures, nor of listeners for whom `without`
-        (users,) is true."""
-        keep = self.fold == LEARN
+        """The view that channels and vectors learn from: CHANNEL_TRAIN events, without those of the listeners for whom
+        `without` (users,) is true."""
+        keep = self.subset == CHANNEL_TRAIN
         if without is not None:
             keep &= ~without[snapshot.histories.user]
         return snapshot.view(keep, self.rank_at or None)
 
     def known(self, snapshot: Snapshot) -> Snapshot:
         """What is known when the measurement begins."""
-        return snapshot.view(self.fold < MEASURE, self.measure_at or None)
+        return snapshot.view(self.subset < TEST, self.measure_at or None)
 
 
-def cut(snapshot: Snapshot, *, rank_share: float, measure_share: float, seed: int) -> Cuts:
-    """Cut the log: the newest `measure_share` of the events measures, the `rank_share` before it ranks.
+def cut(snapshot: Snapshot, *, rank_share: float, measure_share: float, seed: int) -> Split:
+    """Split the log: the newest `measure_share` of the events is TEST, the `rank_share` before it RANKER_TRAIN.
 
-    Events without a time are cut by their ids: new songs and listeners move no pair to another side.
+    Events without a time are split by their ids, so new songs and listeners never move a pair to another subset.
     """
     histories = snapshot.histories
-    fold = np.zeros(len(histories), dtype=np.int8)
+    subset = np.zeros(len(histories), dtype=np.int8)
     timed = histories.at >= 0
     rank_at = measure_at = max(histories.newest, 0)
     if timed.any():
         times = np.sort(histories.at[timed])
         rank_at = int(times[min(int(len(times) * (1 - rank_share - measure_share)), len(times) - 1)])
         measure_at = int(times[min(int(len(times) * (1 - measure_share)), len(times) - 1)])
-        fold[timed & (histories.at >= rank_at)] = RANK
+        subset[timed & (histories.at >= rank_at)] = RANKER_TRAIN
         if measure_share:
-            fold[timed & (histories.at >= measure_at)] = MEASURE
+            subset[timed & (histories.at >= measure_at)] = TEST
     users, songs = (snapshot.ids[label].keys() for label in ("User", "Song"))
     chance = _chance(users[histories.user], songs[histories.song], seed)
-    fold[~timed & (chance >= 1 - rank_share - measure_share)] = RANK
-    fold[~timed & (chance >= 1 - measure_share)] = MEASURE
-    return Cuts(fold, rank_at, measure_at)
+    subset[~timed & (chance >= 1 - rank_share - measure_share)] = RANKER_TRAIN
+    subset[~timed & (chance >= 1 - measure_share)] = TEST
+    return Split(subset, rank_at, measure_at)
 
 
 def _chance(user: Array, song: Array, seed: int) -> Array:
@@ -121,7 +123,7 @@ def sampled(pairs: Iterator[tuple[int, Array]], most: int, rng: np.random.Genera
 def fit_fusion(
     cascade: Cascade, truth: list[tuple[int, Array]], at: int, *, budget_ms: float = float("inf")
 ) -> Fusion | None:
-    """What each channel's candidates are worth and how many of each to take, from what was loved after time `at`.
+    """The contribution of each channel's candidates and the quotas, learned from the songs liked after time `at`.
 
     Every channel is asked for a whole pool. None if no channel found anything that was loved afterwards. Quotas are
     those of the scene, or learned, and then keep within `budget_ms` by the milliseconds that each channel took here;
@@ -139,18 +141,19 @@ def fit_fusion(
     return Fusion.fit([o for o in outcomes if len(o.loved)], cascade.scene.pool, cost, budget_ms, quotas=quotas)
 
 
-def newcomers(
-    release: Release, cuts: Cuts, truth: list[tuple[int, Array]], rng: np.random.Generator
+def cold_start(
+    release: Release, split: Split, truth: list[tuple[int, Array]], rng: np.random.Generator
 ) -> tuple[Release, list[tuple[int, Array]]]:
-    """The release as if `NEWCOMERS` of the listeners had come at the first cut, and what they loved from then on.
+    """The release without the histories of `COLD_START` of the listeners, and what its cold-start listeners liked.
 
-    Their histories are hidden, from the counts of others too; where they live and whom they follow is not. To some,
-    `STRANGERS` of them, that is hidden as well: they are listener -1. Those who did come then are among them.
+    Hidden events count for nobody else either. The second value is (listener, songs liked after the first cut) of every
+    listener without a history in that release: those hidden, and those who really came after the cut. Homes and
+    follows stay known, except for `STRANGERS` of these listeners, who become listener -1.
     Source: Volkovs et al. 2017, DropoutNet: addressing cold start in recommender systems.
     """
     hidden = np.zeros(release.snapshot.users, dtype=bool)
-    hidden[[user for user, _ in truth if rng.random() < NEWCOMERS]] = True
-    seen = cuts.learning(release.snapshot, without=hidden)
+    hidden[[user for user, _ in truth if rng.random() < COLD_START]] = True
+    seen = split.learning(release.snapshot, without=hidden)
     unheard = np.diff(seen.histories.indptr) == 0
     new = [(-1 if rng.random() < STRANGERS else user, songs) for user, songs in truth if unheard[user]]
     return release.seeing(seen), new
@@ -199,7 +202,7 @@ def fit_ranker(
     return ranker.fit(cascade.features.names, np.concatenate(features), flat, groups, config, rng=rng)
 
 
-def fit_reserve(cascade: Cascade, cuts: Cuts, everything: Snapshot, rng: np.random.Generator) -> Reserve:
+def fit_reserve(cascade: Cascade, split: Split, everything: Snapshot, rng: np.random.Generator) -> Reserve:
     """How large a part of a slate answers to what was just done, from sessions between the cuts.
 
     At `MOMENTS` moments at most at which a listener had just loved a song, with all that was done before, the scene's
@@ -210,7 +213,7 @@ def fit_reserve(cascade: Cascade, cuts: Cuts, everything: Snapshot, rng: np.rand
     if not isinstance(channel, Reacts):
         return Reserve(reason="no channel answers to what was just done")
     codes = _LOVED if np.isin(histories.action, _LOVED).any() else _LIKED
-    loved_then = (cuts.fold == RANK) & (histories.at >= 0) & np.isin(histories.action, codes)
+    loved_then = (split.subset == RANKER_TRAIN) & (histories.at >= 0) & np.isin(histories.action, codes)
     moments = []
     for user in np.unique(histories.user[loved_then]).tolist():
         rows = np.flatnonzero(loved_then[histories.of(user)]) + histories.of(user).start
@@ -220,7 +223,7 @@ def fit_reserve(cascade: Cascade, cuts: Cuts, everything: Snapshot, rng: np.rand
     kept = np.sort(rng.choice(len(moments), min(MOMENTS, len(moments)), replace=False)) if moments else ()
     found = []
     for user, row, songs in (moments[i] for i in kept):
-        query = cascade.ask(_until(cascade.snapshot, histories, cuts, user, row), int(histories.at[row]) + 1)
+        query = cascade.ask(_until(cascade.snapshot, histories, split, user, row), int(histories.at[row]) + 1)
         wanted = songs[query.permits(songs)]
         if len(wanted):
             pool, _, slate, _ = cascade.ordered(query, SLATE)
@@ -231,10 +234,10 @@ def fit_reserve(cascade: Cascade, cuts: Cuts, everything: Snapshot, rng: np.rand
     return Reserve.fit(np.array(found, dtype=np.float64).reshape(len(found), int(MOST * SLATE) + 1), none)
 
 
-def _until(snapshot: Snapshot, histories: Histories, cuts: Cuts, user: int, row: int) -> Listener:
+def _until(snapshot: Snapshot, histories: Histories, split: Split, user: int, row: int) -> Listener:
     """A listener just after the event at `row` of `histories`, without what is measured."""
     rows = np.arange(histories.of(user).start, row + 1)
-    rows = rows[cuts.fold[rows] < MEASURE]
+    rows = rows[split.subset[rows] < TEST]
     song, action, at, count = (getattr(histories, name)[rows] for name in ("song", "action", "at", "count"))
     return Listener(snapshot, user, song, action, at, count, snapshot.ids["User"][user])
 
@@ -265,7 +268,7 @@ def measure(
 
 
 def best_first(found: Candidates, snapshot: Snapshot) -> Array:
-    """Songs of the candidates by falling score, equal scores by the song's first appearance in the log."""
+    """Songs of the candidates by descending score, equal scores by the song's first appearance in the log."""
     order = np.lexsort((snapshot.histories.first_seen[found.songs], -found.scores))
     return found.songs[order]
 

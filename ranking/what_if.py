@@ -58,13 +58,13 @@ def what_if(cascade: Cascade, query: Query, song: int, without: Edge | None) -> 
     after = before if less is None else cascade.slate(less)
     places = np.flatnonzero(after.songs == song)
     rank = int(places[0]) + 1 if len(places) else None
-    newcomers = [other for other in after.songs.tolist() if other not in before.songs]
+    entering = [other for other in after.songs.tolist() if other not in before.songs]
     gone = rank is None and song in before.songs
     return WhatIf(
         still=bool((after.pool.songs == song).any()),
         recommended=rank is not None,
         rank=rank,
-        replaced_by=query.live.song_id(newcomers[0]) if gone and newcomers else None,
+        replaced_by=query.live.song_id(entering[0]) if gone and entering else None,
         note=AS_IT_IS if less is None and without is not None else None,
     )
 

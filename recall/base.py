@@ -10,7 +10,7 @@ import numpy as np
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.grouped import among, highest
+from recall.grouped import isin_sorted, top_k
 from recall.listeners.listener import Listener
 from recall.live.live import Overlay
 
@@ -45,16 +45,16 @@ class Query:
 
     def permits(self, songs: Array) -> Array:
         """(n,) whether each of these songs, new ones included, may come back."""
-        return ~among(songs, self.exclude)
+        return ~isin_sorted(songs, self.exclude)
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Songs of one channel, the best first.
 
-    Shapes: C candidates; songs (C,) int32 positions without repetition, scores (C,) finite and falling. A channel that
-    recalls for several interests of a listener may name the one of each candidate: interest (C,) from 0 to I - 1, and
-    importance (I,) of each, all alike where None.
+    Shapes: C candidates; songs (C,) int32 positions without repetition, scores (C,) finite and descending. A channel
+    that recalls for several interests of a listener may name that of each candidate: interest (C,) from 0 to I - 1, and
+    importance (I,) of each interest, all equal where None.
     """
 
     songs: Array
@@ -72,7 +72,7 @@ class Candidates:
     @classmethod
     def best(cls, songs: Array, scores: Array, k: int) -> Candidates:
         """The `k` highest of `songs`; equal scores keep the order in which the songs come."""
-        kept = highest(scores, k)
+        kept = top_k(scores, k)
         songs, scores = songs[kept], scores[kept]
         order = np.argsort(-scores, kind="stable")[:k]
         return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
@@ -89,7 +89,7 @@ class Candidates:
 
     @classmethod
     def of_songs(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
-        """The `k` allowed ones of `songs` (n,), rising, with the highest `scores` (n,) above 0; ties as there."""
+        """The `k` allowed ones of `songs` (n,), ascending, with the highest `scores` (n,) above 0; ties as there."""
         kept = scores > 0
         return cls.permitted(songs[kept], scores[kept], query, k, query.listener.snapshot.histories.first_seen)
 
@@ -102,7 +102,7 @@ class Candidates:
         """
         look = 2 * k + _SOME
         while True:
-            kept = highest(scores, look)
+            kept = top_k(scores, look)
             near, theirs = songs[kept], scores[kept]
             may = query.permits(near)
             if look >= len(songs) or np.count_nonzero(may) >= k:
@@ -114,7 +114,7 @@ class Candidates:
 
     @classmethod
     def _by_arrival(cls, songs: Array, scores: Array, query: Query, k: int, arrival: Array) -> Candidates:
-        kept = highest(scores, k)
+        kept = top_k(scores, k)
         songs, scores = songs[kept], scores[kept]
         first = query.live.songs.take(arrival, np.iinfo(np.int64).max, songs)
         order = np.lexsort((songs, first, -scores))[:k]

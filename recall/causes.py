@@ -59,7 +59,7 @@ class Cause:
 
 
 @runtime_checkable
-class Because(Protocol):
+class Explains(Protocol):
     """A channel that can say what caused it to propose a song."""
 
     def because(self, query: Query, songs: Array) -> list[Cause | None]:

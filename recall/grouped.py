@@ -1,4 +1,4 @@
-"""Sums by key and sets of a few thousand numbers, in a time that has nothing to do with the size of the catalogue."""
+"""Sums, sets and ranks by key, for a few thousand keys; the time does not depend on the size of the catalogue."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _FEW: Final = 1024
 _BITS: Final = 63
 
 
-def added(keys: Array, values: Array) -> tuple[Array, Array]:
-    """Keys (n,) int64, rising, each once, and the sums (n,) of the `values` (E,) that `keys` (E,) give to each.
+def sum_by_key(keys: Array, values: Array) -> tuple[Array, Array]:
+    """The unique `keys` (E,) in ascending order, (n,) int64, and the sum (n,) of the `values` (E,) of each.
 
-    Numbers are added in the order in which they come. Key and place are packed into one whole number where they fit,
-    which sorts several times as fast as places by key do.
+    Values are summed in their given order. Where key and index fit into 63 bits they are packed into one integer, which
+    sorts several times as fast as `argsort`.
     """
     shift = max(len(keys) - 1, 0).bit_length()
     if len(keys) < _FEW or int(keys.min()) < 0 or int(keys.max()).bit_length() + shift > _BITS:
@@ -34,33 +34,33 @@ def added(keys: Array, values: Array) -> tuple[Array, Array]:
     return key[begins], np.bincount(place, values[packed])
 
 
-def distinct(keys: Array) -> Array:
-    """Keys (n,), rising, each once; of a few thousand several times as fast as by hashing."""
+def sorted_unique(keys: Array) -> Array:
+    """The unique keys (n,) in ascending order; for a few thousand several times as fast as `np.unique`."""
     keys = np.sort(keys)
     first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     return keys[first]
 
 
-def among(keys: Array, known: Array) -> Array:
-    """(E,) whether each key is in `known`, which rises."""
+def isin_sorted(keys: Array, known: Array) -> Array:
+    """(E,) whether each key is in `known`, which is in ascending order."""
     if not len(known):
         return np.zeros(len(keys), dtype=bool)
     return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
 
 
-def places(known: Array, keys: Array) -> Array:
-    """(E,) where each key stands in `known`, which rises; its length where it does not."""
+def index_in_sorted(known: Array, keys: Array) -> Array:
+    """(E,) the index of each key in `known`, which is in ascending order; `len(known)` for a key that it lacks."""
     if not len(known):
         return np.zeros(len(keys), dtype=np.int64)
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[place] == keys, place, len(known))
 
 
-def spread(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, Array]:
-    """The entries of some rows of a CSR: which (m,) of the rows, and where (m,) each entry stands.
+def csr_entries(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, Array]:
+    """The entries of some `rows` (R,) of a CSR matrix: (m,) the index into `rows`, and (m,) the position of each entry.
 
-    Of each row the last `most` ones.
+    At most the last `most` entries of each row.
     """
     first, last = indptr[rows].astype(np.int64), indptr[rows + 1].astype(np.int64)
     if most is not None:
@@ -75,8 +75,17 @@ def ranges(first: Array, last: Array) -> tuple[Array, Array]:
     return which, np.arange(len(which)) + np.repeat(first - np.cumsum(sizes) + sizes, sizes)
 
 
-def highest(scores: Array, k: int) -> Array | slice:
-    """Where the `k` highest of `scores` stand, and with them all that tie with the last: whoever sorts decides."""
+def rank_within_group(groups: Array) -> Array:
+    """(n,) how many entries before each one have the same `groups` (n,) value: 0 for the first of a group."""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    ranks = np.empty(len(groups), dtype=np.int64)
+    ranks[order] = np.arange(len(groups)) - np.searchsorted(ordered, ordered)
+    return ranks
+
+
+def top_k(scores: Array, k: int) -> Array | slice:
+    """Selects the `k` highest of `scores` (n,) and all that tie with the last of them; the caller breaks ties."""
     if len(scores) <= k:
         return slice(None)
     border = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf

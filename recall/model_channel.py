@@ -66,20 +66,20 @@ class ModelChannel:
     def recall(self, query: Query, k: int) -> Candidates:
         if self._vectors.listeners is not None:
             return self._by_score(query, k)
-        songs, weights = query.listener.loves(query.at, self._config.loves)
+        songs, weights = query.listener.top_songs(query.at, self._config.loves)
         if not len(songs):
             return Candidates.none()
         return self._by_cosine(query, weights @ self._vectors.unit[songs], k)
 
     def because(self, query: Query, songs: Array) -> list[Cause | None]:
-        """The favourite that is nearest to each of these songs, weighed by how much it is loved."""
-        loves, weights = query.listener.loves(query.at, self._config.loves)
+        """The top song nearest to each of these songs, weighed by how much the listener likes it."""
+        top, weights = query.listener.top_songs(query.at, self._config.loves)
         seeds = np.full(len(songs), -1, dtype=np.int64)
         known = np.flatnonzero(songs < len(self._vectors.unit))
-        if len(loves) and len(known):
-            # (favourites, n) what each adds to the cosine of a song
-            adds = (self._vectors.unit[loves] @ self._vectors.unit[songs[known]].T) * weights[:, None]
-            seeds[known] = np.where(adds.max(axis=0) > 0, loves[adds.argmax(axis=0)], -1)
+        if len(top) and len(known):
+            # (top songs, n) what each adds to the cosine of a song
+            adds = (self._vectors.unit[top] @ self._vectors.unit[songs[known]].T) * weights[:, None]
+            seeds[known] = np.where(adds.max(axis=0) > 0, top[adds.argmax(axis=0)], -1)
         return near_songs(SIMILAR, seeds)
 
     def _by_score(self, query: Query, k: int) -> Candidates:

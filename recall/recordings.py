@@ -46,14 +46,14 @@ class Recordings:
         return late[1]
 
     def ids_of(self, song: int, new: NewSongs) -> Array:
-        """Every song of the recording of `song`, itself among them, rising."""
+        """Every song of the recording of `song`, itself among them, ascending."""
         mine = int(self.of(np.array([song]), new)[0])
         known = np.flatnonzero(self.known == mine)
         late = np.flatnonzero(self.of_new(new) == mine) + new.first
         return np.concatenate([known, late]).astype(np.int32)
 
     def firsts(self, songs: Array, new: NewSongs) -> Array:
-        """Where (m,), rising, the first song of each recording stands in `songs` (n,), the best first."""
+        """Where (m,), ascending, the first song of each recording stands in `songs` (n,), the best first."""
         _, first = np.unique(self.of(songs, new), return_index=True)
         return np.sort(first)
 

@@ -47,7 +47,7 @@ def demo(
 def _run(folder: Path) -> list[dict[str, Any]]:
     from api.commands.data import import_source
     from api.jobs.refresh import Refresh
-    from api.recommender import Ask, Recommender
+    from api.recommender import Recommender, SlateRequest
 
     console.warn("a world of 2,000 songs, 500 listeners and 60,000 events, made here and imported")
     import_source("world", folder / "world", options=dict(WORLD))
@@ -57,7 +57,7 @@ def _run(folder: Path) -> list[dict[str, Any]]:
             Refresh(settings, log, lambda: console.graph_store(settings), progress).run()
         recommender = Recommender(settings, log)
         return [
-            {"user_id": user, **recommender.recommend(Ask(user_id=user, explain=True))}
+            {"user_id": user, **recommender.recommend(SlateRequest(user_id=user, explain=True))}
             for user in _listeners(recommender)
         ]
 

@@ -49,10 +49,10 @@ def recommend(
     json_: console.Json = False,
 ) -> None:
     """Songs for a listener, with the channels that found each."""
-    from api.recommender import Ask
+    from api.recommender import SlateRequest
 
     with _recommender() as recommender:
-        ask = Ask(
+        ask = SlateRequest(
             user_id=user,
             session=session or (),
             scene=scene,

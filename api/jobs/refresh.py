@@ -170,8 +170,15 @@ class Refresh:
         made = manifest.get("base")
         if not full or (made or {"full": True})["full"]:
             build.plan["base"] = made
-            prints = {name: print_ for name, print_ in self._fingerprints(build).items() if _stage(name) == "embed"}
-            if all(manifest["steps"].get(name, {}).get("fingerprint") == print_ for name, print_ in prints.items()):
+            prints = {
+                name: step_fingerprint
+                for name, step_fingerprint in self._fingerprints(build).items()
+                if _stage(name) == "embed"
+            }
+            if all(
+                manifest["steps"].get(name, {}).get("fingerprint") == step_fingerprint
+                for name, step_fingerprint in prints.items()
+            ):
                 return made
         return {**_named(manifest), "full": full}
 
@@ -193,27 +200,27 @@ class Refresh:
         parent, kept_back = self._sealed(self._releases.current()), self._sealed(self._releases.kept_back())
         ran, prints = False, self._fingerprints(build)
         for step in self._steps(build):
-            print_, stage = prints[step.name], _stage(step.name)
+            step_fingerprint, stage = prints[step.name], _stage(step.name)
             started = time.perf_counter()
             wanted = only in (None, stage)
-            known = build.fresh(step.name, print_) or (
-                not full and any(build.adopt(step, print_, *sealed) for sealed in (parent, kept_back))
+            known = build.fresh(step.name, step_fingerprint) or (
+                not full and any(build.adopt(step, step_fingerprint, *sealed) for sealed in (parent, kept_back))
             )
             if known or not wanted:
                 if not known and only != stage and STEPS.index(stage) < STEPS.index(only or ""):
                     raise StaleStep(f"step {stage} has to run before {only}: run `segue refresh`")
                 if known:
-                    self._report(step.name, "skipped", started, print_)
+                    self._report(step.name, "skipped", started, step_fingerprint)
                     continue
                 break
             build.clear(step)
             try:
                 step.run()
             except BaseException:
-                self._report(step.name, "failed", started, print_)
+                self._report(step.name, "failed", started, step_fingerprint)
                 raise
-            build.finish(step.name, print_, self._notes.pop(step.name, {}))
-            self._report(step.name, "ran", started, print_)
+            build.finish(step.name, step_fingerprint, self._notes.pop(step.name, {}))
+            self._report(step.name, "ran", started, step_fingerprint)
             ran = True
         if only not in (None, "publish"):
             return False
@@ -223,9 +230,11 @@ class Refresh:
         self._report("publish", "ran" if sealed else "skipped", started, prints[SHIPPED])
         return not self.report.kept_back and self._releases.current() is not None
 
-    def _report(self, name: str, status: Literal["ran", "skipped", "failed"], started: float, print_: str) -> None:
+    def _report(
+        self, name: str, status: Literal["ran", "skipped", "failed"], started: float, step_fingerprint: str
+    ) -> None:
         """A line for each stage: the models of `embed` have one together, and so have those of `publish`."""
-        line = StepReport(_stage(name), status, time.perf_counter() - started, print_[:16])
+        line = StepReport(_stage(name), status, time.perf_counter() - started, step_fingerprint[:16])
         if self.report.steps and (last := self.report.steps[-1]).name == line.name:
             line.seconds += last.seconds
             if name != "publish" and last.status != "skipped" and status == "skipped":

@@ -62,14 +62,14 @@ class Build:
         notes: dict[str, Any] = self.state.get(step, {}).get("notes", {})
         return notes
 
-    def fresh(self, step: str, print_: str) -> bool:
+    def fresh(self, step: str, step_fingerprint: str) -> bool:
         """Whether the step's files in this build were made from exactly this."""
-        return self.state.get(step, {}).get("fingerprint") == print_
+        return self.state.get(step, {}).get("fingerprint") == step_fingerprint
 
-    def adopt(self, step: Step, print_: str, release: Path | None, manifest: Mapping[str, Any]) -> bool:
+    def adopt(self, step: Step, step_fingerprint: str, release: Path | None, manifest: Mapping[str, Any]) -> bool:
         """Link a step's files from a sealed release if it was made from exactly this; whether it was."""
         known = manifest.get("steps", {}).get(step.name, {})
-        if release is None or known.get("fingerprint") != print_:
+        if release is None or known.get("fingerprint") != step_fingerprint:
             return False
         self.clear(step)
         for name in manifest["files"]:
@@ -77,7 +77,7 @@ class Build:
                 target = self.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.link(release / name, target)
-        self.finish(step.name, print_, known.get("notes", {}))
+        self.finish(step.name, step_fingerprint, known.get("notes", {}))
         return True
 
     def clear(self, step: Step) -> None:
@@ -90,9 +90,9 @@ class Build:
             for file in path.parent.glob(f"{path.name}.*"):
                 file.unlink()
 
-    def finish(self, step: str, print_: str, notes: Mapping[str, Any]) -> None:
+    def finish(self, step: str, step_fingerprint: str, notes: Mapping[str, Any]) -> None:
         """Write down that a step is done, after its files are."""
-        self.state[step] = {"fingerprint": print_, "notes": dict(notes)}
+        self.state[step] = {"fingerprint": step_fingerprint, "notes": dict(notes)}
         self._save()
 
     def _save(self) -> None:

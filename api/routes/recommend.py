@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import metrics
-from api.recommender import Ask
+from api.recommender import SlateRequest
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["recommend"])
 @router.post("/recommend", response_model=SlateAnswer)
 async def recommend(request: Request, body: RecommendBody) -> Response:
     """Songs for a listener or a session, each with the channels that found it and, on demand, the reasons."""
-    ask = Ask(
+    ask = SlateRequest(
         user_id=body.user_id,
         session=body.session,
         scene=body.scene,

@@ -32,7 +32,7 @@ class Neighbours:
 
     @classmethod
     def of(cls, row: Tensor, col: Tensor, targets: int, weight: Tensor | None = None) -> Neighbours:
-        """From E edges row -> col, col (E,) rising; the shares of a node's neighbours, by `weight` (E,), sum to 1."""
+        """From E edges row -> col, col (E,) ascending; each node's shares, by `weight` (E,), sum to 1."""
         degree = torch.bincount(col, minlength=targets)
         indptr = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
         weight = torch.ones(len(row), device=row.device) if weight is None else weight.float()

@@ -32,7 +32,7 @@ from scipy import linalg, sparse
 
 from embeddings.training.held_out import held_out
 from embeddings.training.interactions import Interactions
-from embeddings.vectors.attributes import smoothed, song_matrices
+from embeddings.vectors.attributes import propagate, song_matrices
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.errors import FitError
@@ -132,14 +132,15 @@ class RelationGammaGCN:
         report = progress if progress is not None else lambda what, done, total: None  # noqa: ARG005
         interactions = Interactions.of(snapshot)
         _check_gamma(snapshot, config.gamma)
+        found: dict[str, Any] = {}
         if config.rounds:
-            gamma = _learned(snapshot, interactions, config, rng, validate, report, device)
-            config = replace(config, gamma=gamma, rounds=0)
+            found = {"gamma": _learned(snapshot, interactions, config, rng, validate, report, device), "rounds": 0}
+            config = replace(config, **found)
         report("relation-gamma-gcn", 0, 1)
         listeners, songs = _solved(Messages(snapshot, interactions, config.beta), interactions, config, rng, device)
         songs = _with_attributes(snapshot, interactions, songs, config)
         report("relation-gamma-gcn", 1, 1)
-        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config)})
+        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config), "found": found})
 
 
 def _with_attributes(
@@ -152,7 +153,7 @@ def _with_attributes(
     matrices = list(song_matrices(snapshot, relations).values())
     if matrices and config.smooth:
         attributes = sparse.csr_array(sparse.hstack(matrices, format="csr"))
-        explained = smoothed(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
+        explained = propagate(np.ascontiguousarray(songs.T), attributes, 1.0, config.smooth_ridge).T - songs
         share = np.where(listeners > 0, np.float32(config.smooth), np.float32(1))
         songs = songs + share[:, None] * explained
     shorter = np.maximum(listeners, 1).astype(np.float32) ** -np.float32(config.tilt)

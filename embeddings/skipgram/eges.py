@@ -93,7 +93,7 @@ class AttributeAggregation(nn.Module):
 
     def __init__(self, side: Mapping[str, Relation], nodes: int, walked: Array, dim: int, generator: torch.Generator):
         super().__init__()
-        self.named = [np.unique(relation.indices) for relation in side.values()]  # by each kind, rising
+        self.named = [np.unique(relation.indices) for relation in side.values()]  # by each kind, ascending
         self.firsts = np.cumsum([0, *map(len, self.named)])[:-1]
         # row s N + v: what describes v by kind s, its shares summing to 1
         parts = [r.shares.astype(np.float32)[:, used] for r, used in zip(side.values(), self.named, strict=True)]

@@ -94,15 +94,17 @@ class ALS:
         report = progress if progress is not None else lambda what, done, total: None  # noqa: ARG005
         interactions = Interactions.of(snapshot)
         seed = int(rng.integers(2**63))
+        found = {}
         if config.tuned:
             config = _tuned(interactions, config, rng, seed, report)
+            found = {"regularization": config.regularization, "tuned": False}
         listeners, songs = _factors(interactions, config, seed, report)
         if not (np.isfinite(listeners).all() and np.isfinite(songs).all()):
             raise FitError("als ended with vectors that are not finite; raise the regularization")
         # sweep by sweep the regularization takes away who shares too little with anybody: what is left is rounding
         lengths = np.linalg.norm(songs, axis=1)
         songs[lengths < _VANISHED * lengths.max()] = 0
-        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config)})
+        return ModelVectors.of_pairs(snapshot, listeners, songs, {"config": asdict(config), "found": found})
 
 
 def _tuned(

@@ -20,7 +20,7 @@ from graph.snapshot.snapshot import Snapshot
 class Interactions:
     """Pairs of U listeners and the songs, of S, that they like, each pair once.
 
-    Shapes: E pairs; indptr (U + 1,), indices (E,) int32 rising within each row; strength (E,) float32, above 0: the
+    Shapes: E pairs; indptr (U + 1,), indices (E,) int32 ascending within each row; strength (E,) float32, above 0: the
     sum of what the listener's events on the song say, in full plays.
     """
 

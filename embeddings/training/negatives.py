@@ -11,7 +11,7 @@ from graph.snapshot.arrays import Array
 def uniform_negatives(indptr: Array, indices: Array, listeners: Array, items: int, rng: np.random.Generator) -> Array:
     """One item for each of B `listeners` (B,) -> (B,) int32, uniform over the items that are not among the listener's.
 
-    Shapes: indptr (U + 1,) and indices (E,) hold each listener's own items, rising. Exact, and without a second try:
+    Shapes: indptr (U + 1,) and indices (E,) hold each listener's own items, ascending. Exact, and without a second try:
     of n items that are left, the r-th is found among the gaps by bisection.
 
     Raises: ValueError if a listener has every item.

@@ -40,7 +40,7 @@ def popularity(matrix: sparse.csr_array) -> Array:
     return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float32)
 
 
-def smoothed(weights: Array, attributes: sparse.csr_array, share: float, ridge: float) -> Array:
+def propagate(weights: Array, attributes: sparse.csr_array, share: float, ridge: float) -> Array:
     """A + share x A H, with H = T (T'T + ridge)^-1 T' of sparse (S, attributes) rows T of length 1.
 
     Shapes: A = `weights` (M, S) -> (M, S) float32. What a score owes to the song's attributes counts again, and songs

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class LastTraining:
 
     `fresh` (E,): the newer snapshot's events that it did not learn from; `beyond`: whether it learned from events that
     the newer one may not (late events move the cuts of a log); `config` as it was stored; `updates`: how many in a row
-    made it.
+    made it; `found`: the settings that its training searched for, by name.
     """
 
     vectors: ModelVectors
@@ -67,6 +67,7 @@ class LastTraining:
     beyond: bool
     config: Mapping[str, Any]
     updates: int
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, release: Release, model: str, learned: Snapshot, newer: Snapshot) -> LastTraining:
@@ -81,7 +82,8 @@ class LastTraining:
         seen[offsets[0]] = seeing[offsets[1]] = True
         beyond = bool((seen & ~seeing).any())
         fresh, updates = ~seen[offsets[1]], int(meta.get("updates", 0))
-        return cls(carried(vectors, learned, newer), fresh, beyond, meta["config"], updates)
+        carried_on = carried(vectors, learned, newer)
+        return cls(carried_on, fresh, beyond, meta["config"], updates, meta.get("found", {}))
 
     def leads_to(self, config: Any, how: UpdateConfig) -> bool:
         """Whether an update will do: the same settings, little that is new, nothing that it should not have seen, and

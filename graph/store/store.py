@@ -98,7 +98,7 @@ class GraphStore:
     def open(cls, config: GraphConfig) -> GraphStore:
         """Connect; `embedded:DIR` starts the server of that folder, or joins it.
 
-        Raises: StoreUnavailable if it does not answer, InvalidInput for a URL or heap that is none.
+        Raises: StoreUnavailable if it does not answer, InvalidInput if the URL or heap size is invalid.
         """
         store = cls(config)
         try:
@@ -204,7 +204,7 @@ class GraphStore:
     def upsert_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Make or complete nodes, `{"id": …, property: value}` a row; what a row leaves out, or gives as None, stays.
 
-        Returns the number of rows. Raises: InvalidInput for an unknown label or an id that is none.
+        Returns the number of rows. Raises: InvalidInput for an unknown label or an invalid id.
         """
         schema.label(label)
         return self._in_batches(rows, ("id",), lambda names: queries.upsert_nodes(label, names))
@@ -212,7 +212,7 @@ class GraphStore:
     def upsert_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> int:
         """Make or complete relationships, `{"source": id, "target": id, property: value}` a row, one row a key.
 
-        Returns how many had both ends; a row without them does nothing. Raises: InvalidInput for an id that is none.
+        Returns how many had both ends; a row without them does nothing. Raises: InvalidInput for an invalid id.
         """
         required = ("source", "target", *rel.identity)
         return self._in_batches(rows, required, lambda names: queries.upsert_relationships(rel, names))

@@ -1,19 +1,19 @@
-"""What a release has learned about its channels: what their scores are worth, and how many candidates to take of each.
+"""What a release has learned about its channels: how much their scores contribute, and how many candidates to take.
 
-**Calibration.** A channel's scores are its own affair. On what listeners went on to love, the chance that a candidate
-is loved is fitted to them as a function that never falls (isotonic regression): of the score itself, of its share of
-the channel's best, or of its rank, whichever foretells best on listeners that it was not fitted to.
+**Calibration.** Scores of different channels are not comparable. The chance that the listener goes on to like a
+candidate is fitted by isotonic regression on the score itself, on its share of the channel's best score, or on its
+rank: the one of the three with the lowest log loss on held-out listeners.
 
-**Weights.** How much each channel counts beside the others is learned from the same listeners, as the order that best
-puts what was loved first: a candidate is worth its channel's weight times its height, the logarithm of how many
-standard deviations of its list it stands above the list's last. They are used unless, on listeners that they were not
-fitted to, the sum of the calibrated chances orders better by more than its standard error: fitted to a half of them,
-weights do worse than they will.
+**Weights.** Each channel's weight is learned from the same listeners, so that sorting by the weighted sum ranks the
+relevant songs first. A candidate contributes its channel's weight times its log-standardised gap: the logarithm of 1 +
+how many standard deviations its score is above the last of its list. Weights are used unless the sum of the calibrated
+chances ranks better on held-out listeners, by more than a standard error: weights that are fitted to one half of the
+listeners do worse than those that are fitted to all.
 
-**Quotas.** Every channel has a least quota, since those who taught may lack those whom it is there for (a listener
-without a history, say). From there each channel's quota is raised in steps, always where a further step finds the most
-loved songs that no channel has found yet, until the pool is full; a channel whose time the budget does not hold is left
-out.
+**Quotas.** Every channel has a minimum quota, since the training listeners may lack those whom the channel is made for
+(listeners without a history, say). Quotas are then raised greedily: each step goes to the channel whose next candidates
+find the most relevant songs that no channel has found yet, until the pool is full. A channel that does not fit into the
+time budget gets no quota.
 
 Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates; the
 iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978; weights as a linear stack of models
@@ -36,25 +36,25 @@ from recall.blend.listwise import listwise
 
 KINDS: Final = ("score", "share", "rank")
 LEAST_HITS: Final = 30
-"""Loved candidates below which a channel has no calibration."""
+"""Relevant candidates below which a channel has no calibration."""
 LEAST_QUOTA: Final = 50
 _KNOTS: Final = 64
 _STEP: Final = 10
 _RANK_OFFSET: Final = 60.0
 _TIE: Final = 1e-3
 _L2S: Final = (1e-3, 1e-2, 1e-1)
-"""How much weights are held down: the one that orders best those whom the weights were not fitted to."""
+"""L2 penalties of the weights; the one that ranks best on held-out listeners is used."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One listener's candidates of every channel, and the songs (R,) that the listener loved afterwards."""
+    """One listener's candidates of every channel, and the songs (R,) that the listener liked afterwards."""
 
     found: Mapping[str, Candidates]
     loved: Array
 
     def within(self, quotas: Mapping[str, int]) -> Outcome:
-        """As it would have been had every channel been asked for its quota, and those without one not at all."""
+        """The outcome with each channel's candidates cut to its quota; channels without a quota are left out."""
         cut = {
             name: Candidates(found.songs[: quotas[name]], found.scores[: quotas[name]])
             for name, found in self.found.items()
@@ -65,19 +65,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The chance (K,) at each of K knots, rising, of what `kind` says; between them a straight line."""
+    """The chance (K,) at each of K knots (K,) of the value that `kind` names, linear in between; both ascend."""
 
     kind: str
     knots: Array
     chance: Array
 
     def __call__(self, scores: Array) -> Array:
-        """(C,) how likely each candidate is to be loved, from a channel's scores (C,), the best first."""
+        """(C,) the chance that each candidate is liked, from a channel's scores (C,), the best first."""
         return np.asarray(np.interp(_value(self.kind, scores), self.knots, self.chance))
 
     @classmethod
     def fit(cls, lists: Sequence[tuple[Array, Array]]) -> Calibration | None:
-        """From (scores, whether each was loved) of each listener; None where too few were."""
+        """From (scores, whether each candidate was liked) of each listener; None where too few were."""
         if sum(int(hits.sum()) for _, hits in lists) < LEAST_HITS:
             return None
         halves = lists[::2], lists[1::2]
@@ -98,15 +98,15 @@ class Calibration:
         points, place = np.unique(values, return_inverse=True)
         weights = np.bincount(place).astype(np.float64)
         means = np.bincount(place, hits) / weights
-        rising = np.asarray(isotonic_regression(means, weights=weights).x)
+        ascending = np.asarray(isotonic_regression(means, weights=weights).x)
         kept = np.unique(np.linspace(0, len(points) - 1, min(_KNOTS, len(points))).round().astype(np.int64))
-        return cls(kind, points[kept], rising[kept])
+        return cls(kind, points[kept], ascending[kept])
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """Calibrations, quotas and weights by channel, and what the best candidate of a channel without calibration is
-    worth. Without `weights` a candidate is worth its calibrated chance."""
+    """Calibrations, quotas and weights by channel. `otherwise` is the contribution of the best candidate of a channel
+    without calibration. Without `weights` a candidate contributes its calibrated chance."""
 
     calibrations: Mapping[str, Calibration]
     quotas: Mapping[str, int]
@@ -124,12 +124,11 @@ class Fusion:
         quotas: Mapping[str, int] | None = None,
         signed: bool = False,
     ) -> Fusion | None:
-        """From listeners' outcomes; None where nobody loved anything that a channel found.
+        """From listeners' outcomes; None where no channel found a song that its listener liked.
 
-        `cost_ms`: each channel's milliseconds; those of all that get a quota stay within `budget_ms`. `quotas` that are
-        given are kept, and weights learned for them. If `signed` a channel may also count against what it proposes:
-        more precise where every listener is answered by all channels, upside down for somebody whom that channel alone
-        answers.
+        `cost_ms`: each channel's milliseconds; the channels that get a quota stay within `budget_ms` in sum. Given
+        `quotas` are kept, and weights learned for them. If `signed`, weights may be negative: more precise where every
+        channel answers every listener, but inverts the ranking for a listener served by that channel alone.
         """
         calibrations = {}
         for name in cost_ms:
@@ -155,25 +154,25 @@ class Fusion:
             return plain
         return replace(plain, weights=learned_weights(cut, signed=signed, l2=l2))
 
-    def worth(self, name: str, found: Candidates) -> Array:
-        """(C,) what each candidate of a channel is worth, the best first; equal ones keep the channel's order.
+    def contribution(self, name: str, found: Candidates) -> Array:
+        """(C,) the contribution of each candidate to the fused score, the best first; ties keep the channel's order.
 
-        By the channel's weight where there are weights (the median one where it has none), else by its calibrated
-        chance, and the reciprocal of its rank where there is no calibration.
+        The channel's weight (the median weight where it has none) x the log-standardised gap, if there are weights.
+        Else the calibrated chance, or the reciprocal of the rank for a channel without calibration.
         """
         by_rank = _RANK_OFFSET / (_RANK_OFFSET + np.arange(len(found)))
         if self.weights:
             weight = self.weights.get(name, float(np.median(list(self.weights.values()))))
-            return np.asarray(weight * heights(found.scores) + _TIE * by_rank)
+            return np.asarray(weight * log_standardised_gap(found.scores) + _TIE * by_rank)
         if name in self.calibrations:
             return np.asarray(self.calibrations[name](found.scores) * (1 + _TIE * by_rank))
         return np.asarray(self.otherwise * by_rank)
 
-    def towards(self, other: Fusion, share: float) -> Fusion:
-        """What lies between this one (at `share` 0) and another (at 1): their weights and quotas mixed.
+    def interpolate(self, other: Fusion, share: float) -> Fusion:
+        """Weights and quotas between those of this fusion (`share` 0) and of `other` (`share` 1).
 
-        Weights and chances do not mix: where one of the two has no weights it is this one at 0 and the other from then
-        on.
+        Weights and calibrated chances cannot be mixed: if either fusion has no weights, the result is this fusion at 0
+        and `other` above 0.
         """
         if share == 0 or not (self.weights and other.weights):
             return other if share else self
@@ -185,12 +184,11 @@ class Fusion:
         return Fusion(other.calibrations, quotas, other.otherwise, mixed(self.weights, other.weights))
 
     def gains(self, outcomes: Sequence[Outcome]) -> Array:
-        """(O,) of each outcome the discounted gain of all that was loved, in the order of what candidates are worth in
-        sum, over that of the ideal order."""
+        """(O,) the NDCG of each outcome's candidates, sorted by the sum of their contributions."""
         found = np.zeros(len(outcomes))
         for i, outcome in enumerate(outcomes):
-            songs, worths = _table(outcome, list(outcome.found), self.worth)
-            order = np.argsort(-worths.sum(axis=1), kind="stable")
+            songs, contributions = _table(outcome, list(outcome.found), self.contribution)
+            order = np.argsort(-contributions.sum(axis=1), kind="stable")
             discounts = 1 / np.log2(np.arange(2, 2 + max(len(songs), len(outcome.loved))))
             hits = np.flatnonzero(np.isin(songs[order], outcome.loved))
             found[i] = discounts[hits].sum() / max(discounts[: len(outcome.loved)].sum(), 1e-12)
@@ -219,25 +217,25 @@ class Fusion:
         return cls(calibrations, meta["quotas"], meta["otherwise"], meta.get("weights", {}))
 
 
-def heights(scores: Array) -> Array:
-    """(C,) ln(1 + how far each of falling scores stands above the last, in standard deviations of all); 0 where all are
-    alike.
+def log_standardised_gap(scores: Array) -> Array:
+    """(C,) ln(1 + gap), where gap is how far each of `scores` (C,), in descending order, is above the last one, in
+    standard deviations of all; 0 where all scores are equal.
 
-    A list says nothing of a song that it does not hold, so its last one is worth nothing either.
+    The last song of a list gets 0, as does a song that the list does not hold.
     """
     spread = float(scores.std()) if len(scores) else 0.0
     return np.log1p((scores - scores[-1]) / spread) if spread > 0 else np.zeros(len(scores))
 
 
 def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: float = _L2S[0]) -> dict[str, float]:
-    """The weight of each channel's heights whose sums best put what was loved first: a convex problem, solved for the
-    listwise loss plus l2 x |weights|^2; none below 0 unless `signed`. Nothing where nobody loved anything found."""
+    """The channel weights that minimise the listwise loss of the weighted sums of log-standardised gaps, plus
+    l2 x |weights|^2 (convex); none is negative unless `signed`. Empty if no outcome found a relevant song."""
     from scipy.optimize import minimize
 
     names = sorted({name for outcome in outcomes for name in outcome.found})
     parts, labels = [], []
     for outcome in outcomes:
-        songs, table = _table(outcome, names, lambda _, found: heights(found.scores))
+        songs, table = _table(outcome, names, lambda _, found: log_standardised_gap(found.scores))
         hits = np.isin(songs, outcome.loved)
         if hits.any():
             parts.append(table)
@@ -256,14 +254,14 @@ def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: fl
     return {name: float(weight) for name, weight in zip(names, found, strict=True)}
 
 
-def _table(outcome: Outcome, names: Sequence[str], worth: Callable[[str, Candidates], Array]) -> tuple[Array, Array]:
-    """All songs found (P,), each once, and what each channel says of each (P, channels), 0 where it names it not."""
+def _table(outcome: Outcome, names: Sequence[str], value: Callable[[str, Candidates], Array]) -> tuple[Array, Array]:
+    """The unique songs found (P,), and the `value` of each in each channel (P, channels), 0 where it was not found."""
     lists = [outcome.found[name].songs for name in names if name in outcome.found]
     songs = np.unique(np.concatenate(lists)) if lists else np.empty(0, dtype=np.int32)
     table = np.zeros((len(songs), len(names)))
     for c, name in enumerate(names):
         if (found := outcome.found.get(name)) is not None and len(found):
-            table[np.searchsorted(songs, found.songs), c] = worth(name, found)
+            table[np.searchsorted(songs, found.songs), c] = value(name, found)
     return songs, table
 
 
@@ -275,8 +273,8 @@ def learned_quotas(
     *,
     least: int = LEAST_QUOTA,
 ) -> dict[str, int]:
-    """Quotas by channel, at least `least`, that find the most loved songs within a pool of so many songs and the
-    budget; none where nothing is found."""
+    """Quotas by channel, each at least `least`, that find the most relevant songs within `pool` songs and `budget_ms`;
+    empty if no relevant song is found."""
     names = list(cost_ms)
     wanted, weights = _ranks(outcomes, names, loved_only=True)
     everything, _ = _ranks(outcomes[:200], names, loved_only=False)
@@ -318,8 +316,8 @@ _NEVER: Final = np.iinfo(np.int32).max
 
 
 def _ranks(outcomes: Sequence[Outcome], names: Sequence[str], *, loved_only: bool) -> tuple[Array, Array]:
-    """(N, channels) the rank of each song that somebody loved (or that was found) in each channel, `_NEVER` where it
-    was not found; (N,) its share of what that listener loved."""
+    """(N, channels) the rank of each relevant (or, if not `loved_only`, found) song of each outcome in each channel,
+    `_NEVER` where it was not found; (N,) 1 / the number of these songs of the outcome."""
     parts, weights = [], []
     for outcome in outcomes:
         found = [outcome.found[name].songs for name in names if name in outcome.found]

@@ -11,18 +11,18 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from recall.base import Candidates
 from recall.blend.fusion import Fusion
-from recall.grouped import distinct, places, ranges
+from recall.grouped import index_in_sorted, ranges, rank_within_group, sorted_unique
 
 UNFITTED: Final = Fusion({}, {})
-"""Nothing learned: every candidate is worth the reciprocal of 60 + its rank."""
+"""Nothing learned: every candidate contributes the reciprocal of 60 + its rank."""
 
 
 @dataclass(frozen=True)
 class Pool:
     """Songs of all channels, each once, the best fused score first, with where each comes from.
 
-    Shapes: P songs, C channels; songs (P,), fused (P,) falling; ranks (P, C) a song's rank in each channel, counted
-    from 0, -1 where the channel did not propose it; scores (P, C) the channel's own score, 0 there.
+    Shapes: P songs, C channels; songs (P,), fused (P,) descending; ranks (P, C) a song's rank in each channel, from 0,
+    -1 where the channel did not propose it; scores (P, C) the channel's own score, 0 there.
     """
 
     channels: tuple[str, ...]
@@ -60,57 +60,52 @@ def merge(
 ) -> Pool:
     """Each channel's best up to its quota, each song once.
 
-    A song's fused score is the sum over channels of weight x what the candidate is worth (`Fusion.worth`): its height
-    in the channel's list where weights were learned, else its calibrated chance of being loved, or the reciprocal of
-    60 + its rank. A song that stands within one channel's quota counts in the others
-    too, beyond their quotas. A channel that names the interest of each candidate shares its quota out among its
-    interests (see `within`).
+    A song's fused score is the sum over channels of weight x the candidate's contribution (`Fusion.contribution`): its
+    log-standardised gap where weights were learned, else its calibrated chance of being liked, or the reciprocal of
+    60 + its rank. A song within one channel's quota also counts in the channels that rank it beyond theirs. A channel
+    that names the interest of each candidate has its quota allocated to its interests (see `within`).
     Source: Cormack et al. 2009, Reciprocal rank fusion.
     """
     names = tuple(proposals)
     inside = [proposals[name].songs[within(proposals[name], quotas[name])] for name in names]
-    songs = distinct(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
+    songs = sorted_unique(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
     ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
     scores = np.zeros((len(songs), len(names)))
     if not len(songs):
         return Pool(names, songs, np.zeros(0), ranks, scores)
-    # all candidates of all channels, one after the other: the channel, the rank, and what it is worth
+    # all candidates of all channels, one after the other: the channel, the rank, and the contribution
     sizes = [len(found) for found in proposals.values()]
     channel, rank = ranges(np.zeros(len(names), dtype=np.int64), np.array(sizes))
-    worth = [weights.get(name, 1.0) * fusion.worth(name, proposals[name]) for name in names]
-    place = places(songs, np.concatenate([found.songs for found in proposals.values()]))
+    contributions = [weights.get(name, 1.0) * fusion.contribution(name, proposals[name]) for name in names]
+    place = index_in_sorted(songs, np.concatenate([found.songs for found in proposals.values()]))
     known = place < len(songs)
     place, channel = place[known], channel[known]
     ranks[place, channel] = rank[known]
     scores[place, channel] = np.concatenate([found.scores for found in proposals.values()])[known]
-    fused = np.bincount(place, np.concatenate(worth)[known], len(songs))
+    fused = np.bincount(place, np.concatenate(contributions)[known], len(songs))
     order = np.argsort(-fused, kind="stable")
     return Pool(names, songs[order], fused[order], ranks[order], scores[order])
 
 
 def within(found: Candidates, quota: int) -> Array:
-    """Places (n,) of the candidates within a channel's quota, the best first.
+    """Rows (n,) of the candidates within a channel's quota, the best first.
 
-    Where candidates name their interest, each interest gets a part of the quota by its importance, and at least one
-    place while there is one; what an interest leaves over goes to the best of the others.
+    Where candidates name their interest, the quota is allocated to the interests by importance, at least one place each
+    while places last. Places that an interest cannot fill go to the best of the other candidates.
     """
     if found.interest is None or len(found) <= quota:
         return np.arange(min(quota, len(found)))
     importance = np.bincount(found.interest, minlength=1) > 0
     shares = np.ones(len(importance)) if found.importance is None else np.asarray(found.importance, dtype=np.float64)
-    parts = shared_out(quota, np.where(importance, shares[: len(importance)], 0))
-    order = np.argsort(found.interest, kind="stable")
-    first = np.searchsorted(found.interest[order], np.arange(len(parts)))
-    turn = np.empty(len(found), dtype=np.int64)
-    turn[order] = np.arange(len(found)) - first[found.interest[order]]
-    inside = turn < parts[found.interest]
+    parts = allocate(quota, np.where(importance, shares[: len(importance)], 0))
+    inside = rank_within_group(found.interest) < parts[found.interest]
     inside[np.flatnonzero(~inside)[: quota - int(inside.sum())]] = True
     return np.flatnonzero(inside)
 
 
-def shared_out(places: int, importance: Array) -> Array:
-    """(I,) whole numbers that add up to `places`, in proportion to what is important; one for each that is at all,
-    while there are enough (the largest remainders get what rounding leaves)."""
+def allocate(places: int, importance: Array) -> Array:
+    """(I,) integers that sum to `places`, in proportion to `importance` (I,), by largest remainders; each importance
+    above 0 gets at least 1 while places last."""
     parts = np.zeros(len(importance), dtype=np.int64)
     alive = np.flatnonzero(importance > 0)
     if not len(alive) or places <= 0:

@@ -1,4 +1,7 @@
-"""All channels of a scene within one time budget: who is late, fails or answers nonsense is left out and named."""
+"""All channels of a scene within one time budget.
+
+Channels that time out, raise or return invalid candidates are dropped and listed in the trace.
+"""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ATTRIBUTE, RELATION_OF, Cause
-from recall.grouped import added, among, distinct, places, spread
+from recall.grouped import csr_entries, index_in_sorted, isin_sorted, rank_within_group, sorted_unique, sum_by_key
 from recall.item_lists.neighbours import Neighbours
-from recall.linear.matrices import tastes
+from recall.linear.matrices import interaction_matrix
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import decayed, listeners
 from recall.listeners.profile import Dimensions, Profile, offered_shares
@@ -105,7 +105,7 @@ class _Dimension:
     near: Neighbours | None
 
     def of(self, entities: Array) -> slice:
-        """Where its own stand among entities of all dimensions, rising."""
+        """The positions of its own entities in those of all dimensions, ascending."""
         return slice(*np.searchsorted(entities, (self.first, self.last)).tolist())
 
 
@@ -173,7 +173,7 @@ class Attributes:
             return Candidates.none()
         entities, values = self._preferences(query, self._all)
         best = [self._best(d, entities[d.of(entities)] - d.first, values[d.of(entities)]) for d in self._dimensions]
-        known, late = distinct(np.concatenate(best)), np.arange(len(new))
+        known, late = sorted_unique(np.concatenate(best)), np.arange(len(new))
         worth = values * self._weights[self._all.which(entities)]
         scores = self._scores(self._all.shares, known, entities, worth) * self._quality[known]
         # nobody has heard new songs, and they have just come
@@ -194,7 +194,7 @@ class Attributes:
         for song in songs.tolist():
             shares, row = (self._all.shares, song) if song < first else (new, song - first)
             at = slice(*shares.indptr[row : row + 2].tolist())
-            adds = np.append(worth, 0.0)[places(entities, shares.indices[at])] * shares.data[at]
+            adds = np.append(worth, 0.0)[index_in_sorted(entities, shares.indices[at])] * shares.data[at]
             best = int(shares.indices[at][adds.argmax()]) if adds.max(initial=0.0) > 0 else -1
             causes.append(None if best < 0 else self._cause(best, strong, liked))
         return causes
@@ -212,12 +212,12 @@ class Attributes:
         return Cause(ATTRIBUTE, label, place, by=int(own[lends.argmax()])) if lends.max(initial=0.0) > 0 else None
 
     def _preferences(self, query: Query, dimensions: Dimensions) -> tuple[Array, Array]:
-        """Entities (n,) of all dimensions, rising, and how much each is preferred (n,), the widened ones among them."""
+        """Entities (n,) of all dimensions, ascending, and the preference for each (n,), widened ones included."""
         entities, values = self._strong(query, dimensions)
         return self._widened(entities, values) if self._config.widen else (entities, values)
 
     def _strong(self, query: Query, dimensions: Dimensions) -> tuple[Array, Array]:
-        """Entities (n,), rising, and how much each is preferred (n,), as the listener's events say."""
+        """Entities (n,), ascending, and how much each is preferred (n,), as the listener's events say."""
         config, newest = self._config, int(query.listener.at.max())
         # from the listener's own newest event on, so that short half-lives do not fade before it
         landmark = newest if newest >= 0 else max(self._as_of, 0)
@@ -225,10 +225,9 @@ class Attributes:
         values = profile.preferences(query.at, self._common, config.prior, config.correction)
         dimension = dimensions.which(profile.entities)
         order = np.lexsort((-values, dimension))
-        turn = np.arange(len(order)) - np.searchsorted(dimension, dimension)
         # what is weakly liked is not looked up, but what is disliked counts against a song
         keep = values < 0
-        keep[order[(turn < config.strongest) & (values[order] > 0)]] = True
+        keep[order[(rank_within_group(dimension[order]) < config.strongest) & (values[order] > 0)]] = True
         return profile.entities[keep], values[keep]
 
     def _best(self, dimension: _Dimension, entities: Array, values: Array) -> Array:
@@ -239,8 +238,7 @@ class Attributes:
             return np.empty(0, dtype=np.int64)
         many = np.minimum(np.ceil(self._config.songs * values / values.sum()), width).astype(np.int64)
         rows = np.repeat(entities, many)
-        turns = np.arange(len(rows)) - np.repeat(np.cumsum(many) - many, many)
-        songs = dimension.best[rows, turns]
+        songs = dimension.best[rows, rank_within_group(rows)]
         return np.asarray(songs[songs >= 0], dtype=np.int64)
 
     def _widened(self, entities: Array, values: Array) -> tuple[Array, Array]:
@@ -255,22 +253,22 @@ class Attributes:
             known = others >= 0
             together.append(others[known] + dimension.first)
             worth.append((self._config.widen * near.weights[lending] * values[mine][liked][:, None])[known])
-        found, sums = added(np.concatenate(together), np.concatenate(worth))
-        disliked = among(found, entities[values < 0])
+        found, sums = sum_by_key(np.concatenate(together), np.concatenate(worth))
+        disliked = isin_sorted(found, entities[values < 0])
         # nearness to something loved does not turn a dislike
         sums[disliked] = np.minimum(sums[disliked], 0)
         return found, sums
 
     def _scores(self, shares: sparse.csr_array, songs: Array, entities: Array, worth: Array) -> Array:
         """(n,) what the entities of some songs are worth, by the songs' shares (S, entities) of them."""
-        song, at = spread(shares.indptr, songs)
+        song, at = csr_entries(shares.indptr, songs)
         theirs = shares.indices[at]
         few = int(np.searchsorted(entities, self._few))
         table = np.zeros(self._few + 1)
         table[entities[:few]] = worth[:few]
         found = table[np.minimum(theirs, self._few)]
         rest = np.flatnonzero(theirs >= self._few)
-        found[rest] = np.append(worth[few:], 0.0)[places(entities[few:], theirs[rest])]
+        found[rest] = np.append(worth[few:], 0.0)[index_in_sorted(entities[few:], theirs[rest])]
         return np.bincount(song, found * shares.data[at], len(songs))
 
     def _shares(self, new: NewSongs) -> sparse.csr_array:
@@ -292,7 +290,7 @@ def _learned(
         return vectors["song2vec"]
     from embeddings.gnn.relation_gamma_gcn import RelationGammaGCN, RelationGammaGCNConfig  # imports torch
 
-    if not tastes(snapshot).nnz:
+    if not interaction_matrix(snapshot).nnz:
         return None
     return RelationGammaGCN.fit(snapshot, RelationGammaGCNConfig(), rng=rng)
 
@@ -338,13 +336,12 @@ def _quality(snapshot: Snapshot, config: AttributesConfig) -> Array:
 
 def _best_songs(relation: Relation, quality: Array, most: int) -> Array:
     """(targets, M) the songs of each entity with the highest quality, the best first, -1 where there are fewer."""
-    order = np.lexsort(
-        (-quality[relation.reverse_indices], np.repeat(np.arange(relation.targets), np.diff(relation.reverse_indptr)))
-    )
-    songs, sizes = relation.reverse_indices[order], np.diff(relation.reverse_indptr)
-    turn = np.arange(len(songs)) - np.repeat(relation.reverse_indptr[:-1], sizes)
+    sizes = np.diff(relation.reverse_indptr)
+    entity = np.repeat(np.arange(relation.targets), sizes)
+    order = np.lexsort((-quality[relation.reverse_indices], entity))
+    songs, rank = relation.reverse_indices[order], rank_within_group(entity)
     width = int(min(most, sizes.max(initial=1)))
     best = np.full((relation.targets, width), -1, dtype=np.int32)
-    kept = turn < width
-    best[np.repeat(np.arange(relation.targets), sizes)[kept], turn[kept]] = songs[kept]
+    kept = rank < width
+    best[entity[kept], rank[kept]] = songs[kept]
     return best

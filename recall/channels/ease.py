@@ -54,13 +54,13 @@ class EaseConfig:
 
 
 def regression(snapshot: Snapshot, config: EaseConfig, songs: Array) -> Neighbours:
-    """What each of some `songs` (S,), rising, says of the others, as `Neighbours` by their place among these.
+    """What each of `songs` (S,), ascending, says of the others, as `Neighbours` by index in `songs`.
 
     Raises: FitError.
     """
-    likes = matrices.tastes(snapshot, config.by_strength)
+    likes = matrices.interaction_matrix(snapshot, config.by_strength)
     popular = popularity(likes)[songs]
-    matrix, scale = matrices.damped(likes, config.beta)
+    matrix, scale = matrices.degree_normalised(likes, config.beta)
     rows = sparse.csr_array(matrices.stacked(snapshot, matrix, config.gamma)[:, songs])
     # weights between damped columns, told in plain ones, and more listeners proposed less
     of, to = scale[songs], 1 / (scale[songs] * np.maximum(popular, 1) ** config.tilt)
@@ -107,5 +107,7 @@ class Ease:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = matrices.taste(query.listener, query.at, self._config.loves, self._config.by_strength)
+        songs, weights = matrices.interaction_row(
+            query.listener, query.at, self._config.loves, self._config.by_strength
+        )
         return matrices.answer(self._neighbours, query, songs, weights, k)

@@ -12,7 +12,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
 from recall.base import Candidates, Query, Ranked
-from recall.grouped import spread
+from recall.grouped import csr_entries, rank_within_group
 from recall.listeners.listener import Listener, decay
 from recall.listeners.preferences import artist_of, decayed, listeners
 
@@ -87,8 +87,8 @@ class Fallback:
     def _listed(self, place: int) -> tuple[Array, Array]:
         lives, histories = self._lives, self._snapshot.histories
         people = lives.reverse_indices[lives.reverse_indptr[place] : lives.reverse_indptr[place + 1]]
-        heard = self._listened.indices[spread(self._listened.indptr, people)[1]]
-        _, at = spread(histories.indptr, people)
+        heard = self._listened.indices[csr_entries(self._listened.indptr, people)[1]]
+        _, at = csr_entries(histories.indptr, people)
         songs = np.unique(np.concatenate([heard, histories.song[at], self._known]))
         when, liking = histories.at[at], np.maximum(strengths(histories.action[at], histories.count[at]), 0)
         liking = liking * decay(when, self._snapshot.as_of, self._config.half_life_days * _DAY_MS)
@@ -101,16 +101,12 @@ class Fallback:
         return songs[best].astype(np.int32), scores[best]
 
     def _scores(self, songs: Array, now: Array, ever: Array) -> Array:
-        """(n,) what songs are worth by their decayed plays (n,) and listeners (n,)."""
+        """(n,) the score of each song, from its decayed plays (n,) and listeners (n,)."""
         scores = now / max(float(now.max(initial=0.0)), 1e-12) + ever / max(float(ever.max(initial=0)), 1e-12)
         artist = self._artist[songs]
         order = np.argsort(-scores, kind="stable")
-        # how many songs of the same artist stand before each: those beyond the limit go to the end
-        by_artist = order[np.argsort(artist[order], kind="stable")]
-        first = np.concatenate([[True], artist[by_artist][1:] != artist[by_artist][:-1]]) if len(order) else order > 0
-        starts = np.flatnonzero(first)
-        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-        turn = np.zeros(len(songs))
-        turn[by_artist] = rank // self._config.per_artist
-        turn[artist < 0] = 0
-        return np.asarray(scores / (1 + turn))
+        # an artist's songs beyond each multiple of the limit are divided by one more
+        divisor = np.empty(len(songs))
+        divisor[order] = 1 + rank_within_group(artist[order]) // self._config.per_artist
+        divisor[artist < 0] = 1
+        return np.asarray(scores / divisor)

@@ -120,7 +120,7 @@ class Fresh:
 
     def _taste(self, query: Query) -> Array | None:
         """The direction (D,) of what the listener loves, None where that is unknown."""
-        loved, weights = query.listener.loves(query.at, self._config.loves)
+        loved, weights = query.listener.top_songs(query.at, self._config.loves)
         vector = weights @ self._unit[loved]
         if not len(loved) or not vector.any():
             return None

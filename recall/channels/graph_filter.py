@@ -73,7 +73,7 @@ class GraphFilter:
         *,
         rng: np.random.Generator,
     ) -> None:
-        likes = matrices.tastes(snapshot)
+        likes = matrices.interaction_matrix(snapshot)
         popular = np.maximum(popularity(likes), 1)
         lengths = np.maximum(np.diff(likes.indptr), 1) ** -0.5
         normal = sparse.csr_array(sparse.diags_array(lengths.astype(np.float32)) @ likes)
@@ -97,7 +97,7 @@ class GraphFilter:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = matrices.taste(query.listener, query.at, self._config.loves)
+        songs, weights = matrices.interaction_row(query.listener, query.at, self._config.loves)
         return matrices.answer(self._neighbours, query, songs, weights, k)
 
 

@@ -65,10 +65,10 @@ class ItemKnn:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = query.listener.loves(query.at, self._config.loves)
+        songs, weights = query.listener.top_songs(query.at, self._config.loves)
         return self._neighbours.recall(query, songs, weights, k)
 
     def because(self, query: Query, songs: Array) -> list[Cause | None]:
-        """The loved song that shares most listeners with each of these."""
-        loves, weights = query.listener.loves(query.at, self._config.loves)
-        return near_songs(BESIDE, self._neighbours.because(loves, weights, songs))
+        """The top song that shares most listeners with each of these."""
+        seeds, weights = query.listener.top_songs(query.at, self._config.loves)
+        return near_songs(BESIDE, self._neighbours.because(seeds, weights, songs))

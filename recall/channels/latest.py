@@ -28,14 +28,14 @@ from recall.causes import (
 )
 from recall.channels.lbs import Lbs, LbsConfig
 from recall.geo.cells import distance_km, home_cells
-from recall.grouped import added
+from recall.grouped import sum_by_key
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
 from recall.listeners.preferences import listeners
 from recall.live.live import Overlay
-from recall.live.since import doings
+from recall.live.since import people_events
 from recall.name_index import NameIndex, fit
 
 MODEL: Final = "song2vec"
@@ -334,13 +334,13 @@ class Latest:
         """Songs (n,) that a person loved lately, the most loved of them 1 (n,)."""
         user = self._snapshot.ids["User"].index(person)
         if user >= 0:
-            done = doings(self._snapshot.histories, query.live.counters, np.array([user]), LOVED)
+            done = people_events(self._snapshot.histories, query.live.counters, np.array([user]), LOVED)
             song, action, at, count = done.song, done.action, done.at, done.count
         else:
-            song, action, at, count = query.live.newcomers.of(person)
+            song, action, at, count = query.live.new_users.of(person)
         known = song < query.live.size  # what was folded in since this request began may be on a newer song still
         love = strengths(action, count) * decay(at, query.at, HALF_LIFE_MS)
-        songs, love = added(song[known].astype(np.int64), love[known])
+        songs, love = sum_by_key(song[known].astype(np.int64), love[known])
         best = np.argsort(-love, kind="stable")
         best = best[query.permits(songs[best])][: self._config.works]
         return songs[best], love[best] / max(float(love.max(initial=0.0)), 1e-12)

@@ -18,7 +18,7 @@ from recall.base import Candidates, Query
 from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, Cause
 from recall.geo.cell_sums import CellSums, Lasting
 from recall.geo.cells import PREPARED, UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
-from recall.grouped import added, among, spread
+from recall.grouped import csr_entries, isin_sorted, sum_by_key
 from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
 from recall.live.live import Overlay
 from recall.live.since import whereabouts
@@ -70,7 +70,7 @@ class LbsConfig:
 
 @dataclass(frozen=True)
 class Nearby:
-    """Songs (n,), rising, how much each is loved near by (n,), and all the love there is near by."""
+    """Songs (n,), ascending, the decayed liking of each near the listener (n,), and its total over all songs."""
 
     songs: Array
     loves: Array
@@ -134,7 +134,7 @@ class Lbs:
 
     def recall(self, query: Query, k: int) -> Candidates:
         parts = self._parts(query)
-        songs, scores = _added([(songs, scores) for _, _, songs, scores in parts])
+        songs, scores = _summed([(songs, scores) for _, _, songs, scores in parts])
         kept = scores > 0
         return Candidates.permitted(songs[kept], scores[kept], query, k)
 
@@ -154,7 +154,7 @@ class Lbs:
         if near is None:
             return [([], _NONE, _NONE, np.empty(0))]
         sums = self._sums(query.live, self._resolution)
-        told = _told(near.loves, near.total * sums.share(near.songs), self._config.shrink)
+        told = log_likelihood_lift(near.loves, near.total * sums.share(near.songs), self._config.shrink)
         parts = [([Cause(NEARBY)], np.zeros(len(told), dtype=np.int64), near.songs, told)]
         for label in self._makers:
             creators, which, works, scores = self._by_creators(query, near, sums, label)
@@ -177,7 +177,7 @@ class Lbs:
                 for cell in filter(sums.__contains__, ring(middle, step)):
                     found, there = sums.of(cell, query.at)
                     if wide:  # the fine cells lie in the wide ones: their songs have been counted
-                        new = ~among(found, fine)
+                        new = ~isin_sorted(found, fine)
                         found, there = found[new], there[new]
                     if len(found):
                         nearest = nearest or fade
@@ -185,7 +185,7 @@ class Lbs:
                         here = float(there.sum()) if wide else sums.total(cell, query.at)
                         total += here * (weight * fade / nearest)
             if len(parts) > 1:
-                songs, loves = parts[1] if len(parts) == 2 and not len(songs) else _added(parts)
+                songs, loves = parts[1] if len(parts) == 2 and not len(songs) else _summed(parts)
                 fine = fine if wide else songs
                 if int(query.permits(songs).sum()) >= self._config.enough:
                     break
@@ -221,7 +221,7 @@ class Lbs:
         at, own = whereabouts(query.listener.snapshot.histories, query.live.counters, listener.user, OWN)
         cells = around(own, resolution)
         weights = decay(at, query.at, HALF_LIFE_MS) * (cells != UNKNOWN_CELL)
-        known, total = _added([(cells, weights)])
+        known, total = _summed([(cells, weights)])
         best = np.argsort(-total, kind="stable")[: self._config.centres]
         best = best[total[best] > 0]
         return list(zip(known[best].tolist(), (total[best] / total[best].sum()).tolist(), strict=True))
@@ -231,11 +231,11 @@ class Lbs:
         which (n,) of them made songs (n,), and their scores (n,)."""
         config, ((made_by, creators), (has_made, works)) = self._config, self._makers[label]
         known = near.songs < len(made_by) - 1
-        which, at = spread(made_by, near.songs[known])
-        found, loves = added(creators[at], near.loves[known][which])
+        which, at = csr_entries(made_by, near.songs[known])
+        found, loves = sum_by_key(creators[at], near.loves[known][which])
         best = np.argsort(-loves, kind="stable")[: config.creators]
         chosen, loves = found[best], loves[best]
-        of, at = spread(has_made, chosen)
+        of, at = csr_entries(has_made, chosen)
         songs = works[at].astype(np.int64)
         if label == "Artist":
             new = query.live.songs
@@ -243,7 +243,7 @@ class Lbs:
             of, songs = np.concatenate([of, by]), np.concatenate([songs, new.first + late])
         share = sums.share(songs)
         expected = near.total * np.bincount(of, share, len(chosen))
-        score = config.by_creator * np.maximum(_told(loves, expected, config.shrink), 0.0)
+        score = config.by_creator * np.maximum(log_likelihood_lift(loves, expected, config.shrink), 0.0)
         kept = _most_loved(of, share, len(chosen))
         of, songs, share = of[kept], songs[kept], share[kept]
         highest = np.zeros(len(chosen))
@@ -270,7 +270,8 @@ class Lbs:
         return live.counters.events(("cells", resolution, half_life), make)
 
 
-def _told(loves: Array, expected: Array, shrink: float) -> Array:
+def log_likelihood_lift(loves: Array, expected: Array, shrink: float) -> Array:
+    """(n,) n log((n + shrink) / (e + shrink)) of the observed liking n and the `expected` e; 0 where they are equal."""
     return np.asarray(loves * np.log((loves + shrink) / (expected + shrink)))
 
 
@@ -286,6 +287,6 @@ def _most_loved(of: Array, share: Array, creators: int) -> Array | slice:
     return kept
 
 
-def _added(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Keys (n,), rising, each once, and the sums (n,) of what is given for each."""
-    return added(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+def _summed(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """The unique keys (n,), ascending, and the sum (n,) of each key's values in all parts."""
+    return sum_by_key(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))

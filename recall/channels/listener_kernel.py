@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from scipy import sparse
 
-from embeddings.vectors.attributes import popularity, smoothed, song_matrices
+from embeddings.vectors.attributes import popularity, propagate, song_matrices
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
@@ -18,7 +18,7 @@ from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.channels.ease import EaseConfig, regression
-from recall.grouped import added
+from recall.grouped import sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
 from recall.linear.listener_kernel import ListenerRidge, paths
@@ -85,9 +85,10 @@ class ListenerKernelConfig:
 
 
 class ListenerKernel:
-    """What a regression on likeness to all other listeners says, and one on the listener's own songs; songs loved since
-    the refresh add what one more song adds to a listener of mean history by a likeness that is not sharp, and somebody
-    unknown is the sum of that alone.
+    """Scores of a kernel ridge regression on all other listeners, plus a regression on the listener's own songs.
+
+    A song liked since the refresh adds what the linear kernel (`sharp` 0) predicts for one more song of a listener of
+    mean history. A listener whom the release does not know is scored by these sums alone.
 
     Source: see `recall.linear.listener_kernel` and `recall.linear.ease`.
     """
@@ -105,7 +106,7 @@ class ListenerKernel:
         *,
         rng: np.random.Generator,
     ) -> None:
-        popular = popularity(matrices.tastes(snapshot))
+        popular = popularity(matrices.interaction_matrix(snapshot))
         songs = _most_heard(popular, config.songs)
         to = (1 / np.maximum(popular[songs], 1) ** config.tilt).astype(np.float32)
         said = _said(snapshot, config, songs)
@@ -115,9 +116,9 @@ class ListenerKernel:
             landmarks = np.sort(rng.choice(snapshot.users, config.landmarks, replace=False))
 
         def solved(sharp: float) -> ListenerRidge:
-            targets = sparse.csr_array(matrices.tastes(snapshot, config.by_strength)[:, songs])
+            targets = sparse.csr_array(matrices.interaction_matrix(snapshot, config.by_strength)[:, songs])
             ridge = ListenerRidge(found, landmarks, targets, config.ridge, sharp)
-            ridge.weights = _passed_on(snapshot, ridge.weights, config, songs) * to
+            ridge.weights = _propagated(snapshot, ridge.weights, config, songs) * to
             return ridge
 
         kept, scores = _unheard(snapshot, solved(config.sharp), config, songs, said)
@@ -142,7 +143,7 @@ class ListenerKernel:
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener = query.listener
-        songs, weights = matrices.taste(listener, query.at, _NEW, self._config.by_strength)
+        songs, weights = matrices.interaction_row(listener, query.at, _NEW, self._config.by_strength)
         known = listener.user >= 0 and listener.user < len(self._songs)
         if known:
             histories = listener.snapshot.histories
@@ -152,12 +153,12 @@ class ListenerKernel:
         if known:
             kept = self._songs[listener.user] >= 0
             mine = self._songs[listener.user][kept], self._scores[listener.user][kept]
-            found, scores = added(np.concatenate([mine[0], found]), np.concatenate([mine[1], scores]))
+            found, scores = sum_by_key(np.concatenate([mine[0], found]), np.concatenate([mine[1], scores]))
         return Candidates.of_songs(found, scores, query, k)
 
 
 def _most_heard(popular: Array, most: int) -> Array:
-    """Positions of the songs with the most listeners, rising; all of them where there are no more than `most`."""
+    """Positions of the songs with the most listeners, ascending; all of them where there are no more than `most`."""
     return np.sort(np.argsort(-popular, kind="stable")[:most]).astype(np.int32)
 
 
@@ -165,7 +166,10 @@ def _unheard(
     snapshot: Snapshot, solved: ListenerRidge, config: ListenerKernelConfig, songs: Array, said: sparse.csr_array
 ) -> tuple[Array, Array]:
     """The best of the proposed songs for each listener, but for those heard: their places in `songs` and scores."""
-    likes, strong = matrices.tastes(snapshot)[:, songs], matrices.tastes(snapshot, _items(config).by_strength)
+    likes, strong = (
+        matrices.interaction_matrix(snapshot)[:, songs],
+        matrices.interaction_matrix(snapshot, _items(config).by_strength),
+    )
 
     def plain(block: slice) -> Array:
         scores: Array = solved.likeness(block) @ solved.weights + (strong[block] @ said).toarray()
@@ -197,13 +201,13 @@ def _against_hubs(scored: Callable[[slice], Array], users: int, songs: int, powe
     return np.minimum(np.maximum(share, 1e-12) ** -power, 2.0).astype(np.float32)
 
 
-def _passed_on(snapshot: Snapshot, weights: Array, config: ListenerKernelConfig, songs: Array) -> Array:
+def _propagated(snapshot: Snapshot, weights: Array, config: ListenerKernelConfig, songs: Array) -> Array:
     """Weights (M, S), smoothed over the attributes in which paths end."""
     told = list(song_matrices(snapshot, dict.fromkeys(_lasts(config), 1.0)).values())
     if not told:
         return weights
     attributes = sparse.csr_array(sparse.hstack(told, format="csr"))[songs]
-    return smoothed(weights, sparse.csr_array(attributes), config.smooth, config.smooth_ridge)
+    return propagate(weights, sparse.csr_array(attributes), config.smooth, config.smooth_ridge)
 
 
 def _lasts(config: ListenerKernelConfig) -> set[str]:

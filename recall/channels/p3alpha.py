@@ -70,5 +70,5 @@ class P3alpha:
         return len(listener.heard) >= 5
 
     def recall(self, query: Query, k: int) -> Candidates:
-        songs, weights = matrices.taste(query.listener, query.at, self._config.loves)
+        songs, weights = matrices.interaction_row(query.listener, query.at, self._config.loves)
         return matrices.answer(self._neighbours, query, songs, weights, k)

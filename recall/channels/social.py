@@ -18,10 +18,10 @@ from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
-from recall.grouped import added, among, highest, places, spread
+from recall.grouped import csr_entries, index_in_sorted, isin_sorted, rank_within_group, sum_by_key, top_k
 from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
 from recall.listeners.preferences import listeners
-from recall.live.since import doings
+from recall.live.since import people_events
 from recall.pagerank.circles import Circles, nearest
 
 DAY_MS: Final = 86_400_000
@@ -105,7 +105,7 @@ class Works:
 
     def newest(self, makers: Array) -> tuple[Array, Array, Array]:
         """The newest `WORKS` of each maker: songs, makers and release times (n,)."""
-        which, at = spread(self.indptr, makers, WORKS)
+        which, at = csr_entries(self.indptr, makers, WORKS)
         return self.songs[at], makers[which], self.released[at]
 
 
@@ -155,7 +155,7 @@ class Social:
 
     def recall(self, query: Query, k: int) -> Candidates:
         shares = self._shares(query)
-        songs, scores = added(shares.songs, shares.worth)
+        songs, scores = sum_by_key(shares.songs, shares.worth)
         if self._config.fame:
             scores = scores * np.maximum(self._known(songs), 1.0) ** -self._config.fame
         kept = scores > 0
@@ -188,18 +188,18 @@ class Social:
     def _loves(self, query: Query, followees: Array) -> tuple[Array, ...]:
         """What people have loved, by what they weigh."""
         people, weight, kind, via = self._people(query, self._latest(followees))
-        done = doings(query.listener.snapshot.histories, query.live.counters, people, LATEST)
+        done = people_events(query.listener.snapshot.histories, query.live.counters, people, LATEST)
         decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
         size = query.live.size
         known = done.song < size  # what was folded in since this request began may be on a song that is newer still
-        pairs, love = added(done.who[known] * np.int64(size) + done.song[known], decayed[known])
+        pairs, love = sum_by_key(done.who[known] * np.int64(size) + done.song[known], decayed[known])
         pairs, love = pairs[love > 0], love[love > 0]
         who, songs = np.divmod(pairs, size)
         most, norm = np.zeros(len(people)), np.sqrt(np.bincount(who, love**2, len(people)))
         np.maximum.at(most, who, love)
         mine, likes = query.listener.preferences(query.at)
         likes = np.maximum(likes, 0.0)
-        common = np.append(likes, 0.0)[places(mine, songs)]
+        common = np.append(likes, 0.0)[index_in_sorted(mine, songs)]
         taste = np.bincount(who, love * common, len(people)) / np.maximum(norm * np.linalg.norm(likes), 1e-12)
         weight = weight * (np.where(kind == ALIKE, 0.0, self._config.trust) + taste)
         worth = weight[who] * love / np.maximum(most[who], 1e-12)
@@ -213,7 +213,7 @@ class Social:
         near, mass, via = near[: config.around], mass[: config.around], via[: config.around]
         peers = self._peers(query)
         others = np.sort(np.concatenate([followees, near]))
-        peers = peers[~among(peers, others)] if config.alike else peers[:0]
+        peers = peers[~isin_sorted(peers, others)] if config.alike else peers[:0]
         groups = (
             (followees, np.ones(len(followees)), FOLLOWEE, followees),
             (near, config.circle * mass / max(float(mass.max(initial=0.0)), 1e-12), CIRCLE, via),
@@ -226,15 +226,15 @@ class Social:
     def _peers(self, query: Query) -> Array:
         """Listeners of what the listener loves, those first who share the most and the rarest of it."""
         config, listened = self._config, self._snapshot.relation("LISTENED")
-        songs, weights = query.listener.loves(query.at, config.loves)
+        songs, weights = query.listener.top_songs(query.at, config.loves)
         songs, weights = songs[songs < listened.targets], weights[songs < listened.targets]
         first, last = listened.reverse_indptr[songs], listened.reverse_indptr[songs + 1]
         sizes = np.minimum(last - first, CROWD)
         song, at = np.repeat(np.arange(len(songs)), sizes), np.arange(int(sizes.sum()))
         at = first[song] + (at - (np.cumsum(sizes) - sizes)[song]) * (last - first)[song] // np.maximum(sizes, 1)[song]
-        people, shared = added(listened.reverse_indices[at], (weights / np.log(2.0 + last - first))[song])
+        people, shared = sum_by_key(listened.reverse_indices[at], (weights / np.log(2.0 + last - first))[song])
         shared[people == query.listener.user] = 0
-        best = highest(shared, config.peers)
+        best = top_k(shared, config.peers)
         people, shared = people[best], shared[best]
         best = np.argsort(-shared, kind="stable")[: config.peers]
         return np.asarray(people[best][shared[best] > 0])
@@ -286,8 +286,7 @@ def with_newer(known: tuple[Array, ...], newer: tuple[Array, ...]) -> tuple[Arra
     """The newest `WORKS` of each maker out of both: songs, makers, release times."""
     songs, who, released = (np.concatenate(pair) for pair in zip(known, newer, strict=True))
     newest = np.lexsort((songs, -released.astype(np.float64), who))
-    turn = np.arange(len(songs)) - np.searchsorted(who[newest], who[newest])
-    kept = newest[turn < WORKS]
+    kept = newest[rank_within_group(who[newest]) < WORKS]
     return songs[kept], who[kept], released[kept]
 
 

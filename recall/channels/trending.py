@@ -16,7 +16,7 @@ from graph.snapshot.histories import STRENGTH_BY_CODE, Histories, strengths
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.grouped import distinct, places, spread
+from recall.grouped import csr_entries, index_in_sorted, sorted_unique
 from recall.listeners.listener import Listener
 from recall.live.counters import Counters, Decay, GroupSums, SongSums
 from recall.live.edits import NewSongs
@@ -74,8 +74,7 @@ class TrendingConfig:
 
 @dataclass(frozen=True)
 class _Described:
-    """Songs (n,), rising, and for each relation what they have of its targets: which (m,) of the songs, targets (m,),
-    and their shares (m,)."""
+    """Songs (n,), ascending, and their targets by relation: index (m,) of the song, target (m,) and its share (m,)."""
 
     songs: Array
     shares: list[tuple[Array, Array, Array]]
@@ -180,7 +179,7 @@ class Trending:
         return _Leaders(key, parts)
 
     def _looked_at(self, live: Overlay, now: int) -> tuple[Array, Array]:
-        """Songs (n,), rising: what led when the hour began, and what was played since; and the latter alone."""
+        """Songs (n,), ascending: what led when the hour began, and what was played since; and the latter alone."""
         counters, most = live.counters, self._config.songs
         touched = counters.events(("touched", self._mine), _Touched)
         hour = now // HOUR_MS
@@ -197,7 +196,7 @@ class Trending:
         assert self._hour is not None
         late = touched.songs()
         late = late[late < live.size]  # what came since this request began may be on a song that is newer still
-        songs = distinct(np.concatenate([self._hour[2], late]))
+        songs = sorted_unique(np.concatenate([self._hour[2], late]))
         return songs[songs < live.size], late
 
     def _lead(self, counters: Counters, hour: int, songs: Array, scores: Array) -> None:
@@ -209,7 +208,7 @@ class Trending:
         home, songs = self._home(place, live, now), every.known.songs
         plays = home.plays * np.exp2((home.at - now) / (self._config.half_life_days * DAY_MS))
         plays[home.known.songs >= live.size] = 0
-        at = places(songs, home.known.songs)
+        at = index_in_sorted(songs, home.known.songs)
         both = np.zeros(len(songs) + 1)
         both[at] = plays
         alone = np.where(at < len(songs), 0.0, plays)
@@ -278,7 +277,7 @@ class _Touched:
                 self._join()
 
     def songs(self) -> Array:
-        """(n,) rising."""
+        """(n,) ascending."""
         with self._lock:
             self._join()
             return self._songs
@@ -292,7 +291,7 @@ class _Touched:
 
     def _join(self) -> None:
         if self._late:
-            self._songs, self._late = distinct(np.concatenate([self._songs, *self._late])), []
+            self._songs, self._late = sorted_unique(np.concatenate([self._songs, *self._late])), []
 
 
 def liked(counters: Counters, half_life_ms: float) -> SongSums:
@@ -353,7 +352,7 @@ def _homes(snapshot: Snapshot) -> Array:
 
 
 def _most(songs: Array, scores: Array, most: int) -> tuple[Array, Array]:
-    """Those of `songs` (n,), rising, with the `most` highest scores, rising still, and these."""
+    """Those of `songs` (n,), ascending, with the `most` highest scores, still ascending, and the scores."""
     if len(songs) > most:
         kept = np.sort(np.argpartition(-scores, most - 1)[:most])
         songs, scores = songs[kept], scores[kept]
@@ -361,16 +360,16 @@ def _most(songs: Array, scores: Array, most: int) -> tuple[Array, Array]:
 
 
 def _shares(relation: Relation, new: NewSongs, songs: Array) -> tuple[Array, Array, Array]:
-    """Which (m,) of some songs, rising, have targets (m,) of the relation, and their shares (m,) of each; new songs
+    """Which (m,) of some songs, ascending, have targets (m,) of the relation, and their shares (m,) of each; new songs
     included."""
     first = int(np.searchsorted(songs, new.first))
     shares = relation.shares
-    which, at = spread(shares.indptr, songs[:first])
+    which, at = csr_entries(shares.indptr, songs[:first])
     known = which, shares.indices[at], shares.data[at]
     if first == len(songs):
         return known
     shares = new.shares(relation)
-    which, at = spread(shares.indptr, songs[first:] - new.first)
+    which, at = csr_entries(shares.indptr, songs[first:] - new.first)
     late = which + first, shares.indices[at], shares.data[at]
     target, share = (np.concatenate([known[i], late[i]]) for i in (1, 2))
     return np.concatenate([known[0], late[0]]), target, share

@@ -14,7 +14,7 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
 from recall.geo.cells import UNKNOWN_CELL
-from recall.grouped import places
+from recall.grouped import index_in_sorted
 from recall.live.counters import Decay, GroupSums, SongSums
 
 DEEP: Final = 2000
@@ -68,7 +68,7 @@ class CellSums:
         return cell in self._totals
 
     def of(self, cell: int, now: int) -> tuple[Array, Array]:
-        """Songs (n,) loved in a cell, rising, and their sums (n,) as they are worth at `now`."""
+        """Songs (n,) liked in a cell, ascending, and their sums (n,) decayed to `now`."""
         songs, sums = self._late.of(cell, now)
         row = int(np.searchsorted(self._cells, cell))
         if row == len(self._cells) or self._cells[row] != cell:
@@ -81,11 +81,11 @@ class CellSums:
         if not len(songs):
             return top[0], top[1] * since
         # those that came since are few: the sums before of what is not among the first are looked up singly
-        place = places(top[0], songs)
+        place = index_in_sorted(top[0], songs)
         total, among = np.append(top[1] * since, 0.0), place < len(top[0])
         total[place] += np.where(among, sums, 0.0)
         late = songs[~among]
-        before = np.append(self._sums[mine], 0.0)[places(self._songs[mine], late)] * since
+        before = np.append(self._sums[mine], 0.0)[index_in_sorted(self._songs[mine], late)] * since
         at = np.searchsorted(top[0], late)
         return np.insert(top[0], at, late), np.insert(total[:-1], at, before + sums[~among])
 

@@ -36,7 +36,7 @@ def around(cells: Array, resolution: int) -> Array:
 
 
 def ring(cell: int, steps: int) -> Sequence[int]:
-    """The cells that are so many steps from `cell`, rising."""
+    """The cells that are so many steps from `cell`, ascending."""
     return sorted(h3.grid_ring(cell, steps))
 
 

@@ -62,7 +62,7 @@ class Plan:
         return float(np.interp(math.log(max(share, 1e-12)), _LOG_SHARES, self.fractions[::-1]))
 
 
-class Near:
+class ApproximateIndex:
     """N songs of which F have a vector, searched approximately.
 
     Shapes: arrays["vectors"] (F, D) float32 of length 1 and arrays["songs"] (F,) their positions, by rows;
@@ -201,7 +201,9 @@ class Near:
         write_arrays(path, self.arrays, meta)
 
     @classmethod
-    def load(cls, path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any], config: IndexConfig) -> Near:
+    def load(
+        cls, path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any], config: IndexConfig
+    ) -> ApproximateIndex:
         """What `save` wrote, with FAISS's part mapped too: the workers of a machine share one copy of the pages.
 
         Raises: CorruptRelease if a part is missing or damaged.

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from graph.snapshot.arrays import Array
-from recall.index.approximate import SHARES, K, Near, Plan, faiss, threads
+from recall.index.approximate import SHARES, ApproximateIndex, K, Plan, faiss, threads
 from recall.index.config import IndexConfig
 from recall.index.filters import Members
 
@@ -21,7 +21,7 @@ _FRACTIONS: Final = tuple(2.0 ** (step / 2) for step in range(-16, 1))
 _BREADTHS: Final = tuple(round(128 * 1.25**step) for step in range(16))
 
 
-def build(unit: Array, config: IndexConfig, *, seed: int, workers: int, progress: Progress) -> Near:
+def build(unit: Array, config: IndexConfig, *, seed: int, workers: int, progress: Progress) -> ApproximateIndex:
     """An index of the rows of `unit` (N, D) that have a vector.
 
     The same bytes for the same seed with one worker; FAISS links a graph differently each time with more.
@@ -33,7 +33,7 @@ def build(unit: Array, config: IndexConfig, *, seed: int, workers: int, progress
             engine = _graph(arrays, config, seed, rng, progress)
         else:
             engine = _codes(arrays, seed, rng, progress)
-    near = Near(arrays, engine, config, Plan(0, (1.0,) * len(SHARES)))
+    near = ApproximateIndex(arrays, engine, config, Plan(0, (1.0,) * len(SHARES)))
     _tune(near, rng, progress)
     return near
 
@@ -41,7 +41,7 @@ def build(unit: Array, config: IndexConfig, *, seed: int, workers: int, progress
 def _cells(
     unit: Array, config: IndexConfig, seed: int, rng: np.random.Generator, progress: Progress
 ) -> dict[str, Array]:
-    """The arrays of `Near`: songs sorted by the cell that they are nearest to."""
+    """The arrays of `ApproximateIndex`: songs sorted by the cell that they are nearest to."""
     filled = np.flatnonzero(np.einsum("nd,nd->n", unit, unit) > 0.5)
     cells = max(1, min(round(config.cells * len(filled) ** 0.5), len(filled) // 8))
     sample = np.sort(rng.choice(filled, min(len(filled), 64 * cells), replace=False))
@@ -114,7 +114,7 @@ def _chunks(total: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
-def _tune(near: Near, rng: np.random.Generator, progress: Progress) -> None:
+def _tune(near: ApproximateIndex, rng: np.random.Generator, progress: Progress) -> None:
     """Set `plan` and `measured`: the least effort whose recall is at least the target, two standard errors off."""
     size, target = len(near.vectors), near.config.recall
     questions = _questions(near.vectors, rng)
@@ -143,7 +143,7 @@ def _tune(near: Near, rng: np.random.Generator, progress: Progress) -> None:
     progress("measure", len(SHARES) + 1, len(SHARES) + 1)
 
 
-def _tune_graph(near: Near, questions: Array, truth: Array, fractions: list[float]) -> None:
+def _tune_graph(near: ApproximateIndex, questions: Array, truth: Array, fractions: list[float]) -> None:
     for breadth in _BREADTHS:
         near.plan = Plan(breadth, tuple(fractions))
         found = [near._walk(q, K, near.everyone, 1.0) for q in questions]
@@ -175,7 +175,9 @@ def _truths(vectors: Array, questions: Array, groups: list[Members], progress: P
     return truths
 
 
-def _recall(near: Near, questions: Array, found: Sequence[Array | None], truth: Array) -> tuple[float, float]:
+def _recall(
+    near: ApproximateIndex, questions: Array, found: Sequence[Array | None], truth: Array
+) -> tuple[float, float]:
     """Mean recall@K, and the same less two standard errors; equal scores count as equal songs."""
     hits = []
     for question, rows, border in zip(questions, found, truth, strict=True):

@@ -122,7 +122,7 @@ class Filter:
 class Members:
     """The rows of an index of `size` rows that a filter lets through.
 
-    Shapes: rows (M,) int32, rising; starts (C + 1,) where each of the index's C cells begins among them.
+    Shapes: rows (M,) int32, ascending; starts (C + 1,) where each of the index's C cells begins among them.
     """
 
     rows: Array

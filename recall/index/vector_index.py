@@ -15,7 +15,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array, read_arrays, write_arrays
 from recall.base import Candidates
 from recall.index import build
-from recall.index.approximate import Near
+from recall.index.approximate import ApproximateIndex
 from recall.index.config import IndexConfig
 from recall.index.filters import Columns, Filter, Members
 
@@ -70,8 +70,8 @@ def _best(songs: Array, masked: Array, k: int) -> Candidates:
 class _Changes:
     """What has changed since the index was built; replaced as a whole, so that a search sees one state.
 
-    Shapes: L songs added or replaced at `songs` (L,), rising, with `unit` (L, D) and columns; `gone` (G,) positions of
-    the base that are replaced or removed.
+    Shapes: L songs added or replaced at `songs` (L,), ascending, with `unit` (L, D) and columns; `gone` (G,) the
+    positions of the base that are replaced or removed.
     """
 
     songs: Array
@@ -93,7 +93,7 @@ class VectorIndex:
         self._become(Exact(unit), len(unit), unit.shape[1], columns)
         self.config = IndexConfig(kind="exact")
 
-    def _become(self, base: Exact | Near, songs: int, dim: int, columns: Columns | None) -> None:
+    def _become(self, base: Exact | ApproximateIndex, songs: int, dim: int, columns: Columns | None) -> None:
         if columns is not None and len(columns) != songs:
             raise ValueError(f"columns must tell of {songs} songs (got {len(columns)})")
         self._base, self.songs, self.dim, self.columns = base, songs, dim, columns
@@ -133,7 +133,7 @@ class VectorIndex:
         """
         if len(self._changes.songs) or len(self._changes.gone):
             raise ValueError("an index that was changed cannot be saved: build it anew from the changed vectors")
-        if isinstance(self._base, Near):
+        if isinstance(self._base, ApproximateIndex):
             self._base.save(path)
         else:
             write_arrays(path, {"unit": self._base.unit}, {"config": asdict(self.config)})
@@ -155,7 +155,7 @@ class VectorIndex:
             if config.kind == "exact":
                 index = cls(arrays["unit"], columns)
             else:
-                near = Near.load(path, arrays, meta, config)
+                near = ApproximateIndex.load(path, arrays, meta, config)
                 index = cls.__new__(cls)
                 index._become(near, len(near.rows), near.vectors.shape[1], columns)
         except (LookupError, TypeError) as error:
@@ -220,7 +220,7 @@ class VectorIndex:
         outside = outside[(outside >= 0) & (outside < self.songs)]
         hidden = np.concatenate([hidden, outside]) if len(outside) else hidden
         members = None if allowed is None else self._welcome(allowed)
-        if isinstance(self._base, Near):
+        if isinstance(self._base, ApproximateIndex):
             found = self._base.search(unit, k, members, hidden, exact=exact)
         else:
             found = self._base.search(unit, k, members, hidden)

@@ -18,7 +18,7 @@ _THREADS: Final = 2
 
 def nearest_by_cells(unit: Array, count: int, cells: int | None = None) -> tuple[Array, Array]:
     """The `count` nearest of each of N vectors (N, D) float32 of length 1 or 0: positions (N, count) int32, -1 where
-    there are fewer or a cosine is not above 0, and cosines (N, count) float32, falling, equal ones by position.
+    there are fewer or a cosine is not above 0, and cosines (N, count) float32, descending, equal ones by position.
 
     The vectors are shared out among `cells` of a k-means partition, twice the square root of N without that. The same
     vectors give the same neighbours, whatever the number of threads.

@@ -12,7 +12,7 @@ import numpy as np
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from recall.base import Candidates, Query
-from recall.grouped import added
+from recall.grouped import sum_by_key
 from recall.item_lists.top_k import top_k_of_rows
 
 WHOLE: Final = 30_000
@@ -21,7 +21,7 @@ WHOLE: Final = 30_000
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Shapes: N songs; songs (N, M) int32 positions, -1 where there are fewer than M; weights (N, M), falling."""
+    """Shapes: N songs; songs (N, M) int32 positions, -1 where there are fewer than M; weights (N, M), descending."""
 
     songs: Array
     weights: Array
@@ -60,7 +60,7 @@ class Neighbours:
             return Candidates.none()
         songs = self.songs[seeds]
         known = songs >= 0
-        found, scores = added(songs[known], (self.weights[seeds] * seed_weights[:, None])[known])
+        found, scores = sum_by_key(songs[known], (self.weights[seeds] * seed_weights[:, None])[known])
         kept = scores > 0
         return Candidates.permitted(found[kept], scores[kept], query, k)
 

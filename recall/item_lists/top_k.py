@@ -10,7 +10,7 @@ ROWS_AT_ONCE = 256
 
 
 def top_k_of_rows(block: Array, count: int, own: Array | None = None, *, signed: bool = False) -> tuple[Array, Array]:
-    """Columns (B, count) int32, -1 where there are fewer, and their weights (B, count) float32, falling.
+    """Columns (B, count) int32, -1 where there are fewer, and their weights (B, count) float32, descending.
 
     Shapes: block (B, N) finite weights; own (B,) the column of each row that is left out. Weights of 0 and below are no
     answer; if `signed` those farthest from 0 are, on either side of it.

@@ -7,7 +7,7 @@ ridge K_mm)^-1 K_mu Y. With `sharp` s above 0 the likeness is exp(s (cos(u, v) -
 who are nearest say more than the many who are a little alike.
 
 Source: Saunders et al. 1998, Ridge regression learning algorithm in dual variables; landmarks after Smola and
-Schölkopf 2000 (subset of regressors); the two-step form, `smoothed`, after Pahikkala et al. 2014, doi
+Schölkopf 2000 (subset of regressors); the two-step form, `propagate`, after Pahikkala et al. 2014, doi
 10.1007/978-3-662-44851-9_33; the exponential is the Gaussian kernel on rows of length 1.
 """
 
@@ -50,7 +50,7 @@ def paths(snapshot: Snapshot, gamma: Mapping[str, float], *, beta: float, by_str
     through a listener's songs the loved ones count more.
     Raises: NothingToLearn if none is left.
     """
-    plain, strong = matrices.tastes(snapshot), matrices.tastes(snapshot, by_strength)
+    plain, strong = matrices.interaction_matrix(snapshot), matrices.interaction_matrix(snapshot, by_strength)
     follows = matrices.follow_shares(snapshot)
     found = []
     for name, value in gamma.items():
@@ -79,7 +79,7 @@ def paths(snapshot: Snapshot, gamma: Mapping[str, float], *, beta: float, by_str
 
 
 def _path(name: str, gamma: float, reached: sparse.csr_array, beta: float) -> Path:
-    rows, scale = matrices.damped(reached, beta)
+    rows, scale = matrices.degree_normalised(reached, beta)
     lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
     length = float(lengths[lengths > 0].mean()) if (lengths > 0).any() else 1.0
     return Path(name, gamma, unit_rows(rows).astype(np.float32), scale, length)
@@ -87,7 +87,7 @@ def _path(name: str, gamma: float, reached: sparse.csr_array, beta: float) -> Pa
 
 def _twice(strong: sparse.csr_array, gamma: float, beta: float) -> Path:
     """Who is alike to the same people: the rows of the likeness by songs, without oneself."""
-    rows = unit_rows(matrices.damped(strong, beta)[0])
+    rows = unit_rows(matrices.degree_normalised(strong, beta)[0])
     alike = sparse.csr_array(rows @ rows.T)
     alike.setdiag(0)
     alike.eliminate_zeros()

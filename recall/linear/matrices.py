@@ -20,7 +20,7 @@ from graph.errors import FitError
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
-from recall.grouped import added
+from recall.grouped import sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.item_lists.top_k import top_k_of_rows
 from recall.listeners.listener import HALF_LIFE_MS, Listener
@@ -30,7 +30,7 @@ FOLLOWS: Final = "FOLLOWS"
 BLOCK: Final = 512
 
 
-def tastes(snapshot: Snapshot, by_strength: float = 0.0) -> sparse.csr_array:
+def interaction_matrix(snapshot: Snapshot, by_strength: float = 0.0) -> sparse.csr_array:
     """X, sparse (users, songs) float32: what each listener likes.
 
     With `by_strength` 0 every liked song counts 1, with 1 it counts by its decayed strength over the listener's mean.
@@ -48,16 +48,16 @@ def tastes(snapshot: Snapshot, by_strength: float = 0.0) -> sparse.csr_array:
     return matrix
 
 
-def taste(listener: Listener, now: int, most: int, by_strength: float = 0.0) -> tuple[Array, Array]:
-    """The listener's row of `tastes` as it is at `now`, of the `most` loved songs: songs (S,), weights (S,)."""
-    songs, weights = listener.loves(now, most)
+def interaction_row(listener: Listener, now: int, most: int, by_strength: float = 0.0) -> tuple[Array, Array]:
+    """The listener's row of `interaction_matrix` at `now`, the `most` top songs of it: songs (S,), weights (S,)."""
+    songs, weights = listener.top_songs(now, most)
     if len(songs):
         weights = 1 - by_strength + by_strength * weights / weights.mean()
     return songs, weights
 
 
-def damped(matrix: sparse.csr_array, beta: float) -> tuple[sparse.csr_array, Array]:
-    """Columns over their degree^beta, so that what everybody likes says less; the same mean weight as before.
+def degree_normalised(matrix: sparse.csr_array, beta: float) -> tuple[sparse.csr_array, Array]:
+    """Columns divided by their degree^beta, so popular songs count less; the mean weight stays the same.
 
     Returns: the matrix, and what each column was multiplied by (songs,).
     """
@@ -116,7 +116,7 @@ def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
 
 def nearest(n: int, count: int, weights: Callable[[slice], Any], *, signed: bool = False) -> Neighbours:
     """The `count` highest positive weights of each of N songs, equal ones in the order of the songs; if `signed` those
-    farthest from 0, falling in that sense: a regression takes back with one song what it gave too much with another.
+    farthest from 0, by descending absolute value: in a regression a negative weight corrects what others add too much.
 
     `weights` gives a block of rows, dense or sparse (B, N); a song is never its own neighbour.
 
@@ -129,7 +129,7 @@ def best_of_rows(
     n: int, columns: int, count: int, weights: Callable[[slice], Any], *, itself: bool = True, signed: bool = False
 ) -> tuple[Array, Array]:
     """The `count` highest positive weights of each of N rows: columns (N, count) int32, -1 where there are fewer, and
-    weights (N, count) float32, falling.
+    weights (N, count) float32, descending.
 
     Raises: FitError if a weight is not finite.
     """
@@ -152,12 +152,12 @@ def best_of_rows(
             songs, values = songs[said], values[said]
             if not itself:
                 songs, values = songs[songs != row], values[songs != row]
-            songs, values = _highest(songs, values.astype(np.float32), count)
+            songs, values = _top_k(songs, values.astype(np.float32), count)
             found[row, : len(songs)], kept[row, : len(songs)] = songs, values
     return found, kept
 
 
-def _highest(songs: Array, values: Array, count: int) -> tuple[Array, Array]:
+def _top_k(songs: Array, values: Array, count: int) -> tuple[Array, Array]:
     size = np.abs(values)
     if len(songs) > count:
         border = np.partition(size, len(size) - count)[len(size) - count]
@@ -175,11 +175,11 @@ def answer(near: Neighbours, query: Query, songs: Array, weights: Array, k: int)
 
 
 def sums(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:
-    """The neighbours (n,) of the given songs, rising, and the sums (n,) over those of weight x neighbour weight."""
+    """The neighbours (n,) of `songs` (S,), ascending, and the sums (n,) over `songs` of weight x neighbour weight."""
     found = near.songs[songs]
     contributions = near.weights[songs] * weights[:, None].astype(np.float32)
     known = found >= 0
-    return added(found[known], contributions[known])
+    return sum_by_key(found[known], contributions[known])
 
 
 def check_gamma(gamma: Mapping[str, float]) -> None:
@@ -200,11 +200,6 @@ def check_between(config: Any, low: float, high: float, *names: str) -> None:
     for name in names:
         if not low <= getattr(config, name) <= high:
             raise ValueError(f"{name} must be between {low:g} and {high:g} (got {getattr(config, name)})")
-
-
-def tilted(weights: Array, popular: Array, tilt: float) -> Array:
-    """Rows of weights (B, songs), each column over its song's number of listeners to the power `tilt`."""
-    return np.asarray(weights / np.maximum(popular, 1) ** tilt)
 
 
 def scaled(matrix: sparse.csr_array, columns: Array | Sequence[float]) -> sparse.csr_array:

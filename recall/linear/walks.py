@@ -20,7 +20,7 @@ from recall.linear import matrices
 
 def arrivals(snapshot: Snapshot, alpha: float, gamma: Mapping[str, float]) -> Callable[[slice], sparse.csr_array]:
     """Blocks of rows (B, songs) of how likely a walk from each song ends at each."""
-    likes = matrices.tastes(snapshot)
+    likes = matrices.interaction_matrix(snapshot)
     back, on = _steps(sparse.csr_array(likes.T), alpha), _steps(likes, alpha)
     out, home = [back], [on]
     for name, matrix in song_matrices(snapshot, gamma).items():
@@ -38,7 +38,7 @@ def arrivals(snapshot: Snapshot, alpha: float, gamma: Mapping[str, float]) -> Ca
 def walked(snapshot: Snapshot, alpha: float, beta: float, gamma: Mapping[str, float], count: int) -> Neighbours:
     """The `count` songs where walks from each song end most often, over their number of listeners^beta."""
     ends = arrivals(snapshot, alpha, gamma)
-    tilt = np.maximum(popularity(matrices.tastes(snapshot)), 1) ** -beta
+    tilt = np.maximum(popularity(matrices.interaction_matrix(snapshot)), 1) ** -beta
     return matrices.nearest(snapshot.songs, count, lambda rows: matrices.scaled(ends(rows), tilt))
 
 

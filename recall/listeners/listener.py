@@ -15,7 +15,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
-from recall.grouped import distinct, spread
+from recall.grouped import csr_entries, sorted_unique
 
 HALF_LIFE_MS: Final = 21 * 86_400_000
 UNHEARD: Final = np.empty(0, dtype=np.int32)
@@ -102,7 +102,7 @@ class Listener:
     @cached_property
     def heard(self) -> Array:
         """Songs with at least one event, without repetition."""
-        return distinct(self.song)
+        return sorted_unique(self.song)
 
     @cached_property
     def liked(self) -> Array:
@@ -147,7 +147,7 @@ class Listener:
             self._affinities[key] = self.heard, total
         return self._affinities[key]
 
-    def loves(self, now: int, most: int) -> tuple[Array, Array]:
+    def top_songs(self, now: int, most: int) -> tuple[Array, Array]:
         """The `most` songs with the highest positive weights, the highest first: songs (S,), weights (S,)."""
         songs, weights = self.preferences(now)
         positive = weights > 0
@@ -170,7 +170,7 @@ class Listener:
         if key not in self._affinities:
             songs, weights = self.preferences(now)
             shares = relation.shares
-            rows, at = spread(shares.indptr, songs)
+            rows, at = csr_entries(shares.indptr, songs)
             norm = float(np.abs(weights[shares.indptr[songs + 1] > shares.indptr[songs]]).sum())
             liked = np.bincount(shares.indices[at], weights[rows] * shares.data[at], relation.targets)
             self._affinities[key] = liked / max(norm, 1e-12), UNHEARD

@@ -18,8 +18,8 @@ def event_weights(snapshot: Snapshot, half_life_ms: float) -> Array:
     return strengths(histories.action, histories.count) * decay(histories.at, snapshot.as_of, half_life_ms)
 
 
-def loves(snapshot: Snapshot) -> sparse.csr_array:
-    """Sparse (users, songs): positive decayed preference of each listener, each row's largest being 1."""
+def preference_matrix(snapshot: Snapshot) -> sparse.csr_array:
+    """Sparse (users, songs): the positive decayed preferences of each listener, each row scaled to a maximum of 1."""
 
     def compute() -> sparse.csr_array:
         histories = snapshot.histories
@@ -33,7 +33,7 @@ def loves(snapshot: Snapshot) -> sparse.csr_array:
         matrix.data /= np.repeat(largest, np.diff(matrix.indptr))
         return matrix
 
-    return once(snapshot, "loves", compute)
+    return once(snapshot, "preference_matrix", compute)
 
 
 def listeners(snapshot: Snapshot) -> Array:

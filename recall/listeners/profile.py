@@ -26,14 +26,15 @@ from scipy import sparse
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import PLAYBACK_CODES, strengths
 from graph.snapshot.relations import Relation
-from recall.grouped import distinct, spread
+from recall.grouped import csr_entries, sorted_unique
 from recall.live.counters import Decay
 
 
 @dataclass(frozen=True)
-class Told:
-    """What E events say, before any decay: the S songs (S,) that they are on, rising, the `place` (E,) of each event's
-    song among them, when (E,) it was, -1 where unknown, and what it says for the song (E,) and offers of it (E,)."""
+class EventSignals:
+    """The signals of E events, before any decay: their unique songs (S,), ascending; `place` (E,) the index of each
+    event's song in them; `at` (E,) its time, -1 where unknown; `liked` (E,) the strength of liking that it shows, and
+    `offered` (E,) how much of the song it played."""
 
     songs: Array
     place: Array
@@ -44,7 +45,7 @@ class Told:
     @classmethod
     def of(cls, events: Any) -> Self:
         """From events as in `Histories`, in whatever order."""
-        songs = distinct(events.song)
+        songs = sorted_unique(events.song)
         place = np.searchsorted(songs, events.song)
         offered = np.isin(events.action, PLAYBACK_CODES) * (1.0 + np.log(np.maximum(events.count, 1)))
         return cls(songs, place, events.at, strengths(events.action, events.count), offered)
@@ -76,8 +77,8 @@ class Dimensions:
 
 @dataclass(frozen=True)
 class Profile:
-    """Shapes: D dimensions, n entities that an event has touched; entities (n,) positions, rising; liked, offered (n,)
-    their sums at the landmarks of `decays` (D); said (D,) the sum over events on described songs, for or against."""
+    """Shapes: D dimensions, n entities that an event has touched; entities (n,) positions, ascending; liked and offered
+    (n,) their sums at the landmarks of `decays` (D); said (D,) the absolute sum over events on described songs."""
 
     dimensions: Dimensions
     decays: Sequence[Decay]
@@ -89,19 +90,19 @@ class Profile:
     @classmethod
     def of(cls, dimensions: Dimensions, decays: Sequence[Decay], events: Any) -> Self:
         """From events as in `Histories`, in any order; those without a time count as the landmark's."""
-        told = Told.of(events)
+        signals = EventSignals.of(events)
         # (3, kinds of decay, songs): what was said, what was offered, and what was said for or against
         kinds = {(decay.half_life_ms, decay.landmark): decay for decay in decays}
-        sums = np.stack([_sums(told, decay) for decay in kinds.values()], axis=1)
+        sums = np.stack([_sums(signals, decay) for decay in kinds.values()], axis=1)
         kind = np.array([list(kinds).index((decay.half_life_ms, decay.landmark)) for decay in decays])
         shares = dimensions.shares
-        song, at = spread(shares.indptr, told.songs)
+        song, at = csr_entries(shares.indptr, signals.songs)
         theirs, share = shares.indices[at], shares.data[at]
         dimension = dimensions.which(theirs)
-        entities = distinct(theirs)
+        entities = sorted_unique(theirs)
         where = np.searchsorted(entities, theirs)
         liked, offered = (np.bincount(where, row[kind[dimension], song] * share, len(entities)) for row in sums[:2])
-        described = np.zeros((len(decays), len(told.songs)), dtype=bool)
+        described = np.zeros((len(decays), len(signals.songs)), dtype=bool)
         described[dimension, song] = True
         return cls(dimensions, decays, entities, liked, offered, (sums[2][kind] * described).sum(axis=1))
 
@@ -129,12 +130,12 @@ class Profile:
         return np.asarray(liked / np.maximum(share, 1e-9) ** correction)
 
 
-def _sums(told: Told, decay: Decay) -> Array:
+def _sums(signals: EventSignals, decay: Decay) -> Array:
     """(3, S) of each song at the landmark: what was said, what was offered, and what was said for or against."""
-    worth = decay.weights(np.where(told.at < 0, decay.landmark, told.at))
-    liked = told.liked * worth
+    worth = decay.weights(np.where(signals.at < 0, decay.landmark, signals.at))
+    liked = signals.liked * worth
     return np.stack(
-        [np.bincount(told.place, row, len(told.songs)) for row in (liked, told.offered * worth, np.abs(liked))]
+        [np.bincount(signals.place, row, len(signals.songs)) for row in (liked, signals.offered * worth, np.abs(liked))]
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, Histories
 from graph.snapshot.snapshot import Snapshot
-from recall.grouped import added
+from recall.grouped import sum_by_key
 from recall.once import once
 
 _ROOM: Final = 256
@@ -210,7 +210,7 @@ class GroupSums:
 
 
 def _joined(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    return added(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+    return sum_by_key(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
 def plays(events: Histories) -> Array:

@@ -28,7 +28,7 @@ from graph.snapshot.ids import Ids
 from graph.snapshot.snapshot import Snapshot, cells
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
-from recall.live.newcomers import Newcomers
+from recall.live.new_users import NewUsers
 from recall.once import once
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class LiveState:
 
 
 @dataclass(frozen=True)
-class Happened:
+class EventBatch:
     """Events on songs, in the order of the log: E of them, every array (E,), as in `Histories`.
 
     `user` is a position among the release's users, -1 for others; `song` may be a new song's.
@@ -79,7 +79,7 @@ class Overlay:
     counters: Counters
     edits: Edits
     songs: NewSongs
-    newcomers: Newcomers = field(default_factory=Newcomers)
+    new_users: NewUsers = field(default_factory=NewUsers)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Overlay:
@@ -170,11 +170,11 @@ class Live:
             self.overlay.counters.fold(exposures=self._exposed(log.exposures(self._shown, upto)))
             self._shown = upto
 
-    def _happened(self, frame: pl.DataFrame) -> Happened:
+    def _happened(self, frame: pl.DataFrame) -> EventBatch:
         mine = frame.filter(pl.col("action").is_in(list(SONG_ACTIONS)) & pl.col("song_id").is_not_null())
         song = self._songs.of(mine["song_id"], self.overlay.edits.places)
         mine, song = mine.filter(pl.Series(song >= 0)), song[song >= 0]
-        happened = Happened(
+        happened = EventBatch(
             self._users.of(mine["user_id"]),
             song,
             np.array([CODE[action] for action in mine["action"]], dtype=np.uint8),
@@ -182,7 +182,7 @@ class Live:
             mine["count"].fill_null(1).to_numpy(),
             cells(mine),
         )
-        self.overlay.newcomers.add(mine["user_id"].to_list(), happened)
+        self.overlay.new_users.add(mine["user_id"].to_list(), happened)
         return happened
 
     def _exposed(self, frame: pl.DataFrame) -> Exposures:

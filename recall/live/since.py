@@ -10,7 +10,7 @@ import numpy as np
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import Histories
-from recall.grouped import ranges, spread
+from recall.grouped import csr_entries, ranges
 from recall.live.counters import Counters
 
 _COLUMNS: Final = ("song", "action", "at", "count", "cell")
@@ -18,9 +18,9 @@ _LARGER: Final = 8
 
 
 @dataclass(frozen=True)
-class Doings:
-    """Events of P people: who (E,) the place of each event's listener among those asked for, 0 to P - 1; the others
-    (E,) as in `Histories`. Those of the release come first."""
+class PeopleEvents:
+    """Events of P people: `who` (E,) is the index of each event's listener among those asked for, 0 to P - 1; the other
+    arrays (E,) are as in `Histories`. Events of the release come first."""
 
     who: Array
     song: Array
@@ -29,7 +29,7 @@ class Doings:
     count: Array
 
 
-class Since:
+class EventsSinceRelease:
     """The events of each listener since the release; a tally for `recall.live.counters`.
 
     They stand by listener in parts, of which there are few: a part is joined with the one before it as long as that is
@@ -65,9 +65,9 @@ def _by_user(columns: dict[str, Array]) -> dict[str, Array]:
     return {name: values[order] for name, values in columns.items()}
 
 
-def doings(histories: Histories, counters: Counters, people: Array, most: int) -> Doings:
+def people_events(histories: Histories, counters: Counters, people: Array, most: int) -> PeopleEvents:
     """Events of `people` (P,), positions of the release: the latest `most` of each in it, and all since."""
-    return Doings(*_columns(histories, counters, people, most, _COLUMNS[:-1]))
+    return PeopleEvents(*_columns(histories, counters, people, most, _COLUMNS[:-1]))
 
 
 def whereabouts(histories: Histories, counters: Counters, user: int, most: int) -> tuple[Array, Array]:
@@ -77,7 +77,7 @@ def whereabouts(histories: Histories, counters: Counters, user: int, most: int) 
 
 
 def _columns(histories: Histories, counters: Counters, people: Array, most: int, names: Sequence[str]) -> list[Array]:
-    which, at = spread(histories.indptr, people, most)
+    which, at = csr_entries(histories.indptr, people, most)
     parts = [(which, *(getattr(histories, name)[at] for name in names))]
-    parts += counters.events("since", Since).of(people, names)
+    parts += counters.events("since", EventsSinceRelease).of(people, names)
     return [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]

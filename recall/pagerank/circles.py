@@ -26,7 +26,7 @@ import numpy as np
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.relations import Relation
-from recall.grouped import added, among
+from recall.grouped import isin_sorted, sum_by_key
 
 Progress = Callable[[str, int, int], None]
 _BLOCK: Final = 2048
@@ -35,7 +35,7 @@ _BLOCK: Final = 2048
 @dataclass(frozen=True)
 class Circles:
     """The nearest of each of U people but themselves: people (U, K) positions, -1 where there are fewer than K, and
-    mass (U, K), falling; `restart` is the chance with which a walk stops."""
+    mass (U, K), descending; `restart` is the chance with which a walk stops."""
 
     people: Array
     mass: Array
@@ -51,9 +51,9 @@ class Circles:
         known = people >= 0
         people, mass = people[known], self.mass[followees][known].astype(np.float64)
         via = np.repeat(followees, known.sum(axis=1))
-        others = ~among(people, np.sort(followees)) & (people != but)
+        others = ~isin_sorted(people, np.sort(followees)) & (people != but)
         people, mass, via = people[others], mass[others], via[others]
-        found, total = added(people, mass)
+        found, total = sum_by_key(people, mass)
         place = np.searchsorted(found, people)
         most = np.zeros(len(found))
         np.maximum.at(most, place, mass)

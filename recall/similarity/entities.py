@@ -11,7 +11,7 @@ from scipy import sparse
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.grouped import added, spread
+from recall.grouped import csr_entries, sum_by_key
 from recall.similarity.overlap import Overlap
 from recall.similarity.songs import Nearest
 from recall.similarity.sources import ATTRIBUTES, FUSION, ITEM_KNN, Sources, best, check_gamma, fused, support
@@ -84,8 +84,8 @@ class EntitySimilarity:
         songs, mine = songs[asked], self._shares.data[self._relation.edges_into(entity)[asked]]
         near = lists.songs[songs]
         known = near >= 0
-        found, worth = added(near[known], (lists.weights[songs] * mine[:, None])[known])
-        which, at = spread(self._shares.indptr, found)
+        found, worth = sum_by_key(near[known], (lists.weights[songs] * mine[:, None])[known])
+        which, at = csr_entries(self._shares.indptr, found)
         sums = np.bincount(self._shares.indices[at], worth[which] * self._shares.data[at], n)
         return np.asarray(sums / np.sqrt(np.maximum(self._songs * float(mine.sum()), 1e-12)))
 

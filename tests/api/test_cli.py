@@ -362,12 +362,12 @@ def test_an_error_shows_its_traceback_only_when_asked(run_cli, refreshed):
 def test_serving_imports_neither_torch_nor_gensim(house):
     script = (
         "import sys, pathlib, api.app, api.service\n"
-        "from api.recommender import Ask, Recommender\n"
+        "from api.recommender import SlateRequest, Recommender\n"
         "from api.settings import load\n"
         "from graph.log.events import EventLog\n"
         f"settings = load(pathlib.Path({str(house.config)!r}))\n"
         "with EventLog(settings.events.url) as log:\n"
-        "    assert Recommender(settings, log).recommend(Ask(user_id='u', explain=True))['items']\n"
+        "    assert Recommender(settings, log).recommend(SlateRequest(user_id='u', explain=True))['items']\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'gensim', 'torch_geometric'}))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=house.folder)

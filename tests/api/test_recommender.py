@@ -6,7 +6,7 @@ import pytest
 from segue_test_house import House
 
 from api import settings
-from api.recommender import Ask, Recommender
+from api.recommender import Recommender, SlateRequest
 
 
 def test_what_channels_count_is_counted_before_the_first_request(
@@ -24,7 +24,7 @@ def test_what_channels_count_is_counted_before_the_first_request(
         monkeypatch.setattr(counters, kind, asked)
     listener = refreshed.release.snapshot.ids["User"][0]
     for scene in recommender.served.cascades:
-        assert not recommender.recommend(Ask(listener, scene=scene))["trace"][0]["dropped"]
+        assert not recommender.recommend(SlateRequest(listener, scene=scene))["trace"][0]["dropped"]
 
 
 def test_the_same_question_has_the_same_answer_while_nothing_happens(refreshed: House) -> None:
@@ -32,6 +32,6 @@ def test_the_same_question_has_the_same_answer_while_nothing_happens(refreshed: 
     unhurried = {"scenes": {"radio": {"budget_ms": 60_000}}}
     recommender = Recommender(settings.load(refreshed.config, unhurried), None)
     for user in refreshed.release.snapshot.ids["User"].to_list()[:10]:
-        first, second = (recommender.recommend(Ask(user)) for _ in range(2))
+        first, second = (recommender.recommend(SlateRequest(user)) for _ in range(2))
         assert [item["song_id"] for item in first["items"]] == [item["song_id"] for item in second["items"]]
         assert len(first["items"]) == 10

@@ -335,18 +335,18 @@ def test_weights_are_as_set_until_they_are_learned(lopsided: World) -> None:
     assert made.weights(learned) == {"popularity": 1.0, "trending": 0.0}
 
 
-# ---- newcomers
+# ---- cold start
 
 
 @pytest.fixture
 def two_kinds(lopsided: World) -> Cascade:
-    """Channel `one` proposes s1 and s3, `two` s2 and s3; newcomers have taught that `two` is worth more."""
+    """Channel `one` proposes s1 and s3, `two` s2 and s3; the cold-start fusion weighs `two` more."""
     made = cascade(lopsided, heard="always")
     uses = {"one": ChannelUse(), "two": ChannelUse(), "last": ChannelUse()}
     made.scene = dataclasses.replace(made.scene, channels=uses)
     made.channels = {"one": Answers(lambda _: found(0, 2)), "two": Answers(lambda _: found(1, 2))}
     made.fusion = Fusion({}, {"one": 5}, weights={"one": 1.0})
-    made.newcomers = Fusion({}, {"one": 4, "two": 5}, weights={"one": 1.0, "two": 2.0})
+    made.cold_start = Fusion({}, {"one": 4, "two": 5}, weights={"one": 1.0, "two": 2.0})
     return made
 
 
@@ -356,24 +356,26 @@ def after(made: Cascade, world: World, *songs: str) -> Query:
     return made.query("unknown", NOW, latest=plays, overlay=overlay(world, NEW))
 
 
-def test_who_did_nothing_yet_is_answered_by_what_newcomers_have_taught(two_kinds: Cascade, lopsided: World) -> None:
+def test_a_listener_without_any_event_gets_the_cold_start_fusion(two_kinds: Cascade, lopsided: World) -> None:
     query = after(two_kinds, lopsided)
-    assert two_kinds.taught(query.listener) == (two_kinds.newcomers, {"one": 4, "two": 5})
+    assert two_kinds.fusion_for(query.listener) == (two_kinds.cold_start, {"one": 4, "two": 5})
     assert lopsided.ids(two_kinds.pool(query)[0].songs) == ["s2", "s1", "s3"]
 
 
 @pytest.mark.parametrize("song", ["s1", "new"])
-def test_every_song_heard_makes_a_newcomer_more_like_others(two_kinds: Cascade, lopsided: World, song: str) -> None:
-    one, _ = two_kinds.taught(after(two_kinds, lopsided, song, song).listener)
+def test_every_song_heard_moves_the_cold_start_fusion_towards_the_usual_one(
+    two_kinds: Cascade, lopsided: World, song: str
+) -> None:
+    one, _ = two_kinds.fusion_for(after(two_kinds, lopsided, song, song).listener)
     assert one.weights == {"one": 1.0, "two": 1.0}  # half of each
-    three, quotas = two_kinds.taught(after(two_kinds, lopsided, "s3", "s4", song).listener)
+    three, quotas = two_kinds.fusion_for(after(two_kinds, lopsided, "s3", "s4", song).listener)
     assert three.weights == {"one": 1.0, "two": 0.5}
     assert quotas == {"one": 5, "two": 1}  # 4.75 and 1.25
 
 
-def test_who_has_heard_a_few_songs_is_answered_like_others(two_kinds: Cascade, lopsided: World) -> None:
+def test_a_listener_of_five_songs_gets_the_usual_fusion(two_kinds: Cascade, lopsided: World) -> None:
     query = after(two_kinds, lopsided, "s1", "s2", "s3", "s4", "new")
-    assert two_kinds.taught(query.listener) == (two_kinds.fusion, {"one": 5, "two": 0, "last": 0})
+    assert two_kinds.fusion_for(query.listener) == (two_kinds.fusion, {"one": 5, "two": 0, "last": 0})
     assert lopsided.ids(two_kinds.pool(query)[0].songs) == ["s1", "s3"]
 
 
@@ -386,8 +388,8 @@ def test_the_ranker_orders_nothing_for_who_has_heard_little(two_kinds: Cascade, 
         assert (two_kinds.rank(query, pool).tolist() != pool.fused.tolist()) == ordered
 
 
-def test_until_newcomers_have_taught_they_are_answered_like_others(two_kinds: Cascade, lopsided: World) -> None:
-    two_kinds.newcomers = None
+def test_without_a_cold_start_fusion_the_usual_one_serves(two_kinds: Cascade, lopsided: World) -> None:
+    two_kinds.cold_start = None
     assert lopsided.ids(two_kinds.pool(after(two_kinds, lopsided))[0].songs) == ["s1", "s3"]
 
 

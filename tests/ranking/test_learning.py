@@ -1,6 +1,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,8 @@ import pytest
 from segue_test_worlds import DAY, SHORT, World, events, nodes, planted_snapshot
 
 from embeddings.gnn.relation_gamma_gcn import RelationGammaGCNConfig
+from embeddings.towers.als import ALS, ALSConfig
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.snapshot import Snapshot
@@ -15,7 +18,7 @@ from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig
 from ranking.reserve import LEAST_SESSIONS, Reserve
 from ranking.scene import ChannelUse, SceneConfig, default_channels
-from ranking.training import LEARN, MEASURE
+from ranking.training import CHANNEL_TRAIN, TEST
 
 MODELS = {"song2vec": SHORT, "relation_gamma_gcn": RelationGammaGCNConfig(embedding_dim=8)}
 
@@ -41,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: LearningConfig) -> 
 
 def test_the_steps_leave_vectors_neighbours_and_a_ranker(folder: Path) -> None:
     release = Release.open(folder).measured()
-    ranking = ("ranking/radio/linear", "ranking/radio/fusion", "ranking/radio/newcomers")
+    ranking = ("ranking/radio/linear", "ranking/radio/fusion", "ranking/radio/cold_start")
     for name in (
         "vectors/song2vec",
         "vectors/relation_gamma_gcn",
@@ -74,9 +77,9 @@ def test_a_release_that_learned_what_is_measured_now_is_not_gone_on_from(
 
 
 def test_the_cuts_have_the_shares_of_the_config(config: LearningConfig) -> None:
-    fold = Learner({}, config).cuts(planted_snapshot()).fold
-    assert (fold == LEARN).mean() == pytest.approx(0.6, abs=0.05)
-    assert (fold == MEASURE).mean() == pytest.approx(0.2, abs=0.05)
+    subset = Learner({}, config).split(planted_snapshot()).subset
+    assert (subset == CHANNEL_TRAIN).mean() == pytest.approx(0.6, abs=0.05)
+    assert (subset == TEST).mean() == pytest.approx(0.2, abs=0.05)
 
 
 SONGS, PEOPLE = 15, 30
@@ -200,6 +203,29 @@ def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfi
         }
         assert 0.3 < drift[model]["mean_cosine"] < 1
     assert shipped.has("recall/item_knn/neighbours")
+
+
+def test_at_the_log_s_end_a_model_takes_the_regularization_that_its_search_found(
+    folder: Path, config: LearningConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    scenes = {"radio": SceneConfig(heard="always")}
+    searching = Learner(scenes, dataclasses.replace(config, models={"als": ALSConfig(embedding_dim=4, sweeps=2)}))
+    searching.embed(tmp_path, "als")
+    found = Release.open(tmp_path).measured().arrays("vectors/als")[1]["found"]
+    fitted: list[ALSConfig] = []
+    fit = ALS.fit
+
+    def seen(snapshot: Snapshot, config: ALSConfig, **others: Any) -> ModelVectors:
+        fitted.append(config)
+        return fit(snapshot, config, **others)
+
+    monkeypatch.setattr(ALS, "fit", seen)
+    searching.embed(tmp_path, "als", part="")
+    assert fitted == [ALSConfig(embedding_dim=4, sweeps=2, regularization=found["regularization"], tuned=False)]
+    meta = Release.open(tmp_path).arrays("vectors/als")[1]
+    assert meta["found"] == found
+    assert meta["config"]["tuned"]  # as it is set: the next refresh knows that nothing has changed
 
 
 def test_a_model_without_anything_to_learn_from_is_left_out(tmp_path: Path, config: LearningConfig) -> None:

@@ -14,7 +14,7 @@ from graph.units import UnitUse
 from ranking.learning import Learner, LearningConfig
 from ranking.parent import Parent, compare, default_scene
 from ranking.scene import ChannelUse, SceneConfig
-from ranking.training import MEASURE
+from ranking.training import TEST
 
 METRIC = "ndcg@10"
 PEOPLE, SONGS, DAYS = 12, 30, 20
@@ -46,7 +46,7 @@ def made(folder: Path, scene: SceneConfig = TOGETHER, *, extra: tuple[str, ...] 
 
 
 def over(parent: Release, snapshot: Snapshot) -> Parent:
-    return Parent(parent, snapshot, Learner({}, CONFIG).cuts(snapshot))
+    return Parent(parent, snapshot, Learner({}, CONFIG).split(snapshot))
 
 
 def test_a_release_is_as_good_as_itself(tmp_path):
@@ -90,9 +90,9 @@ def test_a_listener_asks_the_parent_with_what_is_known_when_the_measurement_begi
 
 def test_held_out_events_are_hidden_from_the_parent(tmp_path):
     parent = made(tmp_path)
-    cuts = Learner({}, CONFIG).cuts(parent.snapshot)
+    split = Learner({}, CONFIG).split(parent.snapshot)
     seen = over(parent, parent.snapshot)._cascade.snapshot.histories.offset
-    held_out = parent.snapshot.histories.offset[cuts.fold == MEASURE]
+    held_out = parent.snapshot.histories.offset[split.subset == TEST]
     assert np.isin(held_out, parent.snapshot.histories.offset).all()
     assert not np.isin(held_out, seen).any()
 

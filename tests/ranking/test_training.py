@@ -9,16 +9,16 @@ from ranking import training
 from ranking.cascade import Cascade
 from ranking.scene import ChannelUse, SceneConfig
 from ranking.training import (
-    LEARN,
-    MEASURE,
-    RANK,
+    CHANNEL_TRAIN,
+    RANKER_TRAIN,
+    TEST,
     best_first,
+    cold_start,
     cut,
     fit_fusion,
     fit_ranker,
     loved,
     measure,
-    newcomers,
     sampled,
     without_memory,
 )
@@ -32,33 +32,36 @@ def log(*rows: tuple[object, ...]) -> Snapshot:
 
 def test_the_newest_tenth_measures_and_the_tenth_before_ranks() -> None:
     snapshot = log(*(("ana", "play", f"s{1 + i % 5}", 100 + i) for i in range(10)))
-    cuts = cut(snapshot, rank_share=0.1, measure_share=0.1, seed=0)
-    assert cuts.fold.tolist() == [LEARN] * 8 + [RANK, MEASURE]
-    assert (cuts.rank_at, cuts.measure_at) == (108, 109)
+    split = cut(snapshot, rank_share=0.1, measure_share=0.1, seed=0)
+    assert split.subset.tolist() == [CHANNEL_TRAIN] * 8 + [RANKER_TRAIN, TEST]
+    assert (split.rank_at, split.measure_at) == (108, 109)
 
 
 def test_events_of_one_moment_stay_together() -> None:
     snapshot = log(*(("ana", "play", "s1", at) for at in (1, 1, 1, 1, 1, 1, 2, 2, 2, 2)))
-    assert cut(snapshot, rank_share=0.1, measure_share=0.1, seed=0).fold.tolist() == [LEARN] * 6 + [MEASURE] * 4
+    assert cut(snapshot, rank_share=0.1, measure_share=0.1, seed=0).subset.tolist() == [CHANNEL_TRAIN] * 6 + [TEST] * 4
 
 
 def test_without_a_share_nothing_is_measured() -> None:
     snapshot = log(*(("ana", "play", "s1", at) for at in range(10)))
-    assert cut(snapshot, rank_share=0.2, measure_share=0.0, seed=0).fold.tolist() == [LEARN] * 8 + [RANK] * 2
+    assert (
+        cut(snapshot, rank_share=0.2, measure_share=0.0, seed=0).subset.tolist()
+        == [CHANNEL_TRAIN] * 8 + [RANKER_TRAIN] * 2
+    )
 
 
 def test_without_times_a_listener_and_song_is_on_one_side_as_a_whole() -> None:
     rows = [(f"u{i:03}", "play", f"s{1 + i % 5}", None) for i in range(600)]
     snapshot = log(*rows, *rows)
-    fold = cut(snapshot, rank_share=0.2, measure_share=0.1, seed=1).fold
+    subset = cut(snapshot, rank_share=0.2, measure_share=0.1, seed=1).subset
     pairs = {}
     for user, song, side in zip(
-        snapshot.histories.user.tolist(), snapshot.histories.song.tolist(), fold.tolist(), strict=True
+        snapshot.histories.user.tolist(), snapshot.histories.song.tolist(), subset.tolist(), strict=True
     ):
         assert pairs.setdefault((user, song), side) == side
     shares = np.bincount(list(pairs.values()), minlength=3) / len(pairs)
     assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.05)
-    assert (fold != cut(snapshot, rank_share=0.2, measure_share=0.1, seed=2).fold).any()
+    assert (subset != cut(snapshot, rank_share=0.2, measure_share=0.1, seed=2).subset).any()
 
 
 def test_without_times_a_new_song_moves_no_pair_to_another_side() -> None:
@@ -66,7 +69,7 @@ def test_without_times_a_new_song_moves_no_pair_to_another_side() -> None:
     before = log(*rows)
     after = log(*rows, ("u000", "play", "a-new-first-song", None))
     sides = [
-        dict(zip(pairs(s), cut(s, rank_share=0.2, measure_share=0.2, seed=1).fold, strict=True))
+        dict(zip(pairs(s), cut(s, rank_share=0.2, measure_share=0.2, seed=1).subset, strict=True))
         for s in (before, after)
     ]
     assert {pair: sides[1][pair] for pair in sides[0]} == sides[0]
@@ -78,7 +81,7 @@ def pairs(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def test_an_empty_log_is_cut_too() -> None:
-    assert len(cut(log(), rank_share=0.1, measure_share=0.1, seed=0).fold) == 0
+    assert len(cut(log(), rank_share=0.1, measure_share=0.1, seed=0).subset) == 0
 
 
 def test_loved_is_a_full_play_or_more_each_song_once() -> None:
@@ -139,7 +142,7 @@ def test_without_a_song_that_was_loved_afterwards_there_is_nothing_to_learn(lops
         (1, 1, [(-1, [4]), (-1, [2])], ["ben"]),
     ],
 )
-def test_newcomers_are_those_who_came_at_the_cut_and_some_as_if_they_had(
+def test_cold_start_listeners_came_at_the_cut_or_are_treated_as_if_they_had(
     make_world: Callable[..., World],
     monkeypatch: pytest.MonkeyPatch,
     share: float,
@@ -147,19 +150,19 @@ def test_newcomers_are_those_who_came_at_the_cut_and_some_as_if_they_had(
     expected: list[tuple[int, list[int]]],
     left: list[str],
 ) -> None:
-    monkeypatch.setattr(training, "NEWCOMERS", share)
+    monkeypatch.setattr(training, "COLD_START", share)
     monkeypatch.setattr(training, "STRANGERS", strangers)
     rows = [("ana", "full_play", "s1", at) for at in range(4)] + [("ben", "full_play", "s2", at) for at in range(4)]
     log = events([*rows, ("ana", "full_play", "s5", 8), ("cy", "full_play", "s3", 9)])
     release = make_world(log=log).release
-    cuts = cut(release.snapshot, rank_share=0.2, measure_share=0.0, seed=0)
-    truth = list(loved(release.snapshot.histories, cuts.fold == RANK))
-    seen, new = newcomers(release, cuts, truth, np.random.default_rng(0))
+    split = cut(release.snapshot, rank_share=0.2, measure_share=0.0, seed=0)
+    truth = list(loved(release.snapshot.histories, split.subset == RANKER_TRAIN))
+    seen, new = cold_start(release, split, truth, np.random.default_rng(0))
     assert [(user, songs.tolist()) for user, songs in new] == expected
     assert [name for name in ("ana", "ben", "cy") if len(Listener.of(seen.snapshot, name))] == left
 
 
-def test_channels_that_remember_histories_do_not_teach_how_newcomers_are_answered() -> None:
+def test_channels_that_remember_histories_do_not_teach_how_cold_start_listeners_are_answered() -> None:
     uses = {name: ChannelUse() for name in ("listener_kernel", "popularity")}
     assert list(without_memory(SceneConfig(channels=uses)).channels) == ["popularity"]
     del uses["popularity"]

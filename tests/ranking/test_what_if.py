@@ -25,7 +25,7 @@ class Favours:
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener = query.listener
-        likes = S1 in listener.loves(query.at, 10)[0]
+        likes = S1 in listener.top_songs(query.at, 10)[0]
         follows = 1 in query.live.edits.follows(listener.user_id, listener.user, "User")
         songs = np.array([S3 if likes else S5, S4 if follows else S2], dtype=np.int32)
         return Candidates(songs, np.array([1.0, 0.5]))

@@ -10,8 +10,8 @@ from recall.causes import (
     FOLLOWEE,
     NEARBY,
     SIMILAR,
-    Because,
     Cause,
+    Explains,
     near_songs,
 )
 from recall.discovery import channel_type
@@ -36,7 +36,7 @@ def test_songs_that_are_near_to_none_have_no_cause() -> None:
 @pytest.mark.parametrize("name", ["social", "lbs"])
 def test_channels_of_people_and_places_say_what_caused_a_song(name: str, planted: World) -> None:
     channel = channel_type(name).build(planted.release)
-    assert isinstance(channel, Because)
+    assert isinstance(channel, Explains)
     query = planted.query("you", heard=True)
     found = channel.recall(query, 5).songs
     causes = channel.because(query, found)
@@ -47,7 +47,7 @@ def test_channels_of_people_and_places_say_what_caused_a_song(name: str, planted
 @pytest.mark.parametrize("name", ["song_to_song", "recent", "item_knn", "song2vec", "relation_gamma_gcn"])
 def test_channels_of_neighbours_name_a_song_that_the_listener_loves(name: str, planted: World) -> None:
     channel = channel_type(name).build(planted.release)
-    assert isinstance(channel, Because)
+    assert isinstance(channel, Explains)
     query = planted.query("you", heard=True)
     causes = channel.because(query, np.array([planted.song("a-answer")]))
     assert [(c.kind, c.label) for c in causes if c] == [(BESIDE if name == "item_knn" else SIMILAR, "Song")]
@@ -61,4 +61,4 @@ def test_who_has_no_history_has_no_cause(planted: World) -> None:
 
 
 def test_a_channel_without_causes_is_told_apart(planted: World) -> None:
-    assert not isinstance(channel_type("popularity").build(planted.release), Because)
+    assert not isinstance(channel_type("popularity").build(planted.release), Explains)

@@ -32,7 +32,7 @@ def test_a_known_listener_is_scored_by_the_trained_vector(lopsided: World) -> No
     channel = channel_type(SCORING).build(lopsided.release)
     vectors = lopsided.vectors.unit
     listener = lopsided.listener("ben")
-    liked = np.sort(listener.loves(0, 100)[0])
+    liked = np.sort(listener.top_songs(0, 100)[0])
     expected = vectors @ vectors[liked].mean(axis=0)
     for song, score in lopsided.answer(channel, "ben", heard=True).items():
         assert score == pytest.approx(expected[lopsided.song(song)], abs=1e-4)

@@ -11,7 +11,7 @@ import pytest
 from segue_test_house import House
 
 from api import settings
-from api.recommender import Ask, Recommender
+from api.recommender import Recommender, SlateRequest
 from graph.importers.base import open_importer
 from graph.reasons.tags import NEVER_CITED
 from ranking.claims.check import Claim, false_claims, forbidden
@@ -46,7 +46,7 @@ def recommender(refreshed: House) -> Recommender:
 
 
 def claims(recommender: Recommender, scene: str, user: str | None, session: Sequence[str] = ()) -> Iterator[Claim]:
-    answer = recommender.recommend(Ask(user, session, scene=scene, n=10, explain=True))
+    answer = recommender.recommend(SlateRequest(user, session, scene=scene, n=10, explain=True))
     for item in answer["items"]:
         for reason in item["reasons"]:
             yield Claim(reason, item["song_id"], user, session)
@@ -79,7 +79,7 @@ def test_what_the_channel_went_by_comes_first(refreshed: House, recommender: Rec
     """A song that the listener's followees brought is told by them, and no cause is called popular."""
     kinds: Counter[str] = Counter()
     for user in refreshed.release.snapshot.ids["User"].to_list():
-        for item in recommender.recommend(Ask(user, scene="following", explain=True))["items"]:
+        for item in recommender.recommend(SlateRequest(user, scene="following", explain=True))["items"]:
             first = min(item["channels"], key=lambda found: found["rank"])["channel"]
             if first == "social" and item["reasons"]:
                 kinds[item["reasons"][0]["kind"]] += 1

@@ -56,7 +56,7 @@ def saved(ranker: Ranker, folder: Path) -> dict[str, bytes]:
 def test_has_a_config_that_needs_nothing_and_a_name_that_a_scene_may_say(unit: Unit) -> None:
     assert unit.configure() == unit.config()
     assert SceneConfig(ranker=unit.name).ranker_of() == (unit.class_, unit.config())
-    assert unit.name not in {"fused", "fusion", "newcomers"}
+    assert unit.name not in {"fused", "fusion", "cold_start"}
 
 
 def test_what_was_loved_stands_above_the_rest(unit: Unit) -> None:

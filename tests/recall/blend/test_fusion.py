@@ -7,7 +7,15 @@ import pytest
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from recall.base import Candidates
-from recall.blend.fusion import LEAST_HITS, Calibration, Fusion, Outcome, heights, learned_quotas, learned_weights
+from recall.blend.fusion import (
+    LEAST_HITS,
+    Calibration,
+    Fusion,
+    Outcome,
+    learned_quotas,
+    learned_weights,
+    log_standardised_gap,
+)
 
 rng = np.random.default_rng(0)
 
@@ -87,15 +95,15 @@ def test_who_found_nothing_teaches_nothing() -> None:
 def test_a_channel_without_calibration_is_worth_the_reciprocal_of_its_rank() -> None:
     one = Calibration("score", np.array([0.0, 1.0]), np.array([0.0, 0.5]))
     fusion = Fusion({"a": one}, {"a": 5}, otherwise=0.3)
-    assert fusion.worth("b", candidates(1, 2)) == pytest.approx([0.3, 0.3 * 60 / 61])
-    assert fusion.worth("a", candidates(1, 2)) == pytest.approx([0.5, 0.05], rel=2e-3)
+    assert fusion.contribution("b", candidates(1, 2)) == pytest.approx([0.3, 0.3 * 60 / 61])
+    assert fusion.contribution("a", candidates(1, 2)) == pytest.approx([0.5, 0.05], rel=2e-3)
 
 
 def test_equal_chances_keep_the_order_of_the_channel() -> None:
     flat = Calibration("score", np.array([0.0]), np.array([0.2]))
-    worth = Fusion({"a": flat}, {"a": 5}).worth("a", candidates(3, 1, 2))
-    assert (np.diff(worth) < 0).all()
-    assert worth == pytest.approx([0.2] * 3, rel=2e-3)
+    contributions = Fusion({"a": flat}, {"a": 5}).contribution("a", candidates(3, 1, 2))
+    assert (np.diff(contributions) < 0).all()
+    assert contributions == pytest.approx([0.2] * 3, rel=2e-3)
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path, lopsided) -> None:
@@ -106,21 +114,21 @@ def test_it_is_read_as_it_was_written(tmp_path: Path, lopsided) -> None:
     found = Fusion.load(Release.open(tmp_path), "ranking/radio/fusion")
     assert (dict(found.quotas), found.otherwise, found.calibrations["a"].kind) == ({"a": 5, "b": 7}, 0.3, "share")
     assert found.weights == {"a": 0.5}
-    assert found.worth("a", candidates(1, 2)).tolist() == whole.worth("a", candidates(1, 2)).tolist()
+    assert found.contribution("a", candidates(1, 2)).tolist() == whole.contribution("a", candidates(1, 2)).tolist()
 
 
 def test_between_two_weights_and_quotas_are_mixed() -> None:
     one, other = Fusion({}, {"a": 10}, weights={"a": 1.0}), Fusion({}, {"a": 20, "b": 10}, weights={"a": 0.0, "b": 2.0})
-    between = one.towards(other, 0.75)
+    between = one.interpolate(other, 0.75)
     assert (between.weights, between.quotas) == ({"a": 0.25, "b": 1.5}, {"a": 18, "b": 8})  # 17.5 and 7.5
-    assert one.towards(other, 0.0) is one
+    assert one.interpolate(other, 0.0) is one
 
 
 def test_chances_are_not_mixed_with_weights() -> None:
     weighed, calibrated = Fusion({}, {"a": 10}, weights={"a": 1.0}), Fusion({}, {"a": 20})
-    assert weighed.towards(calibrated, 0.5) is calibrated
-    assert calibrated.towards(weighed, 0.5) is weighed
-    assert calibrated.towards(weighed, 0.0) is calibrated
+    assert weighed.interpolate(calibrated, 0.5) is calibrated
+    assert calibrated.interpolate(weighed, 0.5) is weighed
+    assert calibrated.interpolate(weighed, 0.0) is calibrated
 
 
 def test_weights_may_be_learned_for_quotas_that_are_given() -> None:
@@ -128,48 +136,57 @@ def test_weights_may_be_learned_for_quotas_that_are_given() -> None:
     outcomes = [outcome([1], a=wrong, b=right)] * 9
     found = Fusion.fit(outcomes, 10, {"a": 1.0, "b": 1.0}, np.inf, quotas={"a": 2, "b": 1})
     assert found.quotas == {"a": 2, "b": 1}
-    # alone, the one candidate of b has no height: nothing tells a song that b names from one that it does not
+    # alone, the one candidate of b has a gap of 0, like a song that b does not name
     assert found.weights.get("b", 0.0) < learned_weights(outcomes)["b"]
 
 
-def test_a_height_is_the_logarithm_of_standard_deviations_above_the_last() -> None:
-    assert heights(np.array([3.0, 1.0])) == pytest.approx([np.log(3), 0])  # standard deviation 1
-    assert heights(np.array([3e6, 1e6])) == pytest.approx([np.log(3), 0])
-    assert heights(np.array([2.0, 2.0])).tolist() == [0, 0]
-    assert heights(np.empty(0)).tolist() == []
+def test_the_gap_of_3_and_1_is_ln_3_and_0() -> None:
+    assert log_standardised_gap(np.array([3.0, 1.0])) == pytest.approx([np.log(3), 0])  # standard deviation 1
+    assert log_standardised_gap(np.array([3e6, 1e6])) == pytest.approx([np.log(3), 0])
+    assert log_standardised_gap(np.array([2.0, 2.0])).tolist() == [0, 0]
+    assert log_standardised_gap(np.empty(0)).tolist() == []
 
 
-def taught(n: int, right: str) -> list[Outcome]:
-    """Each loves the first song of `right`, which is the last of the other channel."""
+def listeners_served_by(right: str, n: int) -> list[Outcome]:
+    """Each of n likes the first song of `right`, which is the last of the other channel."""
     songs = candidates(1, 2, 3), candidates(3, 2, 1)
     return [outcome([1], **dict(zip(("a", "b") if right == "a" else ("b", "a"), songs, strict=True)))] * n
 
 
 def test_the_channel_that_finds_what_is_loved_gets_the_weight() -> None:
-    weights = learned_weights(taught(9, "b"))
+    weights = learned_weights(listeners_served_by("b", 9))
     assert weights["b"] > 1
     assert weights["a"] == 0  # never below, unless signed
-    assert learned_weights(taught(9, "b"), signed=True)["a"] < 0
+    assert learned_weights(listeners_served_by("b", 9), signed=True)["a"] < 0
 
 
 def test_weights_do_not_change_when_the_listeners_are_repeated() -> None:
-    assert learned_weights(taught(9, "a")) == pytest.approx(learned_weights(taught(1, "a")), rel=1e-3)
+    assert learned_weights(listeners_served_by("a", 9)) == pytest.approx(
+        learned_weights(listeners_served_by("a", 1)), rel=1e-3
+    )
 
 
 def test_a_stronger_penalty_makes_smaller_weights() -> None:
-    assert learned_weights(taught(1, "a"), l2=1.0)["a"] < learned_weights(taught(1, "a"))["a"] / 2
+    assert (
+        learned_weights(listeners_served_by("a", 1), l2=1.0)["a"]
+        < learned_weights(listeners_served_by("a", 1))["a"] / 2
+    )
 
 
-def test_who_loved_nothing_found_teaches_no_weight() -> None:
+def test_an_outcome_without_relevant_candidates_gives_no_weights() -> None:
     assert learned_weights([outcome([9], a=candidates(1, 2))]) == {}
 
 
-def test_by_weights_a_candidate_is_worth_weight_times_height() -> None:
+def test_a_contribution_is_weight_times_log_standardised_gap() -> None:
     fusion = Fusion({}, {"a": 5, "b": 5}, weights={"a": 2.0, "b": 0.0})
-    assert fusion.worth("a", candidates(1, 2)) == pytest.approx(2 * heights(np.array([1, 0.1])), abs=2e-3)
-    assert fusion.worth("b", candidates(1, 2)) == pytest.approx([0, 0], abs=2e-3)
-    assert (np.diff(fusion.worth("b", candidates(1, 2, 3))) < 0).all()  # its order stands all the same
-    assert fusion.worth("c", candidates(1, 2)) == pytest.approx(heights(np.array([1, 0.1])), abs=2e-3)  # the median
+    assert fusion.contribution("a", candidates(1, 2)) == pytest.approx(
+        2 * log_standardised_gap(np.array([1, 0.1])), abs=2e-3
+    )
+    assert fusion.contribution("b", candidates(1, 2)) == pytest.approx([0, 0], abs=2e-3)
+    assert (np.diff(fusion.contribution("b", candidates(1, 2, 3))) < 0).all()  # its order stands all the same
+    assert fusion.contribution("c", candidates(1, 2)) == pytest.approx(
+        log_standardised_gap(np.array([1, 0.1])), abs=2e-3
+    )  # the median
 
 
 def test_the_gain_of_a_song_loved_at_the_second_place_is_0_631() -> None:

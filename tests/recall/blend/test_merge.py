@@ -3,7 +3,7 @@ import pytest
 
 from recall.base import Candidates
 from recall.blend.fusion import Calibration, Fusion
-from recall.blend.merge import merge, shared_out, within
+from recall.blend.merge import allocate, merge, within
 
 
 def found(*songs: int) -> Candidates:
@@ -72,9 +72,9 @@ def test_a_quota_is_shared_out_among_interests(
 
 def test_sharing_out_adds_up() -> None:
     for places in range(12):
-        parts = shared_out(places, np.array([0.5, 0, 0.2, 0.3]))
+        parts = allocate(places, np.array([0.5, 0, 0.2, 0.3]))
         assert (parts.sum(), parts[1]) == (places, 0)
-    assert shared_out(4, np.zeros(3)).tolist() == [0, 0, 0]
+    assert allocate(4, np.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_a_calibrated_channel_says_how_much_it_is_to_be_believed() -> None:

@@ -5,7 +5,7 @@ import pytest
 from segue_test_worlds import World, built, planted_snapshot
 
 from recall.channels.ease import Ease, EaseConfig
-from recall.linear.matrices import tastes
+from recall.linear.matrices import interaction_matrix
 
 PLAIN = {"gamma": {"HAS_TAG": 0.0}, "ridge": 0.5, "beta": 0.0, "tilt": 0.0, "by_strength": 0.0}
 
@@ -17,7 +17,7 @@ def world(folder: Path, planted: World, **options: object) -> World:
 
 def test_scores_are_those_of_the_formula(planted: World, tmp_path: Path) -> None:
     made = world(tmp_path, planted)
-    rows = tastes(made.snapshot).toarray()
+    rows = interaction_matrix(made.snapshot).toarray()
     inverse = np.linalg.inv(rows.T @ rows + 0.5 * np.eye(rows.shape[1]))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0)

@@ -9,7 +9,7 @@ from graph.log.events import Event
 from recall.base import Query
 from recall.channels.listener_kernel import ListenerKernel, ListenerKernelConfig
 from recall.discovery import channel_type
-from recall.linear.matrices import popularity, tastes
+from recall.linear.matrices import interaction_matrix, popularity
 from recall.listeners.listener import Listener
 
 Scores = Callable[..., dict[int, float]]
@@ -101,7 +101,7 @@ def test_of_more_songs_the_most_heard_are_proposed(planted: World, tmp_path: Pat
     release = built(tmp_path, planted_snapshot(), planted.vectors, ["listener_kernel"], options)
     lists, _ = release.arrays("recall/listener_kernel/lists")
     near, _ = release.arrays("recall/listener_kernel/neighbours")
-    likes = popularity(tastes(release.snapshot))
+    likes = popularity(interaction_matrix(release.snapshot))
     for found in (lists["songs"], near["songs"]):
         proposed = np.unique(found[found >= 0])
         assert 0 < len(proposed) <= 3
@@ -124,6 +124,6 @@ def test_scores_are_over_the_number_of_listeners_to_the_tilt(
 ) -> None:
     plain = scores(tmp_path / "plain", "listener_kernel", listener, hubs=0.0)
     tilted = scores(tmp_path / "tilted", "listener_kernel", listener, tilt=0.5, hubs=0.0)
-    listeners = popularity(tastes(planted.snapshot))
+    listeners = popularity(interaction_matrix(planted.snapshot))
     assert plain
     assert tilted == pytest.approx({song: score / listeners[song] ** 0.5 for song, score in plain.items()})

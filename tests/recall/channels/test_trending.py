@@ -11,7 +11,7 @@ from recall.channels.trending import Trending, TrendingConfig, rise
 from recall.discovery import channel_type
 from recall.live.counters import Counters, SongSums
 from recall.live.edits import Edits, NewSong, NewSongs
-from recall.live.live import Happened, Overlay
+from recall.live.live import EventBatch, Overlay
 
 # With a half-life of 7 days: s1 4 x 2^-3, s4 3 x 2^-1 + 2^-2, s2 1; the play of s3 has no time.
 PLAIN: Final = {"burst": 0.0, "correction": 0.0}
@@ -54,7 +54,7 @@ def test_the_language_of_a_listener_lifts_its_songs(lopsided: World) -> None:
 def test_a_song_that_came_after_the_request_began_is_passed_over(lopsided: World) -> None:
     live = dataclasses.replace(Overlay.of(lopsided.snapshot), counters=Counters(lopsided.snapshot))
     one = np.ones(1, dtype=np.int64)
-    live.counters.fold(Happened(one * lopsided.listener("cy").user, one * live.size, one, one * NOW, one, one * 0))
+    live.counters.fold(EventBatch(one * lopsided.listener("cy").user, one * live.size, one, one * NOW, one, one * 0))
     query = dataclasses.replace(lopsided.query("ana"), overlay=live)
     for name in ("trending", "social"):
         found = channel_type(name).build(lopsided.release).recall(query, 10)
@@ -137,7 +137,7 @@ def test_a_play_counts_in_the_next_answer(lopsided: World) -> None:
     query = dataclasses.replace(lopsided.query(None), overlay=live)
     assert lopsided.ids(channel.recall(query, 1).songs) == ["s4"]
     one = np.ones(4, dtype=np.int64)
-    live.counters.fold(Happened(one * 0, one * lopsided.song("s5"), one, one * NOW, one, one * 0))
+    live.counters.fold(EventBatch(one * 0, one * lopsided.song("s5"), one, one * NOW, one, one * 0))
     assert lopsided.ids(channel.recall(query, 1).songs) == ["s5"]
 
 
@@ -148,7 +148,7 @@ def test_only_the_leaders_are_looked_at(lopsided: World) -> None:
 
 def folded(world: World, live: Overlay, song: str, times: int, at: int) -> None:
     one = np.ones(times, dtype=np.int64)
-    live.counters.fold(Happened(one * 0, one * world.song(song), one, one * at, one, one * 0))
+    live.counters.fold(EventBatch(one * 0, one * world.song(song), one, one * at, one, one * 0))
 
 
 def test_what_is_asked_after_a_fold_is_what_a_new_channel_answers(lopsided: World) -> None:
@@ -169,7 +169,7 @@ def test_a_new_song_that_leads_at_home_is_lifted_once_its_genre_is_known(lopside
     channel, counters = Trending(lopsided.release, config), Counters(lopsided.snapshot)
     one = np.ones(1, dtype=np.int64)
     for user, song, count in ((2, 3, 9), (0, 5, 3)):  # Cy, who lives elsewhere, and Ana
-        counters.fold(Happened(one * user, one * song, one, one * NOW, one * count, one * 0))
+        counters.fold(EventBatch(one * user, one * song, one, one * NOW, one * count, one * 0))
     answers = []
     for genres in ([], ["folk"]):
         edits = Edits(lopsided.snapshot, 0, {"n": NewSong("n", {}, {"genres": genres})}, places={"n": 5})

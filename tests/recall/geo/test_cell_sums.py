@@ -7,15 +7,15 @@ from segue_test_worlds import DAY, NOW, lopsided_snapshot
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE
 from recall.geo.cell_sums import CellSums, Lasting
-from recall.live.live import Happened
+from recall.live.live import EventBatch
 
 
-def happened(rows: list[tuple[int, str, int, int]]) -> Happened:
+def happened(rows: list[tuple[int, str, int, int]]) -> EventBatch:
     """Events (song, action, at, cell)."""
     n = len(rows)
     song, at, cell = (np.array([row[i] for row in rows], dtype=np.int64).reshape(n) for i in (0, 2, 3))
     action = np.array([CODE[row[1]] for row in rows], dtype=np.uint8).reshape(n)
-    return Happened(np.zeros(n, dtype=np.int64), song, action, at, np.ones(n, dtype=np.int64), cell)
+    return EventBatch(np.zeros(n, dtype=np.int64), song, action, at, np.ones(n, dtype=np.int64), cell)
 
 
 def cell_sums(half_life: float = DAY) -> CellSums:

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from segue_test_worlds import World, planted_snapshot
 
-from embeddings.vectors.attributes import smoothed
+from embeddings.vectors.attributes import propagate
 from graph.errors import FitError
 from recall.linear.listener_kernel import ListenerRidge, likeness, paths
 
@@ -136,5 +136,5 @@ def test_smoothing_is_the_item_side_ridge() -> None:
     rows = tags / np.maximum(np.linalg.norm(tags, axis=1, keepdims=True), 1e-9)
     kernel = rows @ rows.T
     expected = weights + 0.3 * weights @ np.linalg.solve(kernel + 2.0 * np.eye(7), kernel)
-    assert smoothed(weights, sparse.csr_array(tags), 0.3, 2.0) == pytest.approx(expected, abs=1e-5)
-    assert smoothed(weights, sparse.csr_array(tags), 0.0, 2.0) is weights
+    assert propagate(weights, sparse.csr_array(tags), 0.3, 2.0) == pytest.approx(expected, abs=1e-5)
+    assert propagate(weights, sparse.csr_array(tags), 0.0, 2.0) is weights

@@ -5,7 +5,16 @@ from segue_test_worlds import World, planted_snapshot
 
 from graph.errors import FitError
 from recall.item_lists.neighbours import Neighbours
-from recall.linear.matrices import answer, attributes, best_of_rows, damped, nearest, stacked, taste, tastes
+from recall.linear.matrices import (
+    answer,
+    attributes,
+    best_of_rows,
+    degree_normalised,
+    interaction_matrix,
+    interaction_row,
+    nearest,
+    stacked,
+)
 
 # 2 listeners, 3 songs: s0 {0, 1}, s1 {1}, s2 nobody
 HEARD = sparse.csr_array(np.array([[1, 0, 0], [1, 1, 0]], dtype=np.float32))
@@ -13,12 +22,16 @@ HEARD = sparse.csr_array(np.array([[1, 0, 0], [1, 1, 0]], dtype=np.float32))
 
 def test_every_liked_song_counts_1(lopsided: World) -> None:
     # ana skipped s2, cy blocked s3
-    assert tastes(lopsided.snapshot).toarray().tolist() == [[1, 0, 0, 0, 0], [0, 0, 1, 1, 0], [0, 1, 0, 1, 0]]
+    assert interaction_matrix(lopsided.snapshot).toarray().tolist() == [
+        [1, 0, 0, 0, 0],
+        [0, 0, 1, 1, 0],
+        [0, 1, 0, 1, 0],
+    ]
 
 
 def test_by_strength_over_the_mean(lopsided: World) -> None:
     # cy: s2 today 1, s4 two weeks ago 2^(-14/21), what a half-life of 21 days leaves
-    row = tastes(lopsided.snapshot, 1.0).toarray()[2]
+    row = interaction_matrix(lopsided.snapshot, 1.0).toarray()[2]
     s4 = 2 ** (-14 / 21)
     assert row[[1, 3]] == pytest.approx(np.array([1, s4]) / ((1 + s4) / 2))
 
@@ -26,14 +39,14 @@ def test_by_strength_over_the_mean(lopsided: World) -> None:
 def test_a_listeners_own_row_is_the_one_that_was_learned(lopsided: World) -> None:
     for name in ("ana", "ben", "cy"):
         listener = lopsided.listener(name)
-        songs, weights = taste(listener, lopsided.snapshot.as_of, 10, 0.7)
-        row = tastes(lopsided.snapshot, 0.7).toarray()[listener.user]
+        songs, weights = interaction_row(listener, lopsided.snapshot.as_of, 10, 0.7)
+        row = interaction_matrix(lopsided.snapshot, 0.7).toarray()[listener.user]
         assert sorted(songs.tolist()) == np.flatnonzero(row).tolist()
         assert weights == pytest.approx(row[songs], abs=1e-6)
 
 
 def test_damping_keeps_the_mean_weight() -> None:
-    matrix, scale = damped(HEARD, 1.0)
+    matrix, scale = degree_normalised(HEARD, 1.0)
     # 1/2, 1/2 and 1 have the mean 2/3: times 3/2
     assert matrix.toarray() == pytest.approx(np.array([[0.75, 0, 0], [0.75, 1.5, 0]]))
     assert scale[:2] == pytest.approx([0.75, 1.5])
@@ -51,12 +64,12 @@ def test_an_attribute_of_one_song_is_left_out(lopsided: World) -> None:
 
 
 def test_a_gamma_of_0_adds_no_row(lopsided: World) -> None:
-    likes = tastes(lopsided.snapshot)
+    likes = interaction_matrix(lopsided.snapshot)
     assert (stacked(lopsided.snapshot, likes, {"HAS_TAG": 0.0, "FOLLOWS": 0.0}) != likes).nnz == 0
 
 
 def test_followees_rows_are_as_long_as_the_mean_row(lopsided: World) -> None:
-    likes = tastes(lopsided.snapshot)
+    likes = interaction_matrix(lopsided.snapshot)
     below = stacked(lopsided.snapshot, likes, {"FOLLOWS": 0.25}).toarray()[3:]
     # mean square of a row 5 / 3; ana follows ben {s3, s4} and cy {s2, s4}; cy follows ana {s1}
     length = np.sqrt(0.25 * 5 / 3)
@@ -67,7 +80,7 @@ def test_followees_rows_are_as_long_as_the_mean_row(lopsided: World) -> None:
 def test_follows_alone_change_nothing_where_nobody_follows() -> None:
     snapshot = planted_snapshot()
     snapshot._relations = {k: r for k, r in snapshot._relations.items() if r.name != "FOLLOWS"}
-    assert stacked(snapshot, tastes(snapshot), {"FOLLOWS": 1.0}).shape[0] == snapshot.users
+    assert stacked(snapshot, interaction_matrix(snapshot), {"FOLLOWS": 1.0}).shape[0] == snapshot.users
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])

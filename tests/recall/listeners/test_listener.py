@@ -35,10 +35,10 @@ def test_preferences_keep_what_a_listener_avoids(lopsided: World) -> None:
 
 
 def test_loves_are_the_highest_positive_ones(lopsided: World) -> None:
-    songs, weights = lopsided.listener("ben").loves(NOW, 1)
+    songs, weights = lopsided.listener("ben").top_songs(NOW, 1)
     assert lopsided.ids(songs) == ["s4"]
     assert weights == pytest.approx([3 * 2 ** (-7 / 21)])
-    assert lopsided.ids(lopsided.listener("cy").loves(NOW, 9)[0]) == ["s2", "s4"]
+    assert lopsided.ids(lopsided.listener("cy").top_songs(NOW, 9)[0]) == ["s2", "s4"]
 
 
 def test_recent_songs_are_the_latest_liked_each_once(lopsided: World) -> None:

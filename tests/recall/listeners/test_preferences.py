@@ -9,7 +9,7 @@ from recall.listeners import preferences
 
 
 def test_loves_are_relative_to_each_listener_s_largest(lopsided: World) -> None:
-    matrix = preferences.loves(lopsided.snapshot).toarray()
+    matrix = preferences.preference_matrix(lopsided.snapshot).toarray()
     s3 = 0.4 * (1 + np.log(10)) / (3 * 2 ** (-7 / 21))
     assert matrix == pytest.approx(
         np.array([[1, 0, 0, 0, 0], [0, 0, s3, 1, 0], [0, 1, 0, 2 ** (-14 / 21), 0]]), abs=1e-6

@@ -6,7 +6,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME
 from graph.snapshot.snapshot import Snapshot
 from recall.live.counters import Counters, Decay, GroupSums, SongSums, plays
-from recall.live.live import Happened
+from recall.live.live import EventBatch
 
 ROWS = [
     ("ana", "play", "s1", NOW),
@@ -22,11 +22,11 @@ def snapshot() -> Snapshot:
     return lopsided_snapshot(log=events(ROWS))
 
 
-def happened(rows: list[tuple[int, int, int]], count: int = 1) -> Happened:
+def happened(rows: list[tuple[int, int, int]], count: int = 1) -> EventBatch:
     """Full plays (user, song, at)."""
     user, song, at = np.array(rows).T
     one = np.ones(len(rows), dtype=np.int64)
-    return Happened(user, song, one, at, count * one, 0 * one)
+    return EventBatch(user, song, one, at, count * one, 0 * one)
 
 
 def sums(snapshot: Snapshot) -> SongSums:
@@ -75,7 +75,7 @@ def test_a_tally_is_made_once(snapshot: Snapshot) -> None:
 def test_sums_of_groups_hold_what_each_group_has() -> None:
     snapshot = lopsided_snapshot(log=events(ROWS))
 
-    def home(given: Happened) -> Array:
+    def home(given: EventBatch) -> Array:
         return np.where(given.user == 2, -1, given.user)
 
     groups = GroupSums(Decay.of(snapshot, DAY), plays, home)

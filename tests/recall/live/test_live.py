@@ -161,5 +161,5 @@ def test_events_of_somebody_new_are_kept_through_edits(lopsided: World, log: Eve
     log.append_journal("upsert", "User", "new", {"properties": {"name": "New"}})
     live.check()
     assert live.overlay.edits.name("User", "new") == "New"
-    assert [column.tolist() for column in live.overlay.newcomers.of("new")][:1] == [[0]]
-    assert not len(live.overlay.newcomers.of("ben")[0])
+    assert [column.tolist() for column in live.overlay.new_users.of("new")][:1] == [[0]]
+    assert not len(live.overlay.new_users.of("ben")[0])

@@ -5,8 +5,8 @@ from segue_test_worlds import NOW, World
 
 from graph.snapshot.histories import CODE
 from recall.live.counters import Counters
-from recall.live.live import Happened
-from recall.live.since import Since, doings, whereabouts
+from recall.live.live import EventBatch
+from recall.live.since import EventsSinceRelease, people_events, whereabouts
 
 
 def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: World) -> None:
@@ -14,12 +14,12 @@ def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: 
     live = replace(query.live, counters=Counters(lopsided.snapshot))
     query = replace(query, overlay=live)
     ana, ben, cy = (lopsided.snapshot.ids["User"].index(user) for user in ("ana", "ben", "cy"))
-    first = doings(query.listener.snapshot.histories, query.live.counters, np.array([ben, cy]), 2)
+    first = people_events(query.listener.snapshot.histories, query.live.counters, np.array([ben, cy]), 2)
     for song in (3, 4):
         one = np.ones(3, dtype=np.int64)
         action = np.full(3, CODE["like"], dtype=np.uint8)
-        live.counters.fold(Happened(np.array([-1, cy, ana]), song * one, action, NOW * one, one, 7 * one))
-    found = doings(query.listener.snapshot.histories, query.live.counters, np.array([ben, cy]), 2)
+        live.counters.fold(EventBatch(np.array([-1, cy, ana]), song * one, action, NOW * one, one, 7 * one))
+    found = people_events(query.listener.snapshot.histories, query.live.counters, np.array([ben, cy]), 2)
     assert first.who.tolist() == [0, 0, 1, 1]
     assert found.song[:4].tolist() == first.song.tolist() == lopsided.songs("s4", "s4", "s2", "s3")
     assert found.who[4:].tolist() == [1, 1]
@@ -29,12 +29,12 @@ def test_doings_are_the_latest_of_the_release_and_all_that_came_since(lopsided: 
 
 
 def test_the_events_of_each_listener_stay_in_the_order_in_which_they_came() -> None:
-    rng, since, expected = np.random.default_rng(0), Since(), dict[int, list[int]]()
+    rng, since, expected = np.random.default_rng(0), EventsSinceRelease(), dict[int, list[int]]()
     for number in range(40):
         size = int(rng.integers(0, 30))
         user, song = rng.integers(-1, 4, size), np.arange(size) + 100 * number
         one = np.ones(size, dtype=np.int64)
-        since.add(Happened(user, song, one, one, one, one))
+        since.add(EventBatch(user, song, one, one, one, one))
         for u, s in zip(user.tolist(), song.tolist(), strict=True):
             expected.setdefault(u, []).append(s)
     people = np.array([3, 0, 9])

@@ -14,7 +14,7 @@ KEPT: Final = 300
 """Latest events that are kept of each of them."""
 
 
-class Newcomers:
+class NewUsers:
     """Events on songs by the id of who did them; one thread adds while others read."""
 
     def __init__(self) -> None:
