@@ -14,6 +14,7 @@ from segue_test_worlds import NOW, PLACES, World
 from graph.log.events import Event, JournalEntry
 from graph.snapshot.histories import CODE
 from recall.base import Query
+from recall.causes import NEW_PLACE, Cause
 from recall.channels.latest import HOUR_MS, Latest, LatestConfig
 from recall.listeners.listener import UNHEARD, Listener
 from recall.live.counters import Counters
@@ -183,13 +184,11 @@ def test_who_moved_hears_what_is_loved_there(planted: World) -> None:
         (journal(planted), (did("search", query="no such words", **THERE),)),
     ):
         query = after(planted, *done, live=live, user="you")
-        answer = channel.recall(query, 5)
-        assert planted.ids(answer.songs)[0].startswith("b-")
-        assert answer.scores[0] == 1.0
-        causes = {cause.text(planted.snapshot) for cause in channel.because(query, answer.songs) if cause}
-        assert "loved around the place where you are now" in causes
-    at_home = journal(planted, ("upsert", "User", "you", {"properties": HERE}))
-    assert not len(channel.recall(after(planted, live=at_home, user="you"), 5))
+        answer = channel.recall(query, 12)
+        said = zip(planted.ids(answer.songs), channel.because(query, answer.songs), strict=True)
+        assert any(song.startswith("b-") and cause == Cause(NEW_PLACE) for song, cause in said)
+    at_home = after(planted, live=journal(planted, ("upsert", "User", "you", {"properties": HERE})), user="you")
+    assert Cause(NEW_PLACE) not in channel.because(at_home, channel.recall(at_home, 12).songs)
 
 
 HERE, THERE = ({"latitude": latitude, "longitude": longitude} for latitude, longitude in PLACES)
