@@ -12,7 +12,7 @@ import pytest
 from segue_test_house import House
 
 from api import settings
-from api.recommender import Ask, Recommender
+from api.recommender import Recommender, SlateRequest
 from graph.importers.base import open_importer
 from graph.log.events import EventLog
 from graph.snapshot.histories import strengths
@@ -69,7 +69,7 @@ class Stage:
     def slate(self, user: str) -> dict[str, list[str]]:
         """The texts of the reasons of each of the next ten songs."""
         at = self.snapshot.as_of + self.clock + 1
-        answer = self.recommender.recommend(Ask(user, n=10, at=at, explain=True))
+        answer = self.recommender.recommend(SlateRequest(user, n=10, at=at, explain=True))
         return {item["song_id"]: [r["text"] for r in item["reasons"]] for item in answer["items"]}
 
     def near(self, song: str, most: int = 10) -> list[str]:
@@ -108,7 +108,7 @@ def stage(refreshed: House, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def new_claims(stage: Stage, user: str) -> Iterator[Claim]:
     """What the slate just after somebody's last event tells without a path."""
     last = max(event.at or 0 for event in stage.log.of_user(user))
-    for item in stage.recommender.recommend(Ask(user, n=10, at=last + 1, explain=True))["items"]:
+    for item in stage.recommender.recommend(SlateRequest(user, n=10, at=last + 1, explain=True))["items"]:
         for reason in item["reasons"]:
             if reason["text"].startswith(NEW_TEXTS) and len(reason["path"]) == 1:
                 yield Claim(reason, item["song_id"], user)
