@@ -131,7 +131,8 @@ class Latest:
         self._last: tuple[Query, list[Answer]] | None = None
 
     def serves(self, listener: Listener) -> bool:
-        return bool((STRENGTH_BY_CODE[listener.action] > 0).any())
+        wanted = any(event.action in {"search", "follow"} for event in listener.since)
+        return wanted or bool((STRENGTH_BY_CODE[listener.action] > 0).any())
 
     def warm(self, live: Overlay) -> None:
         """The names that a search may mean, and what is loved where."""

@@ -170,6 +170,22 @@ def test_what_is_only_told_is_checked_too(refreshed: House, facts: Facts, text: 
     assert false_claims(facts, claim) == [f"not true: {text}"]
 
 
+def test_a_search_is_told_of_what_its_words_mean_alone(refreshed: House, facts: Facts) -> None:
+    snapshot = refreshed.release.snapshot
+    song, user = snapshot.ids["Song"][0], snapshot.ids["User"][0]
+    artist = snapshot.name("Artist", int(snapshot.relation("PERFORMED_BY").of(0)[0]))
+    node = {"label": "Song", "id": song, "name": facts.name("Song", song)}
+    facts.searches["who searches"] |= {artist, "something else"}
+
+    def told(words: str, who: str = "who searches") -> bool:
+        reason = {"kind": "neighbour", "text": f"you searched for {words}", "path": [node]}
+        return not false_claims(facts, Claim(reason, song, who))
+
+    assert told(artist)
+    assert not told(artist, user)
+    assert not told("something else")
+
+
 def test_words_that_are_never_cited_are_found() -> None:
     tag = {"label": "Tag", "id": "t", "name": "Songs I Love"}
     claim = Claim({"path": [tag], "text": "", "kind": "path"}, "s")
