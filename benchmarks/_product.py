@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from api.commands.evaluate import read_data
 from api.settings import Settings
-from benchmarks.channels import WORLD, world_snapshot
+from benchmarks.channels import WORLD
 from graph.errors import InvalidInput
+from graph.importers.base import open_importer
 from graph.release import Release
 from graph.snapshot.arrays import Array
+from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
-from ranking.evaluation import prepare
+from ranking.evaluation import Data, learned, prepare, teaching
 from ranking.learning import Learner, LearningConfig, unhurried
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import SceneConfig
-from ranking.training import TEST, best_first, loved, sampled
+from ranking.training import best_first, loved, sampled
 from recall.listeners.listener import Listener
 
 K: Final = 10
 LISTENERS: Final = 2000
+TEST_SHARE: Final = 0.1
+"""Newest share of a world's events, which measures."""
+DAY_MS: Final = 86_400_000
 Truth = list[tuple[int, Array]]
 
 
@@ -41,10 +47,10 @@ class Built:
     release: Release
     truth: Truth
     at: int
-    valid: Truth | None = None
+    data: Data | None = None
 
     def cascade(self, scene: SceneConfig | None = None) -> Cascade:
-        """The scene, or another one, over the release as it was measured."""
+        """The scene, or another one, over the release as it ships."""
         return Cascade(self.release, self.scene if scene is None else scene, "radio")
 
 
@@ -70,15 +76,34 @@ def built(name: str, scene: SceneConfig | None = None) -> Iterator[Built]:
             raise InvalidInput(f"unknown data set {name!r} (known: {', '.join(SETS)}, world-SEED)")
 
 
+def world_until(path: Path, options: Mapping[str, int], share: float | None = None) -> tuple[Snapshot, Truth, int]:
+    """A world as it was before its newest `share` of events, or before its last day, what listeners loved from then on,
+    and that time."""
+    batch = open_importer("world", path, dict(options)).read(lambda *_: None)
+    events, shown = (frame.with_row_index("offset", offset=1) for frame in (batch.events, batch.exposures))
+    times = np.sort(events["at"].to_numpy())
+    end = int(times[-1]) - DAY_MS if share is None else int(times[int(len(times) * (1 - share))])
+    whole = Snapshot.of_frames(batch.nodes, batch.relationships, events, shown)
+    edges = {
+        relationship: frame.filter(*(pl.col(name).is_null() | (pl.col(name) < end) for name in _times(frame)))
+        for relationship, frame in batch.relationships.items()
+    }
+    past = Snapshot.of_frames(batch.nodes, edges, *(frame.filter(pl.col("at") < end) for frame in (events, shown)))
+    return past, list(loved(whole.histories, whole.histories.at >= end)), end
+
+
+def _times(frame: pl.DataFrame) -> list[str]:
+    """The columns that say when a relationship came about."""
+    return [name for name in ("at", "since") if name in frame.columns]
+
+
 def _of_world(seed: int, folder: Path, scene: SceneConfig) -> Built:
-    world_snapshot(folder.parent / "world", {**WORLD, "seed": seed}).write(folder / "snapshot")
+    past, truth, end = world_until(folder.parent / "world", {**WORLD, "seed": seed}, TEST_SHARE)
+    past.write(folder / "snapshot")
     learner = Learner({"radio": scene}, LearningConfig(seed=seed))
     learner.learn(folder)
-    release = Release.open(folder).measured()
-    split = learner.split(release.snapshot)
-    truth = list(loved(release.snapshot.histories, split.subset == TEST))
-    known = release.seeing(split.known(release.snapshot))
-    return Built(folder, learner, scene, known, truth, split.measure_at)
+    learner.bring_to_end(folder)
+    return Built(folder, learner, scene, Release.open(folder), truth, end)
 
 
 def _of_data(folder: Path, scene: SceneConfig, data: str, protocol: str, sides: Sequence[str] = ()) -> Built:
@@ -90,13 +115,22 @@ def _of_data(folder: Path, scene: SceneConfig, data: str, protocol: str, sides: 
     joined = [f"{side.partition(':')[0]}:{root / side.partition(':')[2]}" for side in sides]
     cut = prepare(batch, protocol, 0, sides=joined, maps=root / path if sides else None)
     cut.train.write(folder / "snapshot")
-    valid = cut.valid if protocol != "leave-one-out" and cut.valid else None
-    shares = {"measure_share": 0.0, **({"rank_share": 0.0} if valid else {})}
-    learner = Learner({"radio": scene}, LearningConfig(**shares))
-    learner.learn(folder, valid)
-    release = Release.open(folder).measured()
+    learner = Learner({"radio": scene}, LearningConfig(measure_share=0.0, **({"rank_share": 0.0} if cut.valid else {})))
+    release = learned(folder, learner, cut)
     truth = sampled(iter(cut.truth), LISTENERS, np.random.default_rng(0))
-    return Built(folder, learner, scene, release, truth, max(release.snapshot.as_of, 0), valid)
+    return Built(folder, learner, scene, release, truth, max(release.snapshot.as_of, 0), cut)
+
+
+def ranked_again(made: Built, learner: Learner) -> Release:
+    """The release with fusion and ranker learned anew by the learner, its models and channels as they are."""
+    if made.data is None:
+        learner.rank(made.folder)
+    elif made.data.valid:
+        learner.rank(made.folder, made.data.valid)
+        return Release.open(made.folder).measured()
+    else:
+        teaching(learner, made.data).rank(made.folder)
+    return Release.open(made.folder)
 
 
 SETS: Final[Mapping[str, Mapping[str, Any]]] = {

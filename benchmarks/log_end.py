@@ -14,20 +14,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks._product import default_scene, interval
+from benchmarks._product import default_scene, interval, world_until
 from benchmarks.channels import WORLD
-from graph.importers.base import open_importer
 from graph.release import Release
 from graph.snapshot.arrays import Array
-from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig
 from ranking.metrics import ndcg_at, recall_at
-from ranking.training import loved
 from recall.listeners.listener import Listener
 
 SEEDS: Final = (10, 11, 12)
-DAY_MS: Final = 86_400_000
 
 
 def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
@@ -54,42 +50,28 @@ def run(seeds: Sequence[int] = SEEDS) -> list[dict[str, Any]]:
 def _one(seed: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """(recall@50, NDCG@10) of each listener: brought to the end, and as it was measured."""
     with tempfile.TemporaryDirectory() as there:
-        path = Path(there) / "world"
-        batch = open_importer("world", path, {**WORLD, "seed": seed}).read(lambda *_: None)
-        events = batch.events.with_row_index("offset", offset=1)
-        newest = events["at"].max()
-        assert isinstance(newest, int)
-        end = newest - DAY_MS
-        shown = batch.exposures.with_row_index("offset", offset=1)
-        whole = Snapshot.of_frames(batch.nodes, batch.relationships, events, shown)
-        past = events.filter(events["at"] < end), shown.filter(shown["at"] < end)
+        past, truth, end = world_until(Path(there) / "world", {**WORLD, "seed": seed})
         folder = Path(there) / "build"
-        Snapshot.of_frames(batch.nodes, batch.relationships, *past).write(folder / "snapshot")
+        past.write(folder / "snapshot")
         scene = default_scene()
         learner = Learner({"radio": scene}, LearningConfig(seed=seed))
         learner.learn(folder)
         learner.bring_to_end(folder)
         shipped = Release.open(folder)
-        truth = list(loved(whole.histories, whole.histories.at >= end))
-        ids = whole.ids["Song"]
-        wanted = [(whole.ids["User"][user], [ids[song] for song in songs.tolist()]) for user, songs in truth]
         cascades = [Cascade(release, scene, "radio") for release in (shipped, shipped.measured())]
-        rows = [_scores(cascades, user, songs, end) for user, songs in wanted]
+        rows = [_scores(cascades, user, songs, end) for user, songs in truth]
         table = np.array([row for row in rows if row is not None])  # (L, 2, 2)
         return (table[:, 0, 0], table[:, 0, 1]), (table[:, 1, 0], table[:, 1, 1])
 
 
-def _scores(cascades: Sequence[Cascade], user: str, songs: Sequence[str], at: int) -> list[tuple[float, float]] | None:
+def _scores(cascades: Sequence[Cascade], user: int, songs: Array, at: int) -> list[tuple[float, float]] | None:
     snapshot = cascades[0].snapshot
-    query = cascades[0].ask(Listener.of(snapshot, user), at)
-    relevant = snapshot.ids["Song"].indices(songs)
-    relevant = relevant[relevant >= 0]
-    relevant = relevant[query.allowed[relevant]]
+    query = cascades[0].ask(Listener.of(snapshot, snapshot.ids["User"][user]), at)
+    relevant = songs[query.allowed[songs]]
     if not len(relevant):
         return None
     scores = []
     for cascade in cascades:
-        slate = cascade.slate(query, 50).songs
-        hits = np.isin(slate, relevant)
+        hits = np.isin(cascade.slate(query, 50).songs, relevant)
         scores.append((recall_at(hits, len(relevant), 50), ndcg_at(hits, len(relevant), 10)))
     return scores

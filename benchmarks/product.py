@@ -1,7 +1,9 @@
 """The default scene as it ships, end to end, beside the best of its channels alone.
 
-Models, channels, fusion and ranker are those of a refresh without settings. Where a data set comes with a validation
-part, fusion and ranker learn from it and everything else from the training part; else as a refresh cuts the log.
+Models, channels, fusion and ranker are those that a refresh without settings ships. Where a data set comes with a
+validation part, fusion and ranker learn from it and everything else from the training part; where that part belongs to
+the training (leave one out), models and channels are trained again on all of it. A world is refreshed as it was before
+its newest tenth of events, which measures.
 A slate has ten songs; songs heard in training stay out; means over listeners with a held-out song. `ours` is NDCG@10 of
 the scene, `peer` that of the best channel alone. With `without=True` each channel is also taken out in turn, and fusion
 and ranker learned anew. +- is the 95 % interval of the paired difference over listeners.
@@ -14,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from benchmarks._product import SETS, Built, Measured, alone, built, interval, measured, slates
+from benchmarks._product import SETS, Built, Measured, alone, built, interval, measured, ranked_again, slates
+from ranking.learning import Learner
 
 WORLDS: Final = ("world-10", "world-11", "world-12")
 SCENE: Final = "the scene"
@@ -65,15 +68,8 @@ def _without(name: str, made: Built, whole: Measured) -> list[dict[str, Any]]:
     for channel in made.scene.channels:
         uses = {key: use for key, use in made.scene.channels.items() if key != channel}
         scene = replace(made.scene, channels=uses)
-        learner = type(made.learner)({"radio": scene}, made.learner.config)
-        learner.rank(made.folder, made.valid)
-        fewer = replace(made, scene=scene, release=_reopened(made))
+        learner = Learner({"radio": scene}, made.learner.config)
+        fewer = replace(made, scene=scene, release=ranked_again(made, learner))
         found = measured(fewer, {SCENE: slates(fewer.cascade())})[SCENE]
         rows.append(_row(f"{name}: the scene against itself without {channel}", whole, found, f"without {channel}"))
     return rows
-
-
-def _reopened(made: Built) -> Any:
-    from graph.release import Release
-
-    return Release.open(made.folder).measured().seeing(made.release.snapshot)

@@ -57,13 +57,15 @@ class Data:
 
     `train` is what a model may see; `truth` holds (listener, items held out for the test), items that the listener
     has in training left out; with `negatives` (listener -> items) only those and the truth are ranked. `valid` is the
-    same for the validation part, for choosing when to stop, and empty where that part is trained on.
+    same for the validation part, for choosing when to stop, and empty where that part is trained on; its events (E,) of
+    `train` are then marked in `trained_valid`.
     """
 
     train: Snapshot
     truth: list[tuple[int, Array]]
     negatives: Mapping[int, Array] | None = None
     valid: list[tuple[int, Array]] = field(default_factory=list)
+    trained_valid: Array | None = None
 
 
 def model_names() -> list[str]:
@@ -135,7 +137,9 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
             training = pl.col("split") == TRAIN
             join_side(batch, liked.filter(training), liked.filter(~training), source, maps)
         liked = batch.events
-    train = liked.filter(pl.col("split").is_in(seen)).drop("split").with_row_index("offset", offset=1)
+    train = liked.filter(pl.col("split").is_in(seen)).with_row_index("offset", offset=1)
+    validating = train.filter(pl.col("split") == VALID)["offset"].to_numpy()
+    train = train.drop("split")
     nodes = dict(batch.nodes)
     for label, column in (("User", "user_id"), ("Song", "song_id")):
         everything = liked.select(id=pl.col(column).cast(pl.String)).unique(maintain_order=True)
@@ -154,7 +158,8 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
     }
     if not len(held[TEST]):
         raise InvalidInput(f"protocol {protocol}: nothing is held out for the test")
-    return Data(snapshot, _truth(held[TEST], snapshot), valid=_truth(held[VALID], snapshot))
+    marked = np.isin(snapshot.histories.offset, validating) if VALID in seen else None
+    return Data(snapshot, _truth(held[TEST], snapshot), valid=_truth(held[VALID], snapshot), trained_valid=marked)
 
 
 def _without_held_out(
@@ -362,18 +367,17 @@ def _fit_cascade(
     """The whole line as a refresh makes it, with the default scene.
 
     Where the data have a validation part, models and channels learn from all of the training part, fusion and ranker
-    from the validation part; else fusion and ranker from the newest tenth of the training part.
+    from the validation part. Where that part is trained on, it first trains fusion and ranker alone; then models and
+    channels are trained again on all.
     """
     given = _nested(options)
     embed = _table(given, "embed")
     scene = _scene(given)
-    shares = {"rank_share": 0.0} if data.valid else {}
     trained = {name: models.model_type(name).configure(embed.get(name)) for name in models.enabled_by_default()}
-    fixed = {"measure_share": 0.0, "seed": seed, **shares}
+    fixed = {"measure_share": 0.0, "seed": seed, **({"rank_share": 0.0} if data.valid else {})}
     learning = replace(configure(LearningConfig, {**fixed, **given}, "evaluate cascade"), models=trained)
-    learner = Learner({"evaluate": scene}, learning, progress)
-    learner.learn(folder, data.valid or None)
-    cascade = Cascade(Release.open(folder).measured(), scene, "evaluate")
+    release = learned(folder, Learner({"evaluate": scene}, learning, progress), data)
+    cascade = Cascade(release, scene, "evaluate")
     if cascade.ranker is None and scene.ranker != FUSED:
         raise FitError("the ranker had nothing to learn from: too few events")
 
@@ -384,6 +388,27 @@ def _fit_cascade(
         return np.concatenate([slate.songs, slate.pool.songs[rest[np.argsort(-scores, kind="stable")]]])
 
     return rank, {**asdict(learning), **{key: asdict(scene)[key] for key in ORDER}}
+
+
+def learned(folder: Path, learner: Learner, data: Data) -> Release:
+    """The training part, whose snapshot is in `folder`, as a refresh ships it: models and channels of all of it, fusion
+    and ranker of the validation part; without one, of the events that the learner's config holds back for them.
+
+    Raises: FitError.
+    """
+    if data.valid:
+        learner.learn(folder, data.valid)
+        return Release.open(folder).measured()
+    learner = teaching(learner, data)
+    learner.learn(folder)
+    learner.bring_to_end(folder)
+    return Release.open(folder)
+
+
+def teaching(learner: Learner, data: Data) -> Learner:
+    """The learner whose fusion and ranker learn from the validation part, where that is part of the training."""
+    marked = data.trained_valid
+    return learner if marked is None or not marked.any() else learner.with_ranker_train(marked)
 
 
 def _scene(given: dict[str, Any]) -> SceneConfig:

@@ -27,6 +27,7 @@ from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
 from ranking.scene import FUSED, LEARNED, SceneConfig
 from ranking.training import (
+    CHANNEL_TRAIN,
     RANKER_TRAIN,
     TEST,
     Split,
@@ -93,6 +94,14 @@ class Learner:
 
     def __init__(self, scenes: Mapping[str, SceneConfig], config: LearningConfig, progress: Progress = _silent) -> None:
         self.scenes, self.config, self._progress = scenes, config, progress
+        self._ranker_train: Array | None = None
+
+    def with_ranker_train(self, events: Array) -> Learner:
+        """One whose fusion and ranker learn from the `events` (E,) that are True instead of from the newest ones; all
+        others train channels and models, and none is left to measure."""
+        other = Learner(self.scenes, replace(self.config, measure_share=0.0), self._progress)
+        other._ranker_train = events
+        return other
 
     def learn(self, folder: Path, truth: Truth | None = None) -> None:
         """`embed` of every model, `recall` and `rank`."""
@@ -104,6 +113,9 @@ class Learner:
     def split(self, snapshot: Snapshot) -> Split:
         """What each event is used for."""
         config = self.config
+        if self._ranker_train is not None:
+            newest = max(snapshot.histories.newest, 0)
+            return Split(np.where(self._ranker_train, RANKER_TRAIN, CHANNEL_TRAIN).astype(np.int8), newest, newest)
         return cut(snapshot, rank_share=config.rank_share, measure_share=config.measure_share, seed=config.seed)
 
     def embed(
