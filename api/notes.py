@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graph.release import Release, Releases
-from ranking.scene import FUSED, SceneConfig
+from ranking.scene import SceneConfig
 
 Mark = tuple[str | None, int]
 
@@ -50,7 +50,7 @@ def history_note(release: Release, scenes: Iterable[SceneConfig]) -> str | None:
             "followed, and by freshness"
         )
     learned = any(name.endswith("/fusion") for name in release.names("ranking"))
-    if learned or all(scene.ranker == FUSED for scene in scenes):
+    if learned or not any(scene.learns for scene in scenes):
         return None
     users = int(np.count_nonzero(np.diff(histories.indptr)))
     return (

@@ -314,7 +314,7 @@ class Recommender:
                     "position": i,
                     "at": query.at,
                     "scene": ask.scene,
-                    "channel": slate.pool.first_channel(int(slate.rows[i])),
+                    "channel": slate.channel(i),
                     "score": float(slate.scores[i]),
                     "propensity": 1.0,
                     "policy": f"cascade:{cascade.scene.ranker}:{cascade.scene.reranker}",

@@ -31,7 +31,7 @@ from graph.reasons.tags import NEVER_CITED
 from graph.store.store import GraphConfig
 from graph.units import UnitUse
 from ranking.learning import LearningConfig
-from ranking.scene import FUSED, ChannelUse, SceneConfig, default_channels
+from ranking.scene import ALWAYS, ASKED, FUSED, ChannelUse, SceneConfig, default_channels
 from recall.discovery import channel_type
 
 # Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
@@ -73,11 +73,15 @@ DEFAULT_SCENES: Final[dict[str, dict[str, Any]]] = {
         "per_artist": 3,
         **_only(
             ("fallback", "trending"),
-            "too little is known of a place near you: songs of where you live, else of everywhere, fill the list",
-            lbs=300,
+            "too little is known of a place near you: songs by your taste and of everywhere fill the list",
+            lbs={"quota": 300, "asked": ALWAYS},
+            social=100,
+            item_knn=100,
             fallback=50,
             trending=50,
         ),
+        "fusion": "learned",
+        "here": 0.5,
     },
     "following": {
         "n": 20,
@@ -228,12 +232,15 @@ def _channel_use(channel: str, table: Mapping[str, Any], base: ChannelUse, where
     given = UnitUse.of_table(table, where)
     use, options = given.use or base.use, dict(given.options)
     quota, weight = options.pop("quota", base.quota), options.pop("weight", base.weight)
+    asked = options.pop("asked", base.asked)
     if isinstance(quota, bool) or not isinstance(quota, int) or quota < 0:
         raise SettingsError(f"{where}.quota must be a whole number of at least 0 (got {quota!r})")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         raise SettingsError(f"{where}.weight must be a number of at least 0 (got {weight!r})")
+    if asked not in ASKED:
+        raise SettingsError(f"{where}.asked must be one of {', '.join(ASKED)} (got {asked!r})")
     channel_type(channel, use).configure(options)
-    return ChannelUse(quota, float(weight), {**base.options, **options}, use) if quota else None
+    return ChannelUse(quota, float(weight), {**base.options, **options}, use, asked) if quota else None
 
 
 class RefreshSettings(_Section):

@@ -16,6 +16,8 @@ import polars as pl
 from api.commands.evaluate import read_data
 from api.settings import Settings
 from benchmarks.channels import WORLD
+from benchmarks.recall_lbs import cut as cut_places
+from benchmarks.recall_lbs import gowalla
 from graph.errors import InvalidInput
 from graph.importers.base import open_importer
 from graph.release import Release
@@ -23,10 +25,12 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.evaluation import Data, learned, prepare, teaching
-from ranking.learning import Learner, LearningConfig, unhurried
+from ranking.learning import Learner, LearningConfig, default_models, unhurried
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import SceneConfig
 from ranking.training import best_first, loved, sampled
+from recall.channels.popularity import Popularity
+from recall.discovery import channel_type
 from recall.listeners.listener import Listener
 
 K: Final = 10
@@ -48,32 +52,36 @@ class Built:
     truth: Truth
     at: int
     data: Data | None = None
+    name: str = "radio"
 
     def cascade(self, scene: SceneConfig | None = None) -> Cascade:
         """The scene, or another one, over the release as it ships."""
-        return Cascade(self.release, self.scene if scene is None else scene, "radio")
+        return Cascade(self.release, self.scene if scene is None else scene, self.name)
 
 
-def default_scene() -> SceneConfig:
-    """`radio` as it ships, without its time budget; heard songs stay out, which would be easy to guess."""
-    return replace(unhurried(Settings().scene_configs()["radio"]), heard="never")
+def default_scene(name: str = "radio") -> SceneConfig:
+    """A scene as it ships, without its time budget; heard songs stay out, which would be easy to guess."""
+    return replace(unhurried(Settings().scene_configs()[name]), heard="never")
 
 
 @contextmanager
 def built(name: str, scene: SceneConfig | None = None) -> Iterator[Built]:
-    """One of `SETS`, or `world-SEED`, with the models, channels, fusion and ranker of the default settings.
+    """One of `SETS`, `gowalla-capri`, or `world-SEED`, with the models, channels, fusion and ranker of the default
+    settings. What is asked is `radio`; of `gowalla-capri`, `nearby`, with the models that its channels need.
 
     Raises: InvalidInput for an unknown name or data that are missing.
     """
-    scene = default_scene() if scene is None else scene
+    scene = default_scene("nearby" if name == PLACES else "radio") if scene is None else scene
     with tempfile.TemporaryDirectory(prefix="segue-product-") as there:
         folder = Path(there) / "build"
         if name.startswith("world-"):
             yield _of_world(int(name.removeprefix("world-")), folder, scene)
         elif name in SETS:
             yield _of_data(folder, scene, **SETS[name])
+        elif name == PLACES:
+            yield _of_places(folder, scene)
         else:
-            raise InvalidInput(f"unknown data set {name!r} (known: {', '.join(SETS)}, world-SEED)")
+            raise InvalidInput(f"unknown data set {name!r} (known: {', '.join(SETS)}, {PLACES}, world-SEED)")
 
 
 def world_until(path: Path, options: Mapping[str, int], share: float | None = None) -> tuple[Snapshot, Truth, int]:
@@ -133,6 +141,20 @@ def ranked_again(made: Built, learner: Learner) -> Release:
     return Release.open(made.folder)
 
 
+def _of_places(folder: Path, scene: SceneConfig) -> Built:
+    """Check-ins, cut as the data set has it; a listener is asked without a place, as the protocol knows none: near are
+    the cells of the own check-ins."""
+    batch = gowalla(folder.parent / "tables")
+    cut = cut_places(batch, batch.events)
+    cut.train.write(folder / "snapshot")
+    needed = {model for name, use in scene.channels.items() for model in channel_type(name, use.use).vectors}
+    models = {name: config for name, config in default_models().items() if name in needed}
+    learner = Learner({"nearby": scene}, LearningConfig(measure_share=0.0, models=models))
+    release = learned(folder, learner, cut)
+    return Built(folder, learner, scene, release, cut.truth, max(release.snapshot.as_of, 0), cut, "nearby")
+
+
+PLACES: Final = "gowalla-capri"
 SETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "lastfm, sides": {
         "data": "lightgcn:lastfm-lightgcnpp",
@@ -186,6 +208,12 @@ def alone(cascade: Cascade) -> dict[str, Callable[[Any], Array]]:
         name: (lambda query, channel=channel: best_first(channel.recall(query, K), cascade.snapshot))
         for name, channel in cascade.channels.items()
     }
+
+
+def popularity(built_: Built) -> Callable[[Any], Array]:
+    """The songs with the most listeners as a ranking."""
+    channel = Popularity(built_.release)
+    return lambda query: best_first(channel.recall(query, K), built_.release.snapshot)
 
 
 def interval(ours: Array, theirs: Array) -> str:

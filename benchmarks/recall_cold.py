@@ -65,6 +65,7 @@ BESIDE: Final = {"a home": ("lbs", "fallback"), "three artists": ("social",), "f
 BY: Final = ("song2vec", "attributes", "listener_kernel", "relation_gamma_gcn", "social")
 SCENE: Final = SceneConfig(
     budget_ms=float("inf"),
+    here=0.0,
     channels=default_channels() | {name: ChannelUse() for name in ("lbs", "listener_kernel", "relation_gamma_gcn")},
 )
 Found = Mapping[tuple[str, str], float]

@@ -20,8 +20,8 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.base import Ranker
 from ranking.features import Features
-from ranking.reserve import Reserve, answering, places_at_most, places_kept, without_refused
-from ranking.scene import LATEST, ChannelUse, SceneConfig
+from ranking.reserve import ANSWERING, Reserve, answering, loved_here, places_at_most, places_kept, without_refused
+from ranking.scene import ALWAYS, LATEST, NEARBY, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query, Reacts
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, allocate, merge
@@ -41,8 +41,6 @@ NOTHING: Final = "nothing"
 """What stands in the folder of a channel that had nothing to learn from."""
 RANKED_ALONE: Final = 10
 """First places of a slate that no interest takes: kept there, they cost more than they gave."""
-ANSWERING: Final = 10
-"""Songs of the channel `latest` that stay in the pool, however low they stand."""
 _log = structlog.get_logger(__name__)
 
 
@@ -80,6 +78,13 @@ class Slate:
     trace: list[Stage] = field(default_factory=list)
     note: str = ""
     """What the listener should know of the slate, such as that it was filled by other channels."""
+    reserved: Mapping[int, str] = field(default_factory=dict)
+    """The channel for which a place was kept, by row of the pool."""
+
+    def channel(self, i: int) -> str:
+        """The channel that brought song `i`: the one that its place was kept for, else where it stands highest."""
+        row = int(self.rows[i])
+        return self.reserved.get(row) or self.pool.first_channel(row)
 
 
 class Cascade:
@@ -105,7 +110,7 @@ class Cascade:
             for key, kind in kinds.items()
             if key not in self.without_model
         }
-        self.features = Features(release, tuple(self.channels))
+        self.features = Features(release, self.usual)
         fusion = f"ranking/{name}/fusion"
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
         cold_start = f"ranking/{name}/cold_start"
@@ -138,6 +143,12 @@ class Cascade:
         return None
 
     @property
+    def usual(self) -> tuple[str, ...]:
+        """Channels that are asked for every request: those that fusion and ranker learn of."""
+        uses = self.scene.channels
+        return tuple(key for key in self.channels if key not in uses or uses[key].asked == ALWAYS)
+
+    @property
     def _uses(self) -> dict[str, ChannelUse]:
         return {key: use for key, use in self.scene.channels.items() if key not in self.without_model}
 
@@ -148,9 +159,10 @@ class Cascade:
 
     def weights(self, fusion: Fusion) -> dict[str, float]:
         """The factor of each channel's contributions: the scene's weight until weights are learned, then 1, or 0 where
-        the scene says 0."""
-        uses = self._uses.items()
-        return {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in uses}
+        the scene says 0; 0 for a channel that answers to a place, as its worth beside the others was not learned."""
+        usual = {name: use for name, use in self._uses.items() if use.asked == ALWAYS}
+        found = {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in usual.items()}
+        return dict.fromkeys(self._uses, 0.0) | found
 
     def fusion_for(self, listener: Listener) -> tuple[Fusion, dict[str, int]]:
         """The fusion that serves a listener, and the quotas of its channels.
@@ -162,10 +174,15 @@ class Cascade:
         if self.cold_start is None or heard >= KNOWN:
             return self.fusion, self.quotas
         fusion = self.cold_start.interpolate(self.fusion, heard / (heard + 1))
-        uses = {name: use for name, use in self._uses.items() if name in fusion.quotas}
+        uses = {name: use for name, use in self._uses.items() if name in fusion.quotas or use.asked != ALWAYS}
         return fusion, self._quotas(fusion, uses)
 
-    def _quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:
+    def _quotas(self, fusion: Fusion, all_uses: Mapping[str, ChannelUse]) -> dict[str, int]:
+        """The quota of each channel; those that are not always asked keep theirs and take none of the others'."""
+        uses = {name: use for name, use in all_uses.items() if use.asked == ALWAYS}
+        return self._usual_quotas(fusion, uses) | {n: use.quota for n, use in all_uses.items() if n not in uses}
+
+    def _usual_quotas(self, fusion: Fusion, uses: Mapping[str, ChannelUse]) -> dict[str, int]:
         if self.scene.quotas == "importance":
             weights = np.array([use.weight for use in uses.values()])
             return dict(zip(uses, allocate(self.scene.pool, weights).tolist(), strict=True))
@@ -236,16 +253,22 @@ class Cascade:
         """Each channel's candidates within the scene's budget; channels that fail or time out are listed as dropped."""
         started = time.perf_counter()
         counts = {name: quota for name, quota in self.fusion_for(query.listener)[1].items() if quota > 0}
-        asked = {name: channel for name, channel in self.channels.items() if name in counts}
+        asked = {name: channel for name, channel in self._asked(query).items() if name in counts}
         answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
         total = sum(len(found) for found in answers.found.values())
         dropped = [{"channel": name, "reason": reason} for name, reason in answers.dropped.items()]
         return dict(answers.found), Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
 
+    def _asked(self, query: Query) -> dict[str, Channel]:
+        """The channels that are there for such a query."""
+        if query.placed:
+            return self.channels
+        return {name: self.channels[name] for name in self.usual}
+
     def alone(self, query: Query, k: int) -> tuple[dict[str, Candidates], dict[str, float]]:
         """Each channel's `k` candidates without any budget, and its milliseconds; one that fails is not there."""
-        answers = self._runner.ask(self.channels, query, dict.fromkeys(self.channels, k), float("inf"))
+        answers = self._runner.ask(self._asked(query), query, dict.fromkeys(self.channels, k), float("inf"))
         return dict(answers.found), dict(answers.ms)
 
     def warm(self, query: Query, budget_ms: float) -> None:
@@ -263,16 +286,16 @@ class Cascade:
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
         pool = merged.of(self._kept(query, merged.songs))
-        pool = self._filled(pool, self.scene.n if n is None else n)
+        pool = self._filled(query, pool, self.scene.n if n is None else n)
         pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
 
-    def _filled(self, pool: Pool, n: int) -> Pool:
+    def _filled(self, query: Query, pool: Pool, n: int) -> Pool:
         """What the scene is made of first, and behind it the best of what fills, while there are fewer than `n`."""
         if not self.scene.otherwise or not len(pool):
             return pool
-        own = np.asarray((pool.ranks >= 0)[:, self._main(pool)].any(axis=1))
+        own = np.asarray((pool.ranks >= 0)[:, self._main(query, pool)].any(axis=1))
         behind = np.flatnonzero(~own)[: max(n - int(own.sum()), 0)]
         rows = np.concatenate([np.flatnonzero(own), behind])
         return replace(pool.of(rows), fused=np.where(own[rows], 1.0, 0.0) + _falling(pool.fused[rows]))
@@ -280,10 +303,11 @@ class Cascade:
     def _inside(self, pool: Pool) -> Array:
         """Rows within the scene's pool, and those that answer to what was done a moment ago."""
         late = np.arange(self.scene.pool, len(pool))
-        if LATEST not in pool.channels or not len(late):
+        kept = [pool.channels.index(name) for name in (LATEST, NEARBY) if name in pool.channels]
+        if not kept or not len(late):
             return np.arange(min(len(pool), self.scene.pool))
-        ranks = pool.ranks[late, pool.channels.index(LATEST)]
-        return np.concatenate([np.arange(self.scene.pool), late[(ranks >= 0) & (ranks < ANSWERING)]])
+        ranks = pool.ranks[late][:, kept]
+        return np.concatenate([np.arange(self.scene.pool), late[((ranks >= 0) & (ranks < ANSWERING)).any(axis=1)]])
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""
@@ -299,13 +323,19 @@ class Cascade:
         n = self.scene.n if n is None else n
         pool, scores, rows, trace = self.ordered(query, n)
         started = time.perf_counter()
-        rows = self._reacting(query, pool, scores, rows)
+        before = rows
+        rows, needed = self._reacting(query, pool, scores, rows)
+        reserved = dict.fromkeys(np.setdiff1d(needed, before).tolist(), LATEST)
+        if NEARBY in pool.channels:
+            ranks, reacted = pool.ranks[:, pool.channels.index(NEARBY)], rows
+            rows = loved_here(rows, ranks, scores, round(self.scene.here * len(rows)), needed)
+            reserved |= dict.fromkeys(np.setdiff1d(rows, reacted).tolist(), NEARBY)
         ms = trace[-1].ms + (time.perf_counter() - started) * 1000
         trace[-1] = replace(trace[-1], left=len(rows), ms=ms)
-        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(pool)].any(axis=1))
+        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(query, pool)].any(axis=1))
         short = not own.all() or len(rows) < n
         note = self.scene.note if self.scene.otherwise and short else ""
-        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note)
+        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note, reserved)
 
     def ordered(self, query: Query, n: int) -> tuple[Pool, Array, Array, list[Stage]]:
         """The pool, its scores (P,), and the rows (n,) of a slate of which nothing is reserved yet."""
@@ -323,17 +353,19 @@ class Cascade:
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         return pool, scores, rows, trace
 
-    def _reacting(self, query: Query, pool: Pool, scores: Array, rows: Array) -> Array:
-        """Rows (n,) of the slate with the part of it that what was done a moment ago decides."""
+    def _reacting(self, query: Query, pool: Pool, scores: Array, rows: Array) -> tuple[Array, Array]:
+        """Rows (n,) of the slate with the part of it that what was done a moment ago decides, and those (m,) of them
+        that answer to it, as many as are wanted and the last ones."""
         channel = self.channels.get(LATEST)
         reserve = None if isinstance(self.scene.reserve, str) else float(self.scene.reserve)
         if reserve == 0 or not isinstance(channel, Reacts):
-            return rows
+            return rows, rows[:0]
         answers, ranks = self.answers(query, pool)
         count = places_kept(reserve, self.reserve.share, len(rows), len(np.unique(answers[answers >= 0])))
         refused = channel.refused(query, pool.songs)
         rows = without_refused(rows, refused, scores, places_at_most(reserve, len(rows)))
-        return answering(rows, answers, ranks, count)
+        rows = answering(rows, answers, ranks, count)
+        return rows, rows[answers[rows] >= 0][-count:] if count else rows[:0]
 
     def answers(self, query: Query, pool: Pool) -> tuple[Array, Array]:
         """(P,) which recent action each song of the pool answers to, 0 the newest, -1 none; (P,) in which order."""
@@ -344,9 +376,18 @@ class Cascade:
         answers[ranks >= 0] = channel.answers(query, pool.songs[ranks >= 0])
         return answers, ranks
 
-    def _main(self, pool: Pool) -> Array:
-        """(C,) True for channels that the scene is made of, and not filled by."""
-        return np.array([name not in self.scene.otherwise for name in pool.channels], dtype=bool)
+    def _main(self, query: Query, pool: Pool) -> Array:
+        """(C,) True for channels that the scene is made of, and not filled by.
+
+        A scene that is filled where nothing is loved near by is made of that alone for a request that names a place,
+        and for a listener near whom nothing is known.
+        """
+        found = np.array([name not in self.scene.otherwise for name in pool.channels], dtype=bool)
+        use = self.scene.channels.get(NEARBY)
+        if not self.scene.otherwise or use is None or use.asked != ALWAYS:
+            return found
+        near = np.array([name == NEARBY for name in pool.channels], dtype=bool)
+        return near if query.placed or not (pool.ranks[:, near] >= 0).any() else found
 
     def rank(self, query: Query, pool: Pool) -> Array:
         """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker, and for

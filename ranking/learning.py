@@ -25,7 +25,7 @@ from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import FUSED, LEARNED, SceneConfig
+from ranking.scene import LEARNED, SceneConfig
 from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
@@ -222,8 +222,8 @@ class Learner:
         its slates answers to what was just done; says how the last was found.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
-        whose ranker is "fused" learns neither. `truth` (listener, songs) that is given takes the place of what the
-        log says between the cuts.
+        whose ranker is "fused" learns no ranker, and a fusion only if it says so. `truth` (listener, songs) that is
+        given takes the place of what the log says between the cuts.
         Raises: FitError if the weights are not finite.
         """
         release = Release.open(folder).measured()
@@ -234,7 +234,7 @@ class Learner:
         release_without_them, new = cold_start(release, split, truth, self._rng("cold_start"))
         reserves: dict[str, Any] = {}
         for name, scene in self.scenes.items():
-            if scene.ranker == FUSED:
+            if not scene.learns:
                 if scene.reserve == LEARNED:
                     reserves[name] = self._reserve(folder, Cascade(known, unhurried(scene), name), split, release)
                 continue

@@ -7,10 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from graph.paths import Paths
-from graph.reasons.asker import Asker
+from graph.paths import Paths, PathsOfAsker
 from graph.reasons.edges import Edge
-from graph.reasons.reason import Node, Reason
+from graph.reasons.reason import Draft, Node, Reason
 from graph.release import Release
 from ranking.asker import asker_of
 from ranking.cascade import Cascade, Slate
@@ -41,30 +40,32 @@ class Reasons:
 
     def of_slate(self, cascade: Cascade, query: Query, slate: Slate, most: int) -> list[list[Reason]]:
         """At most `most` for each song of a slate; what the channel says that found it first leads."""
-        asker, causes = asker_of(query), causes_of(cascade, query, slate)
+        paths, causes = self._paths.of(asker_of(query)), causes_of(cascade, query, slate)
         pairs = zip(slate.songs.tolist(), causes, strict=True)
-        return [self._led(asker, query, song, most, cause) for song, cause in pairs]
+        return [self._led(paths, query, song, most, cause) for song, cause in pairs]
 
     def of_song(self, query: Query, song: int, most: int, without: Edge | None = None) -> list[Reason]:
         """The strongest for a song; none uses the relationship `without`."""
-        return self._found(asker_of(query), query, song, most, without) or self._popular(query, song)
+        paths = self._paths.of(asker_of(query), without)
+        return self._found(paths, query, song, most) or self._popular(query, song)
 
-    def _led(self, asker: Asker, query: Query, song: int, most: int, cause: Cause | None) -> list[Reason]:
-        lead = None if cause is None or cause.kind not in _ON_A_PATH or cause.by >= 0 else self._lead(cause)
-        found = self._found(asker, query, song, most, None, lead)
+    def _led(self, paths: PathsOfAsker, query: Query, song: int, most: int, cause: Cause | None) -> list[Reason]:
+        leads = cause if cause is not None and cause.kind in _ON_A_PATH and cause.by < 0 else None
+        lead = None if leads is None else self._lead(leads)
+        found = self._found(paths, query, song, most, leads)
         if cause is not None and not (lead and found and lead(found[0])):
-            text = self._text(asker, query, song, cause)
+            text = self._text(paths, query, song, cause)
             if text is not None:
                 told = Reason.of("neighbour", text, TOLD, [self._node(query, song)])
                 return [told, *found][:most]
         return found or self._popular(query, song)
 
-    def _lead(self, cause: Cause) -> Callable[[Reason], int]:
+    def _lead(self, cause: Cause) -> Callable[[Draft | Reason], int]:
         """How well a path shows the cause: 0 not at all, more for one over what the channel itself went by."""
         assert cause.label is not None
         node = Node.of(self._snapshot, cause.label, cause.position)
 
-        def lead(reason: Reason) -> int:
+        def lead(reason: Draft | Reason) -> int:
             if not reason.passes(node):
                 return 0
             if cause.kind == BESIDE:
@@ -73,32 +74,33 @@ class Reasons:
 
         return lead
 
-    def _text(self, asker: Asker, query: Query, song: int, cause: Cause) -> str | None:
+    def _text(self, paths: PathsOfAsker, query: Query, song: int, cause: Cause) -> str | None:
         """A cause in words, None where it is not true of what the listener likes."""
         if cause.kind == BESIDE:
-            return self._paths.beside(asker, cause.position, song) if song < query.live.songs.first else None
+            return paths.beside(cause.position, song) if song < query.live.songs.first else None
         if cause.kind == SIMILAR:
-            return self._paths.similar(asker, cause.position, song)
+            return paths.similar(cause.position, song)
         if cause.kind == ATTRIBUTE:
             if cause.by < 0 or cause.label is None:
                 return None
-            return self._paths.widened(asker, RELATION_OF[cause.label], cause.position, cause.by, song)
+            return paths.widened(RELATION_OF[cause.label], cause.position, cause.by, song)
         return cause.text(self._snapshot)
 
     def _found(
         self,
-        asker: Asker,
+        paths: PathsOfAsker,
         query: Query,
         song: int,
         most: int,
-        without: Edge | None = None,
-        lead: Callable[[Reason], int] | None = None,
+        leads: Cause | None = None,
     ) -> list[Reason]:
-        new = query.live.songs
+        """The reasons by paths; one that shows what `leads` comes first."""
+        new, lead = query.live.songs, None if leads is None else self._lead(leads)
         if song < new.first:
-            return self._paths.why(asker, song, most, without, lead)
+            through = None if leads is None or leads.label is None else (leads.label, leads.position)
+            return paths.why(song, most, lead, through)
         entities = {name: places[song - new.first] for name, places in new.entities.items()}
-        return self._paths.why_new(asker, self._node(query, song), entities, most, without, lead)
+        return paths.why_new(self._node(query, song), entities, most, lead)
 
     def _popular(self, query: Query, song: int) -> list[Reason]:
         return self._paths.popular(song) if song < query.live.songs.first else []
@@ -113,9 +115,8 @@ class Reasons:
 def causes_of(cascade: Cascade, query: Query, slate: Slate) -> list[Cause | None]:
     """What the channel that found each song first says of it, of one that answers to what was just done that; each
     channel is asked once."""
-    first = [slate.pool.first_channel(int(row)) for row in slate.rows]
     answers, _ = cascade.answers(query, slate.pool)
-    first = [LATEST if answers[row] >= 0 else name for row, name in zip(slate.rows.tolist(), first, strict=True)]
+    first = [LATEST if answers[row] >= 0 else slate.channel(i) for i, row in enumerate(slate.rows.tolist())]
     causes: list[Cause | None] = [None] * len(first)
     for name in dict.fromkeys(first):
         channel = cascade.channels.get(name)

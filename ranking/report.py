@@ -69,14 +69,14 @@ def report(
         tick(done + 1, len(truth))
         if len(loved):
             found, ms = cascade.alone(query, max(k, cascade.scene.pool))
-            served = {name for name, channel in cascade.channels.items() if channel.serves(listener)}
+            served = {name for name in cascade.usual if cascade.channels[name].serves(listener)}
             tally.add(found, ms, loved, served, *cascade.fusion_for(listener))
     return tally.report()
 
 
 class _Tally:
     def __init__(self, cascade: Cascade, k: int) -> None:
-        self._cascade, self._k, self._names = cascade, k, list(cascade.channels)
+        self._cascade, self._k, self._names = cascade, k, list(cascade.usual)
         n = len(self._names)
         self._recalls: list[list[float]] = [[] for _ in range(n)]
         self._ms: list[list[float]] = [[] for _ in range(n)]

@@ -29,6 +29,8 @@ MOST: Final = 0.3
 """The largest share that is learned."""
 SLATE: Final = 10
 """Songs of the slates that teach."""
+ANSWERING: Final = 10
+"""Songs of a channel with reserved places that stay in the pool, however low they stand."""
 LEAST_SESSIONS: Final = 30
 """Sessions below which nothing is learned."""
 
@@ -118,6 +120,22 @@ def without_refused(rows: Array, refused: Array, scores: Array, count: int) -> A
     able = np.setdiff1d(np.flatnonzero(~refused), rows)
     best = able[np.argsort(-scores[able], kind="stable")][: len(out)]
     return np.concatenate([np.delete(rows, out[: len(best)]), best]).astype(rows.dtype)
+
+
+def loved_here(rows: Array, ranks: Array, scores: Array, count: int, needed: Array) -> Array:
+    """Rows (n,) of a slate with at least `count` songs that are loved near the listener, where there are any: they take
+    the places of its last, but not of those that are `needed` (m,).
+
+    ranks (P,) are those of the pool's songs near by, -1 for others. Of the first `ANSWERING` the ones that the ranker
+    `scores` (P,) highest come in: what a place loves is not yet what the listener loves.
+    """
+    others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
+    others = others[np.argsort(ranks[others], kind="stable")]
+    first = others[ranks[others] < ANSWERING]
+    others = np.concatenate([first[np.argsort(-scores[first], kind="stable")], others[len(first) :]])
+    best = others[: max(count - int((ranks[rows] >= 0).sum()), 0)]
+    out = np.flatnonzero((ranks[rows] < 0) & ~np.isin(rows, needed))[::-1][: len(best)]
+    return np.concatenate([np.delete(rows, out), best[: len(out)]]).astype(rows.dtype)
 
 
 def next_loved(songs: Sequence[int], at: Sequence[int], within_ms: float) -> list[tuple[int, Array]]:

@@ -18,6 +18,12 @@ MOST: Final = 500
 FUSED: Final = "fused"
 LATEST: Final = "latest"
 """The channel that answers to what was done a moment ago: `SceneConfig.reserve` keeps places for it."""
+NEARBY: Final = "lbs"
+"""The channel of what is loved near a place: `SceneConfig.here` keeps places for it."""
+ALWAYS, PLACE = "always", "place"
+WITH_RANKER: Final = "with ranker"
+ASKED: Final = (ALWAYS, PLACE)
+"""When a channel is asked: for every request, or for those that name where the listener is."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
 _TAKEN: Final = (FUSED, "fusion", "cold_start", "reserve")
@@ -37,6 +43,9 @@ class ChannelUse:
     """The channel's own options, by their names."""
     use: str | None = None
     """Class "package.module:Class" of a channel from outside; None for the file of the channel's name."""
+    asked: str = ALWAYS
+    """When the channel is asked: "always", or "place" for requests that name where the listener is. Training has no
+    such requests, so a channel of the second kind keeps its quota, and neither fusion nor ranker learns of it."""
 
 
 def default_channels() -> dict[str, ChannelUse]:
@@ -56,6 +65,7 @@ def default_channels() -> dict[str, ChannelUse]:
         "fresh": ChannelUse(quota=50, weight=0.5),
         "popularity": ChannelUse(quota=50, weight=0.5),
         "fallback": ChannelUse(quota=100, weight=0.1),
+        NEARBY: ChannelUse(quota=50, asked=PLACE),
     }
 
 
@@ -83,6 +93,9 @@ class SceneConfig:
     quotas: str = "learned"
     """How quotas are set. "fixed": as each `ChannelUse` says. "importance": the pool shared out by the channels'
     weights. "learned": fitted by the refresh, as set until then."""
+    fusion: str = WITH_RANKER
+    """Whether the refresh learns what channels weigh. "with ranker": where it learns a ranker; "learned": although
+    `ranker` is "fused"."""
     per_artist: int = 0
     """Songs of one artist in the pool at most, 0 for all; what channels found beyond the pool takes the free places."""
     reserve: float | str = LEARNED
@@ -90,6 +103,9 @@ class SceneConfig:
     followed, unblocked, skipped or moved. "learned": fitted by the refresh on what followed within sessions, 0.1 until
     then; each kind of thing done has a song, and all together at most 3 in ten (`ranking.reserve` says why). A number
     from 0 to below 1 is taken as it is; above 0 it is one song at least, but never the whole slate."""
+    here: float = 0.2
+    """Share of a slate that is loved near the listener (the channel `lbs`), 0 to below 1; where that channel is asked
+    for places, near the one that the request names."""
     interests: bool = True
     """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
     first ten."""
@@ -118,12 +134,16 @@ class SceneConfig:
         number = isinstance(self.reserve, int | float) and not isinstance(self.reserve, bool)
         if self.reserve != LEARNED and not (number and 0 <= float(self.reserve) < 1):
             raise SettingsError(f'scene: reserve must be "{LEARNED}" or from 0 to below 1 (got {self.reserve!r})')
+        if not 0 <= self.here < 1:
+            raise SettingsError(f"scene: here must be from 0 to below 1 (got {self.here})")
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
 
     def _check_channels(self) -> None:
         if self.quotas not in QUOTAS:
             raise SettingsError(f"scene: quotas must be one of {', '.join(QUOTAS)} (got {self.quotas!r})")
+        if self.fusion not in {WITH_RANKER, LEARNED}:
+            raise SettingsError(f"scene: fusion must be one of {WITH_RANKER}, {LEARNED} (got {self.fusion!r})")
         if missing := sorted(set(self.otherwise) - self.channels.keys()):
             raise SettingsError(f"scene: otherwise names {missing[0]}, which is no channel of the scene")
         if not self.channels:
@@ -131,6 +151,17 @@ class SceneConfig:
         for name, use in self.channels.items():
             if use.quota < 1 or not 0 <= use.weight < float("inf"):
                 raise SettingsError(f"scene: channel {name} needs a quota of at least 1 and a weight of at least 0")
+            if use.asked not in ASKED:
+                raise SettingsError(
+                    f"scene: channel {name}: asked must be one of {', '.join(ASKED)} (got {use.asked!r})"
+                )
+        if all(use.asked == PLACE for use in self.channels.values()):
+            raise SettingsError("scene: at least one channel must be asked always")
+
+    @property
+    def learns(self) -> bool:
+        """Whether the refresh learns anything for it."""
+        return self.ranker != FUSED or self.fusion == LEARNED
 
     def ranker_of(self) -> tuple[type[Ranker], Any] | None:
         """The class of the scene's ranker and its config; None where the merged pool's order holds."""

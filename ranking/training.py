@@ -129,7 +129,7 @@ def fit_fusion(
     those of the scene, or learned, and then keep within `budget_ms` by the milliseconds that each channel took here;
     without a budget they depend on no clock. A listener of -1 is somebody unknown.
     """
-    outcomes, spent = [], dict.fromkeys(cascade.channels, 0.0)
+    outcomes, spent = [], dict.fromkeys(cascade.usual, 0.0)
     for user, songs in truth:
         query = cascade.ask(_listener(cascade.snapshot, user), at)
         found, ms = cascade.alone(query, cascade.scene.pool)

@@ -31,6 +31,11 @@ class Query:
     scene: str = "radio"
     overlay: Overlay | None = None
 
+    @property
+    def placed(self) -> bool:
+        """Whether the request itself says where the listener is."""
+        return self.latitude is not None and self.longitude is not None
+
     @cached_property
     def live(self) -> Overlay:
         """Counters up to now, new songs, and follows as they are."""

@@ -11,7 +11,8 @@ from recall.base import Query
 
 # Kinds of causes. The text names a node, and how many people; those without one are told by the paths of the release.
 FOLLOWEE, CIRCLE, ALIKE, ARTIST, CREATOR, NEARBY, NEAR_ARTIST, NEAR_CREATOR, SIMILAR, BESIDE, ATTRIBUTE = range(11)
-SEARCHED, SEARCHED_NEAR, NEW_FOLLOWEE, NEW_ARTIST, NEW_PLACE, UNBLOCKED = range(11, 17)
+REGION, REGION_ARTIST, REGION_CREATOR = range(11, 14)
+SEARCHED, SEARCHED_NEAR, NEW_FOLLOWEE, NEW_ARTIST, NEW_PLACE, UNBLOCKED = range(14, 20)
 _TEXTS: Final = {
     FOLLOWEE: "{name}, whom you follow, loves it",
     CIRCLE: "loved by {people} around {name}, whom you follow",
@@ -21,6 +22,9 @@ _TEXTS: Final = {
     NEARBY: "loved near you more than elsewhere",
     NEAR_ARTIST: "by {name}, whom listeners near you love",
     NEAR_CREATOR: "by somebody whom listeners near you love",
+    REGION: "loved in the region around you more than elsewhere",
+    REGION_ARTIST: "by {name}, whom listeners in the region around you love",
+    REGION_CREATOR: "by somebody whom listeners in the region around you love",
     SEARCHED: "you searched for {name}",
     SEARCHED_NEAR: "like {name}, found when you searched",
     NEW_FOLLOWEE: "loved by {name}, whom you just followed",

@@ -1,4 +1,4 @@
-"""Which listeners like a song, and how many like both of two songs."""
+"""Which listeners like a song."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ def listeners_who_like(snapshot: Snapshot, song: int) -> Array:
     plays, skips = (listened.properties[name][edges] for name in ("plays", "skips"))
     found = [listened.edge_sources[edges[plays > 2 * skips]]]
     found += [snapshot.relation(name).into(song) for name in ("COLLECTED", "LIKED", "SHARED")]
-    return np.setdiff1d(np.concatenate(found), snapshot.relation("BLOCKED").into(song))
-
-
-def common_listeners(snapshot: Snapshot, one: int, other: int) -> int:
-    """How many listeners like both songs."""
-    both = np.intersect1d(listeners_who_like(snapshot, one), listeners_who_like(snapshot, other), assume_unique=True)
-    return len(both)
+    blocked = snapshot.relation("BLOCKED").into(song)
+    if not any(map(len, (*found[1:], blocked))):
+        return found[0]  # rising and each once, as edges into a song are
+    return np.setdiff1d(np.concatenate(found), blocked)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
+
+import numpy as np
 
 from graph.reasons.asker import Asker, Since
 from graph.reasons.edges import Edges
-from graph.reasons.reason import Hop, Node, Reason
+from graph.reasons.reason import Draft, Hop, Node
 from graph.reasons.seeds import VERBS, saturate
 from graph.snapshot.relations import Relation
 
@@ -15,7 +18,7 @@ FOLLOWEE: Final = 0.9
 ARTIST: Final = 1.0
 OFTEN: Final = 10
 """Plays from which on somebody loops a song."""
-Found = tuple[str, Reason]
+Found = tuple[str, Draft]
 """A kind of path, and the reason."""
 
 
@@ -25,12 +28,12 @@ class People:
     def __init__(self, edges: Edges, asker: Asker) -> None:
         self._edges, self._snapshot = edges, edges.snapshot
         self._me, self._follows = asker.node(edges.snapshot), asker.followed(edges.snapshot)
-        self._user = asker.user
+        self._user, self._people = asker.user, np.array(sorted(self._follows.people), dtype=np.int64)
 
     def reasons(self, song: int) -> Iterator[Found]:
         """For a song of the release."""
         performed = self._snapshot.relation("PERFORMED_BY")
-        at, node = performed.edges_of(song), Node.of(self._snapshot, "Song", song)
+        at, node = performed.edges_of(song), self._edges.node("Song", song)
         yield from self._followees(song, node)
         yield from self._works(song, node)
         for edge in self._edges.used(performed, range(at.start, at.stop)):
@@ -40,9 +43,10 @@ class People:
         """That the listener follows the artist of a song; `last` leads from the artist to it."""
         follow = self._follow("FOLLOWS_ARTIST", "Artist", self._follows.artists, artist)
         if follow is not None and self._me is not None:
-            node = Node.of(self._snapshot, "Artist", artist)
+            node = self._edges.node("Artist", artist)
             text = f"by {node.name}, whom you follow"
-            yield "artist", Reason.of("path", text, ARTIST, [self._me, node, song], [follow, last])
+            hops = [follow, last]
+            yield "artist", Draft("path", text, ARTIST, [self._me, node, song], partial(list, hops))
 
     def _follow(self, type_: str, label: str, since: Since, other: int) -> Hop | None:
         """The relationship to somebody followed, None if there is none that a path may use."""
@@ -59,25 +63,31 @@ class People:
                 strength, said = self._opinion(relation, edge)
                 if strength > 0:
                     assert self._me is not None
-                    nodes, hops = [self._me, person, node], [follow, Hop.of(relation, edge, "out")]
+                    hops = partial(_two, follow, relation, edge)
                     text = f"you follow {person.name}, who {said}"
-                    yield "followee", Reason.of("path", text, FOLLOWEE * strength, nodes, hops)
+                    yield "followee", Draft("path", text, FOLLOWEE * strength, [self._me, person, node], hops)
 
     def _works(self, song: int, node: Node) -> Iterator[Found]:
         for follow, person, relation, edge in self._of_followees("UPLOADED", song):
             assert self._me is not None
-            hops = [follow, Hop.of(relation, edge, "out")]
+            hops = partial(_two, follow, relation, edge)
             text = f"a work of {person.name}, whom you follow"
-            yield "creator", Reason.of("path", text, FOLLOWEE, [self._me, person, node], hops)
+            yield "creator", Draft("path", text, FOLLOWEE, [self._me, person, node], hops)
 
     def _of_followees(self, name: str, song: int) -> Iterator[tuple[Hop, Node, Relation, int]]:
         """Edges of a relation from people whom the listener follows to the song."""
+        if not len(self._people):
+            return
         relation = self._snapshot.relation(name)
-        for edge in self._edges.used(relation, relation.edges_into(song).tolist() if self._follows.people else ()):
+        if not len(relation):
+            return
+        edges = relation.edges_into(song)
+        mine = edges[np.isin(relation.edge_sources[edges], self._people)]
+        for edge in self._edges.used(relation, mine.tolist()):
             person = int(relation.edge_sources[edge])
             follow = self._follow("FOLLOWS", "User", self._follows.people, person)
             if follow is not None and person != self._user:
-                yield follow, Node.of(self._snapshot, "User", person), relation, edge
+                yield follow, self._edges.node("User", person), relation, edge
 
     def _opinion(self, relation: Relation, edge: int) -> tuple[float, str]:
         if relation.name != "LISTENED":
@@ -85,3 +95,8 @@ class People:
         plays, skips = int(relation.properties["plays"][edge]), int(relation.properties["skips"][edge])
         said = "played it once" if plays == 1 else f"{'played' if plays < OFTEN else 'loops'} it ({plays} times)"
         return saturate(plays - 2 * skips), said
+
+
+def _two(follow: Hop, relation: Relation, edge: int) -> list[Hop]:
+    """To somebody followed, and from there to a song."""
+    return [follow, Hop.of(relation, edge, "out")]

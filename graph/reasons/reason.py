@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -50,6 +50,36 @@ class Hop:
 
     def as_json(self) -> dict[str, Any]:
         return {"relationship": self.relationship, "direction": self.direction, "properties": dict(self.properties)}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A reason before its path is written out, as few of those that are found are shown; see `Reason`.
+
+    `hops` reads the relationships of the path from the snapshot when it is called.
+    """
+
+    kind: Kind
+    text: str
+    score: float
+    nodes: Sequence[Node]
+    hops: Callable[[], Sequence[Hop]]
+
+    def written(self) -> Reason:
+        """The reason."""
+        return Reason.of(self.kind, self.text, self.score, self.nodes, self.hops())
+
+    def passes(self, node: Node) -> bool:
+        """Whether the path leads through `node` to another one."""
+        return any((one.label, one.id) == (node.label, node.id) for one in self.nodes[:-1])
+
+    def edges(self) -> set[tuple[str, str, str]]:
+        """The relationships of the path: type, id it leads from, id it leads to."""
+        found = set()
+        for before, hop, after in zip(self.nodes, self.hops(), self.nodes[1:], strict=False):
+            ends = (before.id, after.id) if hop.direction == "out" else (after.id, before.id)
+            found.add((hop.relationship, *ends))
+        return found
 
 
 @dataclass(frozen=True)

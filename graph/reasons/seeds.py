@@ -53,13 +53,14 @@ class Seed:
 
 
 class Seeds:
-    """Every seed of somebody who asks about a song, but that song itself.
+    """Every seed of somebody who asks about songs.
 
     A song that the listener skips as often as every other time, or has blocked, is none.
     """
 
-    def __init__(self, edges: Edges, asker: Asker, song: int) -> None:
-        self._snapshot, self._asker = edges.snapshot, asker
+    def __init__(self, edges: Edges, asker: Asker) -> None:
+        self._edges, self._snapshot, self._asker = edges, edges.snapshot, asker
+        self._made: dict[int, Seed] = {}
         # song -> how much it is liked, the verb, and the relationship with its edge that says so
         self._known: dict[int, tuple[float, str | None, str, int]] = {}
         if asker.user >= 0:
@@ -70,9 +71,11 @@ class Seeds:
         for other in asker.session:
             self._known.setdefault(other, (1.0, None, "", -1))
         blocked = edges.snapshot.relation("BLOCKED").of(asker.user).tolist() if asker.user >= 0 else []
-        for unwanted in (song, *asker.blocked, *blocked):
+        for unwanted in (*asker.blocked, *blocked):
             self._known.pop(unwanted, None)
         self.songs = np.sort(np.fromiter(self._known, dtype=np.int64, count=len(self._known)))
+        self.likes = np.array([self._known[song][0] for song in self.songs.tolist()], dtype=np.float64)
+        """(S,) how much each of `songs` is liked."""
 
     def __contains__(self, song: int) -> bool:
         return song in self._known
@@ -90,10 +93,12 @@ class Seeds:
 
     def of(self, song: int) -> Seed:
         """The seed at a position."""
-        liked, verb, name, place = self._known[song]
-        me = self._asker.node(self._snapshot)
-        start = (me, Hop.of(self._snapshot.relation(name), place, "out")) if name and me is not None else None
-        return Seed(song, Node.of(self._snapshot, "Song", song), liked, verb, start)
+        if song not in self._made:
+            liked, verb, name, place = self._known[song]
+            me = self._asker.node(self._snapshot)
+            start = (me, Hop.of(self._snapshot.relation(name), place, "out")) if name and me is not None else None
+            self._made[song] = Seed(song, self._edges.node("Song", song), liked, verb, start)
+        return self._made[song]
 
     def _add_plays(self, edges: Edges) -> None:
         listened = self._snapshot.relation("LISTENED")

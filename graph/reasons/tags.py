@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -50,6 +50,7 @@ NEVER_CITED: Final = (
 _WORD: Final = re.compile(r"\w+")
 
 
+@lru_cache(maxsize=100_000)
 def words(text: str) -> tuple[str, ...]:
     """The words of a text, letters and digits alone, without regard to case."""
     return tuple(_WORD.findall(text.casefold()))
@@ -71,6 +72,7 @@ class Tags:
         self._snapshot, self._never = snapshot, tuple(never_cited)
         self._relation = snapshot.relation("HAS_TAG", "Song")
         self._known: dict[int, bool] = {}
+        self._telling: dict[int, float] = {}
 
     def citable(self, tag: int, names: Iterable[str] = ()) -> bool:
         """Whether a reason may cite a tag of something that goes by `names`: no artist is tagged as himself."""
@@ -82,8 +84,10 @@ class Tags:
 
     def telling(self, tag: int) -> float:
         """Inverse document frequency, from near 0 for a tag of every song to 1 for a tag of one."""
-        songs = max(len(self._relation.into(tag)), 1)
-        return float(np.log1p(self._snapshot.songs / songs) / np.log1p(self._snapshot.songs))
+        if tag not in self._telling:
+            songs = max(len(self._relation.into(tag)), 1)
+            self._telling[tag] = float(np.log1p(self._snapshot.songs / songs) / np.log1p(self._snapshot.songs))
+        return self._telling[tag]
 
     @cached_property
     def strengths(self) -> Array:

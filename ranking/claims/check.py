@@ -23,6 +23,8 @@ class Claim:
     song: str
     user: str | None = None
     session: Sequence[str] = ()
+    place: tuple[float, float] | None = None
+    """Where the request said that the listener is: latitude and longitude."""
 
     @property
     def nodes(self) -> list[Mapping[str, Any]]:
@@ -46,7 +48,7 @@ def false_claims(facts: Facts, claim: Claim) -> list[str]:
         return found
     text = claim.reason["text"]
     if len(claim.nodes) == 1:
-        said = is_told(facts, text, claim.song, claim.user, claim.session)
+        said = is_told(facts, text, claim.song, claim.user, claim.session, claim.place)
     else:
         said = text in set(_sentences(facts, claim))
     return [] if said else [f"not true: {text}"]

@@ -11,6 +11,8 @@ import polars as pl
 from graph.schema import Relationship
 
 Key = tuple[str, str]
+Point = tuple[float, float]
+"""Latitude and longitude in degrees."""
 PLAYBACKS: Final = ("play", "full_play", "skip")
 LOVING: Final = ("play", "full_play", "like", "collect", "share", "download", "playlist_add")
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -55,6 +57,12 @@ class Facts:
                 self.searches[event["user_id"]].add(event.get("query") or "")
             if event["song_id"] is not None:
                 self.events[event["user_id"], event["song_id"]].append(event)
+        self._places = {
+            (label, row["id"]): (row["latitude"], row["longitude"])
+            for label in ("User", "Place")
+            for row in (nodes[label].to_dicts() if label in nodes else ())
+            if row.get("latitude") is not None and row.get("longitude") is not None
+        }
         self._sum()
 
     def name(self, label: str, id_: str) -> str:
@@ -93,9 +101,26 @@ class Facts:
     def loved_by(self, user: str) -> set[str]:
         return self._loved[user]
 
+    def places(self, user: str) -> set[Point]:
+        """Where a listener is to be found: at home, else wherever his events happened."""
+        lives = [("Place", place) for who, place in self.edges["LIVES_IN"] if who == user]
+        for home in (("User", user), *lives):
+            if home in self._places:
+                return {self._places[home]}
+        return {point for song in self._known[user] for point in self.points(user, song)}
+
+    def points(self, user: str, song: str) -> set[Point]:
+        """Where the events of a listener on a song happened."""
+        found = self.events.get((user, song), ())
+        return {(e["latitude"], e["longitude"]) for e in found if e.get("latitude") is not None}
+
     def of_song(self, type_: str, song: str) -> list[str]:
         """The artists, albums, tags or genres of a song."""
         return self._entities[type_, song]
+
+    def by_artist(self, artist: str) -> list[str]:
+        """Songs of an artist."""
+        return [song for song, by in self.edges["PERFORMED_BY"] if by == artist]
 
     def lovers(self, song: str) -> set[str]:
         return self._lovers[song]
@@ -127,7 +152,6 @@ class Facts:
             for song, entity in self.edges[type_]:
                 self._entities[type_, song].append(entity)
         self._reachable: dict[str, set[str]] = {}
-        self.homes = {user for user, _ in self.edges["LIVES_IN"]}
         self.tagged = Counter(tag for _, tag in self.edges["HAS_TAG"])
         for source, target in self.edges["FOLLOWS"]:
             self._follows[source].append(target)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ranking.claims.facts import VERBS, Facts
+import numpy as np
+
+from ranking.claims.facts import VERBS, Facts, Point
 
 _RELATIONS: Final = {
     "by ": ("PERFORMED_BY", "Artist"),
@@ -16,6 +18,9 @@ _RELATIONS: Final = {
     "": ("HAS_GENRE", "Genre"),
 }
 _ENOUGH: Final = 3
+NEAR_KM, REGION_KM = 60.0, 1000.0
+"""How far "near you" and "in the region around you" reach, in kilometres."""
+_EARTH_KM: Final = 6371.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class _Said:
     song: str
     user: str | None
     session: Sequence[str]
+    place: Point | None
 
     def seeds(self, words: str) -> Iterator[str]:
         """Songs that "One from this session" or "One which you played" may mean."""
@@ -63,8 +69,10 @@ class _Said:
         lovers = self.facts.lovers(self.song) - {self.user}
         return sum(bool(self.facts.loved_by(other) & own) for other in lovers) >= _number(people)
 
-    def artist(self, name: str) -> bool:
-        return bool(self._entities("PERFORMED_BY", "Artist", name, self.song))
+    def artist(self, name: str, where: str) -> bool:
+        """A song of the artist is loved there."""
+        mine = self._entities("PERFORMED_BY", "Artist", name, self.song)
+        return any(self._loved_within(song, where) for one in mine for song in self.facts.by_artist(one))
 
     def followed_artist(self, name: str) -> bool:
         found = self._entities("PERFORMED_BY", "Artist", name, self.song)
@@ -73,8 +81,17 @@ class _Said:
     def work(self, name: str) -> bool:
         return any((person, self.song) in self.facts.edges["UPLOADED"] for person in self._followees(name))
 
-    def nearby(self) -> bool:
-        return any(self._placed(person) for person in self.facts.lovers(self.song))
+    def nearby(self, where: str) -> bool:
+        return self._loved_within(self.song, where)
+
+    def creator(self, where: str) -> bool:
+        """A work of somebody who uploaded the song is loved there."""
+        makers = {person for person, song in self.facts.edges["UPLOADED"] if song == self.song}
+        works = {song for person, song in self.facts.edges["UPLOADED"] if person in makers}
+        return any(self._loved_within(song, where) for song in works)
+
+    def new_place(self) -> bool:
+        return self._loved_within(self.song, "near")
 
     def unblocked(self) -> bool:
         return self.user is not None and self.facts.unblocked(self.user, self.song)
@@ -104,11 +121,15 @@ class _Said:
     def _entities(self, type_: str, label: str, name: str, song: str) -> list[str]:
         return [e for e in self.facts.of_song(type_, song) if self.facts.name(label, e) == name]
 
-    def _placed(self, person: str) -> bool:
-        placed = any(event.get("latitude") is not None for event in self.facts.events.get((person, self.song), ()))
-        return placed or person in self.facts.homes
+    def _loved_within(self, song: str, where: str) -> bool:
+        """Whether somebody who loves a song was, or lives, so near to where the asker is."""
+        most = NEAR_KM if where == "near" else REGION_KM
+        here = {self.place} if self.place is not None else self.facts.places(self.user) if self.user else set()
+        there = {p for who in self.facts.lovers(song) for p in self.facts.points(who, song) or self.facts.places(who)}
+        return any(_km(one, other) <= most for one in here for other in there)
 
 
+_WHERE: Final = "(near|in the region around)"
 _SENTENCES: Final[tuple[tuple[str, Callable[..., bool]], ...]] = (
     (r"played (once|\d+ times)(?: by (\d+) listeners)?", _Said.popular),
     (r"heard beside (.+) by (\d+) listeners", _Said.beside),
@@ -118,20 +139,24 @@ _SENTENCES: Final[tuple[tuple[str, Callable[..., bool]], ...]] = (
     (r"loved by (.+) with your taste", _Said.alike),
     (r"by (.+), whom you (?:follow|just followed)", _Said.followed_artist),
     (r"loved by (.+), whom you just followed", _Said.followee),
-    (r"loved around the place where you are now", _Said.nearby),
+    (r"loved around the place where you are now", _Said.new_place),
     (r"you searched for (.+)", _Said.searched),
     (r"like (.+), found when you searched", _Said.found),
     (r"you unblocked it", _Said.unblocked),
     (r"a work of (.+), whom you follow", _Said.work),
-    (r"by (.+), whom listeners near you love", _Said.artist),
-    (r"loved near you more than elsewhere|by somebody whom listeners near you love", _Said.nearby),
+    (rf"by (.+), whom listeners {_WHERE} you love", _Said.artist),
+    (rf"loved {_WHERE} you more than elsewhere", _Said.nearby),
+    (rf"by somebody whom listeners {_WHERE} you love", _Said.creator),
     (r"(by |from the album |tagged |)(.+), near (.+?) \((.+)\)", _Said.widened),
 )
 
 
-def is_told(facts: Facts, text: str, song: str, user: str | None, session: Sequence[str]) -> bool:
-    """Whether one of the sentences that there are fits and is true of the listener or the session."""
-    said = _Said(facts, song, user, session)
+def is_told(
+    facts: Facts, text: str, song: str, user: str | None, session: Sequence[str], place: Point | None = None
+) -> bool:
+    """Whether one of the sentences that there are fits and is true of the listener or the session, who may be at a
+    `place`."""
+    said = _Said(facts, song, user, session, place)
     matches = ((re.fullmatch(pattern, text, re.DOTALL), check) for pattern, check in _SENTENCES)
     return any(check(said, *match.groups()) for match, check in matches if match is not None)
 
@@ -140,6 +165,13 @@ def _fits(words: str, name: str) -> bool:
     """Whether all words of one are in the other."""
     ours, theirs = (set(re.findall(r"[^\W_]+", text.lower())) for text in (words, name))
     return bool(ours and theirs) and (ours <= theirs or theirs <= ours)
+
+
+def _km(one: Point, other: Point) -> float:
+    """Kilometres over the sphere between two points (haversine)."""
+    (a, b), (c, d) = (np.radians(point) for point in (one, other))
+    h = np.sin((c - a) / 2) ** 2 + np.cos(a) * np.cos(c) * np.sin((d - b) / 2) ** 2
+    return float(2 * _EARTH_KM * np.arcsin(np.sqrt(h)))
 
 
 def _number(people: str) -> int:

@@ -15,8 +15,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, strengths
 from recall.base import Candidates, Query
 from recall.causes import (
-    NEAR_ARTIST,
-    NEAR_CREATOR,
+    NEARBY,
     NEW_ARTIST,
     NEW_FOLLOWEE,
     NEW_PLACE,
@@ -276,7 +275,7 @@ class Latest:
 
         def cause(song: int) -> Cause:
             told = causes[song]
-            return told if told is not None and told.kind in {NEAR_ARTIST, NEAR_CREATOR} else Cause(NEW_PLACE)
+            return Cause(NEW_PLACE) if told is None or told.kind == NEARBY else told
 
         return [self._merged(query, since, [(found.songs, found.scores / found.scores[0], cause)])]
 

@@ -15,7 +15,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import CELL_RESOLUTION, Snapshot
 from recall.base import Candidates, Query
-from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, Cause
+from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, REGION, REGION_ARTIST, REGION_CREATOR, Cause
 from recall.geo.cell_sums import CellSums, Lasting
 from recall.geo.cells import PREPARED, UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
 from recall.grouped import csr_entries, isin_sorted, sum_by_key
@@ -70,11 +70,13 @@ class LbsConfig:
 
 @dataclass(frozen=True)
 class Nearby:
-    """Songs (n,), ascending, the decayed liking of each near the listener (n,), and its total over all songs."""
+    """Songs (n,), ascending, the decayed liking of each near the listener (n,), and its total over all songs; close
+    (n,) is whether a song is liked in the fine cells too, and not in the wide ones around them alone."""
 
     songs: Array
     loves: Array
     total: float
+    close: Array
 
 
 class Lbs:
@@ -155,12 +157,10 @@ class Lbs:
             return [([], _NONE, _NONE, np.empty(0))]
         sums = self._sums(query.live, self._resolution)
         told = log_likelihood_lift(near.loves, near.total * sums.share(near.songs), self._config.shrink)
-        parts = [([Cause(NEARBY)], np.zeros(len(told), dtype=np.int64), near.songs, told)]
+        parts = [([Cause(REGION), Cause(NEARBY)], near.close.astype(np.int64), near.songs, told)]
         for label in self._makers:
-            creators, which, works, scores = self._by_creators(query, near, sums, label)
-            # people are named to those only who follow them
-            artist = label == "Artist"
-            causes = [Cause(NEAR_ARTIST, label, one) if artist else Cause(NEAR_CREATOR) for one in creators.tolist()]
+            creators, close, which, works, scores = self._by_creators(query, near, sums, label)
+            causes = [_by(label, *pair) for pair in zip(creators.tolist(), close.tolist(), strict=True)]
             parts.append((causes, which, works, scores))
         return parts
 
@@ -189,7 +189,7 @@ class Lbs:
                 fine = fine if wide else songs
                 if int(query.permits(songs).sum()) >= self._config.enough:
                     break
-        return Nearby(songs, loves, total) if len(songs) else None
+        return Nearby(songs, loves, total, isin_sorted(songs, fine)) if len(songs) else None
 
     def _wider(self, centres: list[tuple[int, float]], resolution: int) -> list[int]:
         if resolution == self._resolution:
@@ -212,7 +212,7 @@ class Lbs:
     def _centres(self, query: Query) -> list[tuple[int, float]]:
         """The cells that a listener is asked for, with their weights, which add up to 1."""
         listener, resolution = query.listener, self._resolution
-        if query.latitude is not None and query.longitude is not None:
+        if query.latitude is not None and query.longitude is not None:  # `query.placed`, which mypy cannot read
             return [(cell_at(query.latitude, query.longitude, resolution), 1.0)]
         if listener.user < 0:
             return []
@@ -226,15 +226,17 @@ class Lbs:
         best = best[total[best] > 0]
         return list(zip(known[best].tolist(), (total[best] / total[best].sum()).tolist(), strict=True))
 
-    def _by_creators(self, query: Query, near: Nearby, sums: CellSums, label: str) -> tuple[Array, Array, Array, Array]:
-        """The artists or uploaders (`label`) whose songs are loved near by, the most loved first: positions (C,); and
-        which (n,) of them made songs (n,), and their scores (n,)."""
+    def _by_creators(self, query: Query, near: Nearby, sums: CellSums, label: str) -> tuple[Array, ...]:
+        """The artists or uploaders (`label`) whose songs are loved near by, the most loved first: positions (C,), and
+        whether a song of theirs is loved close by (C,); and which (n,) of them made songs (n,), and their scores (n,).
+        """
         config, ((made_by, creators), (has_made, works)) = self._config, self._makers[label]
         known = near.songs < len(made_by) - 1
         which, at = csr_entries(made_by, near.songs[known])
         found, loves = sum_by_key(creators[at], near.loves[known][which])
         best = np.argsort(-loves, kind="stable")[: config.creators]
         chosen, loves = found[best], loves[best]
+        close = np.isin(chosen, creators[at][near.close[known][which]])
         of, at = csr_entries(has_made, chosen)
         songs = works[at].astype(np.int64)
         if label == "Artist":
@@ -250,7 +252,7 @@ class Lbs:
         np.maximum.at(highest, of, share)
         # a song that nobody has heard is worth a little too, or nobody would ever hear it
         fame = share + 0.01 * highest[of] + 1e-12
-        return chosen, of, songs, score[of] * fame / np.bincount(of, fame, len(chosen))[of]
+        return chosen, close, of, songs, score[of] * fame / np.bincount(of, fame, len(chosen))[of]
 
     def _sums(self, live: Overlay, resolution: int) -> CellSums:
         """The live sums by cell of a resolution, shared by all who count with the same half-life."""
@@ -268,6 +270,13 @@ class Lbs:
             return CellSums(snapshot.songs, Lasting.of(snapshot, half_life), cell)
 
         return live.counters.events(("cells", resolution, half_life), make)
+
+
+def _by(label: str, creator: int, close: bool) -> Cause:
+    """That a creator is loved; people are named to those only who follow them."""
+    if label == "Artist":
+        return Cause(NEAR_ARTIST if close else REGION_ARTIST, label, creator)
+    return Cause(NEAR_CREATOR if close else REGION_CREATOR)
 
 
 def log_likelihood_lift(loves: Array, expected: Array, shrink: float) -> Array:

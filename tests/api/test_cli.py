@@ -62,6 +62,12 @@ def test_recommend_takes_a_scene_and_a_number(segue, listener):
     assert len(segue("recommend", listener, "-n", "2", "--json").json["items"]) == 2
 
 
+def test_recommend_takes_a_place(segue, listener, refreshed):
+    point = [f"{refreshed.release.snapshot.column('Place', name)[0]:.6f}" for name in ("latitude", "longitude")]
+    there = segue("recommend", listener, "--latitude", point[0], "--longitude", point[1], "--json").json["items"]
+    assert sum("lbs" in {found["channel"] for found in item["channels"]} for item in there) >= 2
+
+
 def test_recommend_knows_what_was_listened_to_since_the_release(house, listener):
     first = house.segue("recommend", listener, "--json").json["items"][0]["song_id"]
     with house.log() as log:

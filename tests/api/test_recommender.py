@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from segue_test_house import House
 
 from api import settings
 from api.recommender import Recommender, SlateRequest
+
+UNHURRIED = {"scenes": {name: {"budget_ms": 60_000} for name in ("radio", "daily")}}
 
 
 def test_what_channels_count_is_counted_before_the_first_request(
@@ -35,3 +38,47 @@ def test_the_same_question_has_the_same_answer_while_nothing_happens(refreshed: 
         first, second = (recommender.recommend(SlateRequest(user)) for _ in range(2))
         assert [item["song_id"] for item in first["items"]] == [item["song_id"] for item in second["items"]]
         assert len(first["items"]) == 10
+
+
+# ---- a place in the request's context
+
+
+def places(house: House) -> list[tuple[float, float]]:
+    """The two places of the catalogue that lie farthest apart."""
+    columns = [house.release.snapshot.column("Place", name) for name in ("latitude", "longitude")]
+    points = np.stack(columns, axis=1)
+    apart = np.linalg.norm(points[:, None] - points[None, :], axis=2)
+    return [tuple(points[i].tolist()) for i in np.unravel_index(apart.argmax(), apart.shape)]
+
+
+def near(answer: dict[str, Any]) -> set[str]:
+    """Songs of a slate that the channel of places proposed."""
+    return {item["song_id"] for item in answer["items"] if "lbs" in {found["channel"] for found in item["channels"]}}
+
+
+@pytest.mark.parametrize("scene", ["radio", "daily"])
+def test_a_place_in_the_context_brings_songs_that_are_loved_there(refreshed: House, scene: str) -> None:
+    recommender = Recommender(settings.load(refreshed.config, UNHURRIED), None)
+    for user in refreshed.release.snapshot.ids["User"].to_list()[:10]:
+        one, other = (
+            near(recommender.recommend(SlateRequest(user, scene=scene, n=10, latitude=at[0], longitude=at[1])))
+            for at in places(refreshed)
+        )
+        assert len(one) >= 2
+        assert len(other) >= 2
+        assert one != other
+
+
+@pytest.mark.parametrize("scene", ["radio", "daily"])
+def test_without_a_place_the_answer_is_that_of_a_scene_without_its_channel(refreshed: House, scene: str) -> None:
+    without = {scene: {"budget_ms": 60_000, "channels": {"lbs": {"quota": 0}}}}
+    two = (settings.load(refreshed.config, UNHURRIED), settings.load(refreshed.config, {"scenes": without}))
+    ours, theirs = (Recommender(given, None) for given in two)
+    assert "lbs" in ours.served.cascades[scene].channels
+    assert "lbs" not in theirs.served.cascades[scene].channels
+    assert ours.served.cascades[scene].ranker is not None
+    for user in refreshed.release.snapshot.ids["User"].to_list()[:20]:
+        assert (
+            ours.recommend(SlateRequest(user, scene=scene))["items"]
+            == theirs.recommend(SlateRequest(user, scene=scene))["items"]
+        )

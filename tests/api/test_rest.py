@@ -16,7 +16,7 @@ EXPOSURE = {
 }  # fmt: skip
 CHANNELS = {
     "song2vec", "relation_gamma_gcn", "als", "listener_kernel", "song_to_song", "recent", "latest", "item_knn",
-    "attributes", "social", "trending", "fresh", "popularity", "fallback"
+    "attributes", "social", "trending", "fresh", "popularity", "fallback", "lbs"
 }  # fmt: skip
 
 
@@ -131,6 +131,18 @@ def test_the_time_of_the_question_counts(slate, listener, snapshot):
 
 def test_a_place_in_the_question_is_taken(slate, listener):
     assert len(songs(slate(user_id=listener, context={"latitude": 52.5, "longitude": 13.4}))) == 10
+
+
+def test_what_is_loved_at_the_place_of_the_question_is_in_the_default_scene(slate, listener, snapshot):
+    point = {name: float(snapshot.column("Place", name)[0]) for name in ("latitude", "longitude")}
+    there = [item for item in slate(user_id=listener, context=point, explain=True)["items"] if by_place(item)]
+    assert len(there) >= 2
+    assert any("near you" in reason["text"] for item in there for reason in item["reasons"])
+    assert not any(by_place(item) for item in slate(user_id=listener)["items"])
+
+
+def by_place(item):
+    return "lbs" in {found["channel"] for found in item["channels"]}
 
 
 def test_every_slate_is_logged_as_exposures(slate, listener, served_house, snapshot, wait_until):

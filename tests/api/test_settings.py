@@ -319,7 +319,7 @@ def test_scenes_leave_out_shipped_channels_of_models_that_are_not_trained() -> N
         ("[embed.nonsense]\nenabled = true", r"embed\.nonsense: unknown model"),
         ('[embed.song2vec]\nenabled = "yes"', r"embed\.song2vec\.enabled must be true or false"),
         ("[scenes.radio.channels.lightgcn]\nquota = 9", r"needs the model lightgcn: set embed\.lightgcn\.enabled"),
-        ('[scenes.radio]\notherwise = ["lbs"]', "otherwise names lbs, which is no channel of the scene"),
+        ('[scenes.radio]\notherwise = ["ease"]', "otherwise names ease, which is no channel of the scene"),
     ],
 )
 def test_models_and_channels_that_do_not_fit_are_refused(text: str, said: str) -> None:

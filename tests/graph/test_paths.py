@@ -202,7 +202,7 @@ def test_the_cypher_of_every_reason_returns_exactly_its_path(store: GraphStore, 
 def test_a_song_that_came_after_the_release_has_paths_over_what_it_is_known_by(lopsided: World) -> None:
     paths, entities = Paths(lopsided.release), {"PERFORMED_BY": np.array([0, 1]), "HAS_GENRE": np.array([0])}
     new = Node("Song", "new", "New")
-    reasons = paths.why_new(Asker(0), new, entities)  # ana collected s1, by alba, of folk
+    reasons = paths.of(Asker(0)).why_new(new, entities)  # ana collected s1, by alba, of folk
     assert [r.text for r in reasons] == [
         "by Alba, like One which you collected",
         "folk, like One which you collected",
@@ -217,11 +217,11 @@ def test_a_song_that_came_after_the_release_has_paths_over_what_it_is_known_by(l
         "new",
     ]
     assert reasons[0].parameters == {"id0": "ana", "id1": "s1", "id2": "alba", "id3": "new"}
-    followed = paths.why_new(Asker(2), new, entities)[0]  # cy follows brio
+    followed = paths.of(Asker(2)).why_new(new, entities)[0]  # cy follows brio
     assert (followed.text, followed.parameters) == (
         "by Brio, whom you follow",
         {"id0": "cy", "id1": "brio", "id2": "new"},
     )
-    assert paths.why_new(Asker(), new, entities) == []
-    left_out = paths.why_new(Asker(0), new, entities, without=("PERFORMED_BY", "new", "alba"))
+    assert paths.of(Asker()).why_new(new, entities) == []
+    left_out = paths.of(Asker(0), ("PERFORMED_BY", "new", "alba")).why_new(new, entities)
     assert [r.text for r in left_out] == ["folk, like One which you collected"]

@@ -1,7 +1,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -421,6 +421,73 @@ def test_the_reserve_takes_the_places_of_an_artist_beyond_the_scenes_count(lopsi
     pool, trace = made.pool(made.query("ana", NOW))
     assert lopsided.ids(pool.songs) == ["s1", "s3"]
     assert [(stage.stage, stage.entered, stage.left) for stage in trace[1:]] == [("merge", 5, 2)]
+
+
+# ---- channels that answer to a place
+
+
+def placed(world: World, **scene: Any) -> Cascade:
+    """Everywhere s2 and s3 by popularity; at a place s5 and s4."""
+    uses = {"popularity": ChannelUse(), "lbs": ChannelUse(asked="place")}
+    usual = {"heard": "always", "reranker": "mmr", "rerankers": {}, "reserve": 0.0}
+    made = Cascade(world.release, SceneConfig(channels=uses, budget_ms=60_000, **{**usual, **scene}))
+    made.channels = {"popularity": Answers(lambda _: found(1, 2)), "lbs": Answers(lambda _: found(4, 3))}
+    return made
+
+
+def test_without_a_place_its_channel_is_not_asked(lopsided: World) -> None:
+    made = placed(lopsided, here=0.9)
+    slate = made.slate(made.query("ana", NOW), 3)
+    assert slate.pool.channels == ("popularity",)
+    assert made.features.names == Cascade(lopsided.release, one_channel()).features.names
+
+
+def one_channel() -> SceneConfig:
+    return SceneConfig(channels={"popularity": ChannelUse()})
+
+
+def test_a_place_takes_its_share_of_the_slate_and_none_where_it_is_0(lopsided: World) -> None:
+    for here, wanted in ((0.0, ["s2", "s3"]), (0.5, ["s2", "s5"]), (0.9, ["s5", "s4"])):
+        made = placed(lopsided, here=here)
+        slate = made.slate(made.query("ana", NOW, latitude=48.2, longitude=16.4), 2)
+        assert lopsided.ids(slate.songs) == wanted
+        brought = {"popularity": {"s2", "s3"}, "lbs": {"s4", "s5"}}
+        assert all(song in brought[slate.channel(i)] for i, song in enumerate(wanted))
+
+
+def around(world: World, near: Sequence[int], **place: float) -> Slate:
+    """What is popular everywhere, s2 and s3, weighs much more than what is loved `near`."""
+    uses = {"popularity": ChannelUse(weight=9.0), "lbs": ChannelUse(), "trending": ChannelUse()}
+    usual = {"ranker": "fused", "quotas": "fixed", "heard": "always", "reserve": 0.0, "budget_ms": 60_000}
+    made = Cascade(world.release, SceneConfig(**usual, channels=uses, otherwise=("trending",), here=0.0, note="filled"))
+    answers = {
+        "popularity": found(1, 2),
+        "lbs": found(*near) if near else Candidates.none(),
+        "trending": Candidates.none(),
+    }
+    made.channels = {name: Answers(lambda _, answer=answer: answer) for name, answer in answers.items()}
+    return made.slate(made.query("ana", NOW, **place), 3)
+
+
+def test_a_scene_of_what_is_near_puts_the_place_of_the_request_first(lopsided: World) -> None:
+    at_home = around(lopsided, (4, 3))
+    assert lopsided.ids(at_home.songs[:2]) == ["s2", "s3"]
+    assert at_home.note == ""
+    there = around(lopsided, (4, 3), latitude=48.2, longitude=16.4)
+    assert lopsided.ids(there.songs[:2]) == ["s5", "s4"]
+    assert there.note == "filled"
+
+
+def test_a_scene_of_what_is_near_says_where_nothing_is(lopsided: World) -> None:
+    assert around(lopsided, ()).note == "filled"
+
+
+def test_a_channel_of_a_place_keeps_its_quota_and_takes_none_of_the_others(lopsided: World) -> None:
+    for quotas in ("fixed", "importance", "learned"):
+        made = placed(lopsided, quotas=quotas)
+        made.fusion = Fusion({}, {"popularity": 30})
+        assert made.quotas["lbs"] == 100
+        assert made.quotas["popularity"] == {"fixed": 100, "importance": made.scene.pool, "learned": 30}[quotas]
 
 
 def test_a_slate_keeps_a_song_for_each_interest_behind_its_first_ten() -> None:

@@ -205,6 +205,21 @@ def test_models_are_brought_to_the_log_s_end(folder: Path, config: LearningConfi
     assert shipped.has("recall/item_knn/neighbours")
 
 
+def test_a_scene_without_a_ranker_learns_weights_if_it_says_so(
+    folder: Path, config: LearningConfig, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "build")
+    shutil.rmtree(tmp_path / "build" / "ranking")
+    uses = {"popularity": ChannelUse(), "item_knn": ChannelUse()}
+    fixed = SceneConfig(ranker="fused", quotas="fixed", heard="always", channels=uses)
+    scenes = {"fixed": fixed, "learned": dataclasses.replace(fixed, fusion="learned")}
+    Learner(scenes, config).rank(tmp_path / "build")
+    release = Release.open(tmp_path / "build")
+    assert release.has("ranking/learned/fusion")
+    assert not release.has("ranking/learned/linear")
+    assert not release.has("ranking/fixed/fusion")
+
+
 def test_at_the_log_s_end_a_model_takes_the_regularization_that_its_search_found(
     folder: Path, config: LearningConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from ranking.reserve import (
+    ANSWERING,
     DEFAULT,
     LEAST_SESSIONS,
     Reserve,
     answering,
+    loved_here,
     next_loved,
     places_at_most,
     places_kept,
@@ -104,3 +106,21 @@ def test_what_was_loved_next_ends_with_the_session() -> None:
     found = next_loved([5, 6, 5, 9, 7], [0, 10, 20, 31, 100], 15)
     assert [(i, songs.tolist()) for i, songs in found] == [(0, [6, 9]), (1, [5, 9]), (2, [9])]
     assert next_loved([5, 6], [0, 100], 15) == []
+
+
+def here(rows: list[int], ranks: list[int], count: int, *needed: int) -> list[int]:
+    """What becomes of a slate by what is loved near by; the ranker scores the songs of the pool higher and higher."""
+    which = np.array(ranks)
+    taken = np.array(needed, dtype=np.int64)
+    return loved_here(np.array(rows), which, np.arange(len(which)) * 1.0, count, taken).tolist()
+
+
+def test_what_is_loved_near_by_takes_no_place_that_is_needed() -> None:
+    assert here([0, 1, 2], [-1, -1, -1, -1, 0], 1) == [0, 1, 4]
+    assert here([0, 2, 3], [-1, -1, -1, -1, 0], 2, 2, 3) == [2, 3, 4]  # of two that it may have, the pool holds one
+    assert here([2, 3], [-1, -1, -1, -1, 0], 1, 2, 3) == [2, 3]
+    assert here([0, 1], [-1, 0, 1], 1) == [0, 1]
+
+
+def test_of_what_a_place_loves_most_the_ranker_chooses() -> None:
+    assert here([0], [-1, 0, 1, ANSWERING], 1) == [2]  # the one at rank 10 is beyond those that the place loves most

@@ -33,6 +33,19 @@ def test_channels_need_a_quota_and_a_weight(channels: dict[str, ChannelUse]) -> 
         SceneConfig(channels=channels)
 
 
+@pytest.mark.parametrize("share", ["reserve", "here"])
+def test_a_share_of_the_slate_is_below_1(share: str) -> None:
+    with pytest.raises(SettingsError, match=f"scene: {share} must be from 0 to below 1 \\(got 1\\)"):
+        SceneConfig(**{share: 1})
+
+
+def test_a_channel_is_asked_always_or_for_a_place_and_one_always() -> None:
+    with pytest.raises(SettingsError, match="channel lbs: asked must be one of always, place \\(got 'here'\\)"):
+        SceneConfig(channels={"lbs": ChannelUse(asked="here")})
+    with pytest.raises(SettingsError, match="at least one channel must be asked always"):
+        SceneConfig(channels={"lbs": ChannelUse(asked="place")})
+
+
 def test_the_default_channels_ship() -> None:
     assert set(default_channels()) <= set(channel_names())
 

@@ -107,11 +107,16 @@ def stage(refreshed: House, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def new_claims(stage: Stage, user: str) -> Iterator[Claim]:
     """What the slate just after somebody's last event tells without a path."""
-    last = max(event.at or 0 for event in stage.log.of_user(user))
+    done = stage.log.of_user(user)
+    last = max(event.at or 0 for event in done)
+    place = stage.recommender.served.live.overlay.edits.homes.get(user)
+    for event in done:
+        if event.latitude is not None and event.longitude is not None:
+            place = event.latitude, event.longitude
     for item in stage.recommender.recommend(SlateRequest(user, n=10, at=last + 1, explain=True))["items"]:
         for reason in item["reasons"]:
             if reason["text"].startswith(NEW_TEXTS) and len(reason["path"]) == 1:
-                yield Claim(reason, item["song_id"], user)
+                yield Claim(reason, item["song_id"], user, place=place)
 
 
 def told(slate: Mapping[str, list[str]], text: str) -> set[str]:

@@ -4,7 +4,8 @@ from segue_test_worlds import NOW, World, events
 
 from graph.paths import Paths
 from graph.reasons.asker import Asker
-from graph.reasons.listeners import common_listeners, listeners_who_like
+from graph.reasons.edges import Edges
+from graph.reasons.listeners import listeners_who_like
 
 ROWS = [(user, "full_play", song, NOW) for user in ("u1", "u2", "u3") for song in ("s1", "s4")]
 MORE = [
@@ -21,7 +22,7 @@ def test_who_skips_or_blocks_a_song_does_not_like_it(make_world: Callable[..., W
     snapshot = make_world(log=events(ROWS + MORE)).snapshot
     names = [snapshot.ids["User"][int(user)] for user in listeners_who_like(snapshot, 3)]
     assert names == ["u1", "u2", "u3", "u5"]
-    assert common_listeners(snapshot, 0, 3) == 3
+    assert Edges(snapshot).common_listeners(0, 3) == 3
 
 
 def test_a_song_is_heard_beside_another_from_three_listeners_on(make_world: Callable[..., World]) -> None:

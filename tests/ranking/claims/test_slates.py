@@ -45,11 +45,17 @@ def recommender(refreshed: House) -> Recommender:
     return Recommender(settings.load(refreshed.config), None)
 
 
-def claims(recommender: Recommender, scene: str, user: str | None, session: Sequence[str] = ()) -> Iterator[Claim]:
-    answer = recommender.recommend(SlateRequest(user, session, scene=scene, n=10, explain=True))
-    for item in answer["items"]:
+Place = tuple[float, float] | None
+
+
+def claims(
+    recommender: Recommender, scene: str, user: str | None, session: Sequence[str] = (), place: Place = None
+) -> Iterator[Claim]:
+    latitude, longitude = place or (None, None)
+    ask = SlateRequest(user, session, scene=scene, n=10, latitude=latitude, longitude=longitude, explain=True)
+    for item in recommender.recommend(ask)["items"]:
         for reason in item["reasons"]:
-            yield Claim(reason, item["song_id"], user, session)
+            yield Claim(reason, item["song_id"], user, session, place)
 
 
 @pytest.mark.parametrize("scene", ["radio", "daily", "similar", "nearby", "following", "fresh"])
@@ -61,6 +67,21 @@ def test_every_claim_of_every_listener_is_true(
     assert len(made) > 100
     assert [(claim.user, claim.song, wrong) for claim in made for wrong in false_claims(facts, claim)] == []
     assert [tag for claim in made for tag in forbidden(claim, NEVER_CITED)] == []
+
+
+@pytest.mark.parametrize("scene", ["radio", "nearby"])
+def test_what_is_said_of_the_place_of_a_request_is_true_of_that_place(
+    refreshed: House, recommender: Recommender, facts: Facts, scene: str
+) -> None:
+    snapshot = refreshed.release.snapshot
+    point = tuple(float(snapshot.column("Place", name)[0]) for name in ("latitude", "longitude"))
+    ids = snapshot.ids["User"].to_list()[:40]
+    made = [claim for user in ids for claim in claims(recommender, scene, user, place=(point[0], point[1]))]
+    assert [(claim.user, claim.song, wrong) for claim in made for wrong in false_claims(facts, claim)] == []
+    here = [claim for claim in made if "near you" in claim.reason["text"]]
+    assert len(here) > len(ids) // 2
+    ocean = (-40.0, -20.0)
+    assert all(false_claims(facts, Claim(claim.reason, claim.song, claim.user, (), ocean)) for claim in here)
 
 
 def test_every_claim_of_a_session_is_true_and_most_songs_have_a_path(
@@ -159,6 +180,8 @@ def test_a_wrong_count_name_person_or_edge_is_found(refreshed: House, recommende
         "like No Such Song, found when you searched",
         "you unblocked it",
         "by Nobody, near Nothing (No Such Song which you played)",
+        "loved in the region around you more than elsewhere, I think",
+        "by Nobody, whom listeners near you love",
         "it is nice",
     ],
 )

@@ -61,9 +61,40 @@ def test_it_learns_what_tells() -> None:
     assert ranker.score(np.array([[1.0, 0, 7], [0, 0, 7]])).argmax() == 0
 
 
+def test_held_firmly_it_keeps_the_order_of_the_pool() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.tile([1.0, 0, 0], 60)
+    features = np.stack([labels + rng.normal(size=180), labels + 2 * rng.normal(size=180)], axis=1)
+    free, held = (
+        Linear.fit(("fused", "other"), features, labels, np.arange(0, 181, 3), LinearConfig(l2=l2), rng=RNG)
+        for l2 in (0.0, 1e7)
+    )
+    assert free.weights[1] > 0.1
+    assert held.weights[0] > 0.3
+    assert held.weights[1] == pytest.approx(0, abs=1e-3)
+
+
+def test_the_more_lists_the_farther_from_the_pool() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.tile([1.0, 0, 0], 40)
+    features = np.stack([labels + rng.normal(size=120), labels + rng.normal(size=120)], axis=1)
+    weights = [
+        Linear.fit(
+            ("fused", "other"),
+            np.tile(features, (times, 1)),
+            np.tile(labels, times),
+            np.arange(0, 120 * times + 1, 3),
+            LinearConfig(),
+            rng=RNG,
+        ).weights[1]
+        for times in (1, 10)
+    ]
+    assert weights[1] > 2 * weights[0]
+
+
 def test_each_field_of_the_config_changes_the_weights() -> None:
     usual = fitted().weights.tolist()
-    assert fitted(l2=1.0).weights[0] < usual[0]
+    assert fitted(l2=1000.0).weights[0] < usual[0]
     assert fitted(iterations=1).weights.tolist() != usual
 
 

@@ -13,7 +13,7 @@ from segue_test_worlds import DAY, NOW, World, built, edges, events, lopsided_sn
 from graph.log.events import EventLog
 from graph.snapshot.arrays import read_arrays
 from recall.base import Query
-from recall.causes import NEAR_ARTIST, NEARBY, Cause
+from recall.causes import NEAR_ARTIST, NEARBY, REGION, REGION_ARTIST, Cause
 from recall.channels.lbs import Lbs, LbsConfig
 from recall.geo.cells import cell_at, spacing_km
 from recall.live.live import Live, Overlay
@@ -159,6 +159,18 @@ def test_says_what_caused_a_song(town: World) -> None:
         "loved near you more than elsewhere",
         "by Alba, whom listeners near you love",
     ]
+
+
+def test_what_only_the_wide_cells_hold_is_said_to_be_of_the_region(town: World) -> None:
+    channel = Lbs(town.release, LbsConfig(creators=1, by_creator=1.0))
+    query = replace(town.query(None), latitude=48.25, longitude=15.3)  # between both towns, far from either
+    songs = channel.recall(query, 10).songs
+    causes = channel.because(query, songs)
+    assert len(songs)
+    assert {cause.kind for cause in causes if cause} <= {REGION, REGION_ARTIST}
+    assert REGION in {cause.kind for cause in causes if cause}
+    close = replace(query, latitude=VIENNA[0], longitude=VIENNA[1])
+    assert NEARBY in {cause.kind for cause in channel.because(close, channel.recall(close, 10).songs) if cause}
 
 
 def test_a_play_near_by_changes_the_next_answer(town: World, tmp_path: Path) -> None:
