@@ -33,10 +33,9 @@ def test_channels_need_a_quota_and_a_weight(channels: dict[str, ChannelUse]) -> 
         SceneConfig(channels=channels)
 
 
-@pytest.mark.parametrize("share", ["reserve", "here"])
-def test_a_share_of_the_slate_is_below_1(share: str) -> None:
-    with pytest.raises(SettingsError, match=f"scene: {share} must be from 0 to below 1 \\(got 1\\)"):
-        SceneConfig(**{share: 1})
+def test_the_share_of_what_is_near_is_below_1() -> None:
+    with pytest.raises(SettingsError, match=r"scene: here must be from 0 to below 1 \(got 1\)"):
+        SceneConfig(here=1)
 
 
 def test_a_channel_is_asked_always_or_for_a_place_and_one_always() -> None:

@@ -14,7 +14,7 @@ from segue_test_house import House
 from api import settings
 from api.recommender import Recommender, SlateRequest
 from graph.importers.base import open_importer
-from graph.log.events import EventLog
+from graph.log.events import Event, EventLog
 from graph.snapshot.histories import strengths
 from graph.snapshot.snapshot import Snapshot
 from ranking.claims.check import Claim, false_claims
@@ -77,6 +77,14 @@ class Stage:
         near = self.recommender.served.release.arrays("similar/song2vec")[0]["songs"]
         return [self.snapshot.ids["Song"][s] for s in near[self.snapshot.ids["Song"].index(song)].tolist()[:most]]
 
+    def answers(self, user: str, song: str) -> set[str]:
+        """The ten songs that the channel would answer with, had somebody just played one."""
+        cascade, live = self.recommender.served.cascades["radio"], self.recommender.served.live
+        at = self.snapshot.as_of + self.clock + MINUTE
+        play = Event(event_id="p", user_id=user, action="full_play", song_id=song, at=at)
+        query = cascade.query(user, at, latest=[*live.latest(user), play], overlay=live.overlay)
+        return {self.snapshot.ids["Song"][s] for s in cascade.channels["latest"].recall(query, 10).songs.tolist()}
+
     def songs_of(self, relation: str, position: int) -> list[str]:
         return [self.snapshot.ids["Song"][s] for s in self.snapshot.relation(relation).into(position).tolist()]
 
@@ -130,10 +138,10 @@ def test_a_song_near_to_what_was_just_liked_comes_in(stage: Stage, who: str, act
     user = stage.listener(who)
     before, heard = stage.slate(user), stage.heard(user)
     songs = [s for s in stage.snapshot.ids["Song"].to_list() if s not in heard and s not in before]
-    far = min(songs, key=lambda song: len({*stage.near(song, 20)} & {*before}))
+    far = next(s for s in songs if not stage.answers(user, s) & {*before})
+    answers = stage.answers(user, far)
     stage.do(user, action, song_id=far)
-    answers = {c["song_id"] for c in stage.recommender.recall(user, ["latest"], 10)["candidates"]}
-    assert answers & {*stage.slate(user)} - {*before}
+    assert answers & {*stage.slate(user)}
     assert answers <= {*stage.near(far, 50)}
 
 
