@@ -19,6 +19,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.base import Ranker
+from ranking.breadth import Breadth, last_places
 from ranking.features import Features
 from ranking.reserve import ANSWERING, Reserve, answering, loved_here, places_at_most, places_kept, without_refused
 from ranking.scene import ALWAYS, LATEST, NEARBY, ChannelUse, SceneConfig
@@ -120,6 +121,8 @@ class Cascade:
         self.reserve = Reserve.load(release, reserve) if release.has(reserve) else Reserve()
         """How large a part of a slate answers to what was just done, where the scene does not set it."""
         self.ranker = self._stored_ranker()
+        breadth = f"ranking/{name}/breadth"
+        self.breadth = Breadth.load(release, breadth) if scene.breadth and release.has(breadth) else None
         reranker, config = scene.reranker_of()
         self._reranker, self._runner = reranker(config), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
@@ -346,7 +349,11 @@ class Cascade:
         started = time.perf_counter()
         new = query.live.songs
         unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
-        rows = self._reranker.order(scores, unit, new.take(self._artist, new.artist, pool.songs), n)
+        artist = new.take(self._artist, new.artist, pool.songs)
+        rows = self._reranker.order(scores, unit, artist, n)
+        if self.breadth is not None and self._ranks(query):
+            rarer = self.breadth.lowered(pool.songs, scores)
+            rows = last_places(rows, self._reranker.order(rarer, unit, artist, n))
         if self.scene.interests:
             served = interests_of(query, self._unit).nearest(unit) if self._unit is not None else None
             rows = rows if served is None else keeping(rows, served, scores)
@@ -392,10 +399,15 @@ class Cascade:
     def rank(self, query: Query, pool: Pool) -> Array:
         """(P,) the ranker's score of every song of the pool; the fused score where the release has no ranker, and for
         cold-start listeners, whom the ranker was not trained on."""
-        few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
-        if self.ranker is None or not len(pool) or few:
+        if self.ranker is None or not len(pool) or not self._ranks(query):
             return pool.fused
         return self.ranker.score(self.features.matrix(query, pool))
+
+    def _ranks(self, query: Query) -> bool:
+        """Whether the ranker orders the listener's pool: the release has one, and it learned from listeners like
+        this."""
+        few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
+        return self.ranker is not None and not few
 
 
 def interests_of(query: Query, unit: Array) -> Interests:

@@ -23,6 +23,7 @@ from graph.errors import NothingToLearn, SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
+from ranking.breadth import Breadth
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
 from ranking.scene import LEARNED, SceneConfig
@@ -30,6 +31,7 @@ from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
     TEST,
+    RankerLists,
     Split,
     best_first,
     cold_start,
@@ -247,10 +249,9 @@ class Learner:
             if fusion is not None:
                 fusion.save(folder / "ranking" / name / "fusion")
                 cascade.fusion = fusion
-            ranker = fit_ranker(cascade, truth, split.rank_at, rng=self._rng("ranker", _number(name)), tick=tick)
-            if ranker is not None:
-                ranker.save(folder / "ranking" / name / scene.ranker)
-                cascade.ranker = ranker
+            if scene.ranker_of() is not None:
+                lists = RankerLists.of(cascade, truth, split.rank_at, tick)
+                self._rank(folder, cascade, lists)
             if scene.reserve == LEARNED:
                 reserves[name] = self._reserve(folder, cascade, split, release)
             if (bare := without_memory(unhurried(scene))) is not None:
@@ -264,6 +265,19 @@ class Learner:
         reserve = fit_reserve(cascade, split, release.snapshot, self._rng("reserve", _number(cascade.name)))
         reserve.save(folder / "ranking" / cascade.name / "reserve")
         return asdict(reserve)
+
+    def _rank(self, folder: Path, cascade: Cascade, lists: RankerLists) -> None:
+        """The scene's ranker and how far its slates spread over the catalogue, from its own lists; for the cascade too."""
+        name, scene = cascade.name, cascade.scene
+        ranker = fit_ranker(cascade, lists, rng=self._rng("ranker", _number(name)))
+        if ranker is None:
+            return
+        ranker.save(folder / "ranking" / name / scene.ranker)
+        cascade.ranker = ranker
+        breadth = Breadth.fit(lists.scored(ranker), cascade.snapshot.songs, scene.breadth)
+        if breadth is not None:
+            breadth.save(folder / "ranking" / name / "breadth")
+        cascade.breadth = breadth
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on the songs liked after the last cut.

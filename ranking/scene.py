@@ -26,7 +26,7 @@ ASKED: Final = (ALWAYS, PLACE)
 """When a channel is asked: for every request, or for those that name where the listener is."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "cold_start", "reserve")
+_TAKEN: Final = (FUSED, "fusion", "cold_start", "breadth", "reserve")
 """Names that no ranker may have: all but the first are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
 
@@ -106,6 +106,9 @@ class SceneConfig:
     here: float = 0.2
     """Share of a slate that is loved near the listener (the channel `lbs`), 0 to below 1; where that channel is asked
     for places, near the one that the request names."""
+    breadth: float = 0.01
+    """Share of NDCG@10, 0 to below 1, that slates may lose for showing more of the catalogue in their last places
+    (`ranking.breadth`), on the lists that train the ranker; 0 for none."""
     interests: bool = True
     """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
     first ten."""
@@ -134,8 +137,9 @@ class SceneConfig:
         number = isinstance(self.reserve, int | float) and not isinstance(self.reserve, bool)
         if self.reserve != LEARNED and not (number and 0 <= float(self.reserve) < 1):
             raise SettingsError(f'scene: reserve must be "{LEARNED}" or from 0 to below 1 (got {self.reserve!r})')
-        if not 0 <= self.here < 1:
-            raise SettingsError(f"scene: here must be from 0 to below 1 (got {self.here})")
+        for name, share in (("here", self.here), ("breadth", self.breadth)):
+            if not 0 <= share < 1:
+                raise SettingsError(f"scene: {name} must be from 0 to below 1 (got {share})")
         if self.per_artist < 0:
             raise SettingsError(f"scene: per_artist must be at least 0 (got {self.per_artist})")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH, Histories
 from graph.snapshot.snapshot import Snapshot
 from ranking.base import Ranker
+from ranking.breadth import ScoredList
 from ranking.cascade import Cascade
 from ranking.metrics import Scoreboard
 from ranking.reserve import MOST, SLATE, Reserve, answering, next_loved
@@ -25,7 +27,7 @@ from ranking.scene import LATEST, SceneConfig
 from recall.base import Candidates, Query, Reacts
 from recall.blend.fusion import Fusion, Outcome
 from recall.discovery import channel_type
-from recall.listeners.listener import Listener
+from recall.listeners.listener import UNHEARD, Listener
 from recall.listeners.preferences import listeners
 
 CHANNEL_TRAIN, RANKER_TRAIN, TEST = 0, 1, 2
@@ -166,40 +168,66 @@ def without_memory(scene: SceneConfig) -> SceneConfig | None:
     return replace(scene, channels=kept) if kept else None
 
 
-def fit_ranker(
-    cascade: Cascade,
-    truth: list[tuple[int, Array]],
-    at: int,
-    *,
-    rng: np.random.Generator,
-    tick: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
-) -> Ranker | None:
-    """Train the scene's ranker, as the scene sets it, on its own pools at time `at`: what was loved afterwards against
-    the rest.
+@dataclass(frozen=True)
+class RankerLists:
+    """The pools of G listeners, which train a ranker, one after the other.
 
-    None if no pool holds a song that was loved afterwards: the log is too young to learn an order from. None too if the
+    Shapes: N songs in all; songs (N,), features (N, F), labels (N,) 1.0 for a song that was loved afterwards, groups
+    (G + 1,) where the lists begin and end.
+    """
+
+    songs: Array
+    features: Array
+    labels: Array
+    groups: Array
+
+    @classmethod
+    def of(
+        cls,
+        cascade: Cascade,
+        truth: list[tuple[int, Array]],
+        at: int,
+        tick: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
+    ) -> RankerLists:
+        """The cascade's own pools at time `at`, of the listeners of `truth`, labelled by what they loved afterwards."""
+        songs, features, labels = [UNHEARD], [np.empty((0, len(cascade.features)))], [np.empty(0)]
+        for done, (user, loved_) in enumerate(truth):
+            query = cascade.ask(_listener(cascade.snapshot, user), at)
+            pool, _ = cascade.pool(query)
+            tick(done + 1, len(truth))
+            songs.append(pool.songs)
+            features.append(cascade.features.matrix(query, pool))
+            labels.append(np.isin(pool.songs, loved_).astype(np.float64))
+        groups = np.cumsum([len(one) for one in songs]).astype(np.int64)
+        return cls(np.concatenate(songs), np.concatenate(features), np.concatenate(labels), groups)
+
+    def with_hits(self) -> RankerLists:
+        """Only those that hold a song that was loved."""
+        sizes = np.diff(self.groups)
+        of = np.repeat(np.arange(len(sizes)), sizes)
+        hit = np.bincount(of, self.labels, len(sizes)) > 0
+        rows = hit[of]
+        groups = np.concatenate([[0], np.cumsum(sizes[hit])]).astype(np.int64)
+        return RankerLists(self.songs[rows], self.features[rows], self.labels[rows], groups)
+
+    def scored(self, ranker: Ranker) -> list[ScoredList]:
+        """Each list as the ranker scores it."""
+        slices = [slice(start, end) for start, end in pairwise(self.groups.tolist())]
+        return [ScoredList(self.songs[s], ranker.score(self.features[s]), self.labels[s] > 0) for s in slices]
+
+
+def fit_ranker(cascade: Cascade, lists: RankerLists, *, rng: np.random.Generator) -> Ranker | None:
+    """Train the scene's ranker, as the scene sets it, on lists of its own: what was loved afterwards against the rest.
+
+    None if no list holds a song that was loved afterwards: the log is too young to learn an order from. None too if the
     scene keeps the order of the merged pool.
     Raises: FitError if the weights are not finite.
     """
-    chosen = cascade.scene.ranker_of()
-    if chosen is None:
+    chosen, lists = cascade.scene.ranker_of(), lists.with_hits()
+    if chosen is None or not len(lists.songs):
         return None
     ranker, config = chosen
-    features, labels, sizes = [], [], []
-    for done, (user, songs) in enumerate(truth):
-        query = cascade.ask(_listener(cascade.snapshot, user), at)
-        pool, _ = cascade.pool(query)
-        hits = np.isin(pool.songs, songs)
-        tick(done + 1, len(truth))
-        if hits.any():
-            features.append(cascade.features.matrix(query, pool))
-            labels.append(hits)
-            sizes.append(len(hits))
-    if not features:
-        return None
-    groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    flat = np.concatenate(labels).astype(np.float64)
-    return ranker.fit(cascade.features.names, np.concatenate(features), flat, groups, config, rng=rng)
+    return ranker.fit(cascade.features.names, lists.features, lists.labels, lists.groups, config, rng=rng)
 
 
 def fit_reserve(cascade: Cascade, split: Split, everything: Snapshot, rng: np.random.Generator) -> Reserve:

@@ -16,7 +16,7 @@ class MmrConfig:
     Raises: ValueError for a number out of range.
     """
 
-    balance: float = 0.85
+    balance: float = 0.9
     """The weight of relevance against novelty, from 0 to 1 (relevance alone)."""
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ import pytest
 from segue_test_worlds import World, events, lopsided_snapshot
 
 from graph.snapshot.snapshot import Snapshot
+from graph.units import UnitUse
 from ranking import training
 from ranking.cascade import Cascade
 from ranking.scene import ChannelUse, SceneConfig
@@ -12,6 +13,7 @@ from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
     TEST,
+    RankerLists,
     best_first,
     cold_start,
     cut,
@@ -115,14 +117,16 @@ def test_best_first_breaks_ties_by_first_appearance(lopsided: World) -> None:
 
 def scene() -> SceneConfig:
     uses = {"song2vec": ChannelUse(options={"support": 0.0}), "popularity": ChannelUse()}
-    return SceneConfig(channels=uses, budget_ms=60_000)
+    free = {"linear": UnitUse(options={"l2": 0.01})}  # three lists say little, but here all that is true
+    return SceneConfig(channels=uses, budget_ms=60_000, rankers=free)
 
 
 def test_the_ranker_learns_to_put_first_what_was_loved_afterwards(lopsided: World) -> None:
     cascade = Cascade(lopsided.release, scene())
     # everybody loved s5 afterwards: the one song without listeners
     truth = [(user, np.array(lopsided.songs("s5"))) for user in range(3)]
-    cascade.ranker = fit_ranker(cascade, truth, 0, rng=np.random.default_rng(0))
+    lists = RankerLists.of(cascade, truth, 0)
+    cascade.ranker = fit_ranker(cascade, lists, rng=np.random.default_rng(0))
     for user in ("ana", "ben", "cy"):
         assert lopsided.ids(cascade.slate(cascade.query(user, 0), 1).songs) == ["s5"]
 
@@ -131,7 +135,8 @@ def test_without_a_song_that_was_loved_afterwards_there_is_nothing_to_learn(lops
     cascade = Cascade(lopsided.release, scene())
     heard = [(0, np.array(lopsided.songs("s1")))]
     for truth in ([], heard):
-        assert fit_ranker(cascade, truth, 0, rng=np.random.default_rng(0)) is None
+        lists = RankerLists.of(cascade, truth, 0)
+        assert fit_ranker(cascade, lists, rng=np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize(
