@@ -267,7 +267,7 @@ class Learner:
         return asdict(reserve)
 
     def _rank(self, folder: Path, cascade: Cascade, lists: RankerLists) -> None:
-        """The scene's ranker and how far its slates spread over the catalogue, from its own lists; for the cascade too."""
+        """The scene's ranker and how far its slates spread over the catalogue, from its own lists."""
         name, scene = cascade.name, cascade.scene
         ranker = fit_ranker(cascade, lists, rng=self._rng("ranker", _number(name)))
         if ranker is None:
