@@ -3,7 +3,8 @@
 A ranker that is right about each listener still shows all listeners the same part of the catalogue. How often each song
 would be shown is counted over the lists that trained the ranker. In the last places of a slate a song's score is
 lowered by `strength` x ln(its share of listeners); the first places stay as they were ranked, since most of what a
-slate gains is there. The strength is the greatest that costs no more NDCG@10 on those lists than the scene allows.
+slate gains is there. The strength is the scene's, or less where that would cost more than `DEAREST` of the NDCG@10 of
+those lists.
 
 Source: Adomavicius and Kwon 2012, Improving aggregate recommendation diversity using ranking-based techniques, doi
 10.1109/TKDE.2011.15 (a list re-ranked by the inverse of popularity, within a bound on the loss of accuracy).
@@ -12,7 +13,7 @@ Source: Adomavicius and Kwon 2012, Improving aggregate recommendation diversity 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,9 @@ RANKED_FIRST: Final = 0.7
 """The share of a slate that keeps the ranker's order."""
 SHOWN: Final = 50
 """Places of a list that count as shown: more than a slate has, or songs that nearly came in would look rare."""
-_STRENGTHS: Final = tuple(round(0.05 * step, 2) for step in range(20, 0, -1))
+DEAREST: Final = 0.02
+"""The share of NDCG@10 that it may cost."""
+_STEP: Final = 0.05
 _K: Final = 10
 
 
@@ -48,24 +51,22 @@ class Breadth:
     strength: float
 
     @classmethod
-    def fit(cls, lists: Sequence[ScoredList], songs: int, cost: float) -> Breadth | None:
-        """From the lists that trained the ranker, of a catalogue of so many songs; None where no strength costs so
-        little, or no list holds a song that was loved.
-
-        `cost`: the share of NDCG@10 that may be lost.
-        """
-        if not cost or not any(one.hits.any() for one in lists):
+    def fit(cls, lists: Sequence[ScoredList], songs: int, strength: float) -> Breadth | None:
+        """From the lists that trained the ranker, of a catalogue of so many songs; None where every strength costs too
+        much, or no list holds a song that was loved."""
+        judges = [one for one in lists if one.hits.any()]
+        if not judges:
             return None
         shown = np.zeros(songs)
         for one in lists:
             shown[one.songs[_best(one.scores, SHOWN)]] += 1
         found = cls((shown / len(lists)).astype(np.float32), 1 / len(lists), 0.0)
-        judges = [one for one in lists if one.hits.any()]
-        usual = found._gain(judges)
-        for strength in _STRENGTHS:
-            stronger = cls(found.share, found.floor, strength)
-            if stronger._gain(judges) >= (1 - cost) * usual:
-                return stronger
+        least = (1 - DEAREST) * found._gain(judges)
+        while strength > 0:
+            found = replace(found, strength=strength)
+            if found._gain(judges) >= least:
+                return found
+            strength = round(strength - _STEP, 6)
         return None
 
     def lowered(self, songs: Array, scores: Array) -> Array:

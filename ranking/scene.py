@@ -106,9 +106,9 @@ class SceneConfig:
     here: float = 0.2
     """Share of a slate that is loved near the listener (the channel `lbs`), 0 to below 1; where that channel is asked
     for places, near the one that the request names."""
-    breadth: float = 0.01
-    """Share of NDCG@10, 0 to below 1, that slates may lose for showing more of the catalogue in their last places
-    (`ranking.breadth`), on the lists that train the ranker; 0 for none."""
+    breadth: float = 0.3
+    """How strongly the last places of a slate prefer songs that fewer listeners are shown (`ranking.breadth`), 0 to
+    below 1; less where that would cost too much, 0 for not at all."""
     interests: bool = True
     """Whether a slate keeps a song for each of the listener's interests (`recall.listeners.interests`), behind its
     first ten."""

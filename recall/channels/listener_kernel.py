@@ -67,7 +67,7 @@ class ListenerKernelConfig:
     """The ridge of that explanation, above 0."""
     items: float = 0.4
     """How much is added of what the regression of songs on songs says (the channel `ease`), 0 to 100."""
-    hubs: float = 0.25
+    hubs: float = 0.1
     """A song's scores are divided by its mean score over all listeners to this power, 0 to 1, so that songs which come
     up for everybody take fewer places."""
     kept: int = 300

@@ -49,35 +49,42 @@ def test_the_first_seven_of_ten_stay(rows: list[int], others: list[int], expecte
 
 def test_the_share_is_counted_over_the_first_fifty_places() -> None:
     lists = crowd(4, songs=60)
-    breadth = Breadth.fit(lists, 61, cost=0.5)
+    breadth = Breadth.fit(lists, 61, 0.5)
     assert breadth is not None
     assert breadth.share.tolist() == [1.0] * 50 + [0.0] * 11
     assert breadth.floor == 1 / 4
 
 
-def test_the_strength_is_the_greatest_within_the_cost() -> None:
-    # one list: song 8 is loved and shown to all, song 30 to nobody; lowered, 8 falls behind what is not shown
+def test_a_strength_that_costs_too_much_is_lowered() -> None:
+    # song 8 is loved and shown to all; 50, the first that nobody is shown, lies 4.2 below it and ln 21 x strength above
     hits = np.zeros(80, dtype=bool)
     hits[[0, 8]] = True
     lists = [ScoredList(np.arange(80, dtype=np.int32), -0.1 * np.arange(80), hits) for _ in range(20)]
-    free, dear = Breadth.fit(lists, 80, cost=0.9), Breadth.fit(lists, 80, cost=1e-6)
-    assert free is not None
+    harmless, dear = Breadth.fit(lists, 80, 0.5), Breadth.fit(lists, 80, 3.0)
+    assert harmless is not None
     assert dear is not None
-    assert free.strength == 1.0
-    # song 50, the first that nobody is shown, passes song 9 at 0.1 x 41 = strength x ln(21 / 1), and 8 a little later
-    assert dear.strength * np.log(21) < 0.1 * 44
-    assert (dear.strength + 0.05) * np.log(21) > 0.1 * 41 or dear.strength == 1.0
+    assert harmless.strength == 0.5
+    # the two that replace 8 and 9 are 50 and 51 at the least: 51 passes 8 at 4.3 / ln 21 = 1.41
+    assert dear.strength == pytest.approx(1.4)
 
 
-def test_without_a_loved_song_or_without_a_cost_there_is_none() -> None:
+def test_where_every_strength_costs_too_much_there_is_none() -> None:
+    hits = np.zeros(80, dtype=bool)
+    hits[9] = True
+    scores = np.where(np.arange(80) < 10, 1.0, 1.0 - 1e-9)
+    lists = [ScoredList(np.arange(80, dtype=np.int32), scores, hits) for _ in range(20)]
+    assert Breadth.fit(lists, 80, 0.5) is None
+
+
+def test_without_a_loved_song_or_a_strength_there_is_none() -> None:
     lists = [ScoredList(np.arange(3, dtype=np.int32), np.arange(3.0), np.zeros(3, dtype=bool))]
-    assert Breadth.fit(lists, 3, cost=0.1) is None
-    assert Breadth.fit(crowd(4), 40, cost=0.0) is None
+    assert Breadth.fit(lists, 3, 0.1) is None
+    assert Breadth.fit(crowd(4), 40, 0.0) is None
 
 
 def test_it_is_stored_and_loaded(tmp_path: Path) -> None:
     planted_snapshot().write(tmp_path / "snapshot")
-    breadth = Breadth.fit(crowd(6), 40, cost=0.5)
+    breadth = Breadth.fit(crowd(6), 40, 0.5)
     assert breadth is not None
     breadth.save(tmp_path / "ranking" / "radio" / "breadth")
     found = Breadth.load(Release.open(tmp_path), "ranking/radio/breadth")
