@@ -3,7 +3,8 @@
 Heavy listeners, the 40 with the longest histories, play one song in full that lies far from all they like: of songs
 with at least 20 listeners, one of the tenth with the lowest cosine to the listener's mean. `ours` is the share of them
 whose next ten songs hold one of the 50 songs nearest to it, `peer` the same with no place reserved. The second row is
-NDCG@10 with a place reserved and without, over all listeners of the measurement.
+NDCG@10 with places reserved and without, over all listeners of the measurement. The unit of the first says how large
+the reserved part is, and from how many sessions that was learned or why it was not.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def run(sets: Sequence[str] = ("lastfm, sides", "world-10")) -> list[dict[str, A
         with built(name) as made:
             with_, without = made.cascade(), made.cascade(replace(made.scene, reserve=0.0))
             ours, theirs = reacted(made, with_), reacted(made, without)
-            rows.append(_row(f"{name}: heavy listeners who see a near song next", ours, theirs, f"{HEAVY} listeners"))
+            learned = with_.reserve
+            told = learned.reason or f"learned on {learned.sessions} moments"
+            unit = f"{HEAVY} listeners, {learned.share:.1f} reserved ({told})"
+            rows.append(_row(f"{name}: heavy listeners who see a near song next", ours, theirs, unit))
             found = measured(made, {"with": slates(with_), "without": slates(without)})
             one, other = found["with"].ndcg, found["without"].ndcg
             unit = f"NDCG@10, {len(one)} listeners, difference {interval(one, other)}"

@@ -180,6 +180,9 @@ ACTIONS: Final = (
     "unlike",
     "unblock",
     "unfollow",
+    # these came later: an action is kept by its place here
+    "dislike",
+    "undislike",
 )
 # Actions whose target is a song; `search` has a query, `follow` and `unfollow` name a user or an artist.
 SONG_ACTIONS: Final = frozenset(ACTIONS) - {"search", "follow", "unfollow"}

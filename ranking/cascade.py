@@ -22,15 +22,16 @@ from graph.snapshot.snapshot import Snapshot
 from ranking.base import Ranker
 from ranking.breadth import Breadth, last_places
 from ranking.features import Features
+from ranking.reserve import ANSWERING, Reserve, answering, loved_here, places_at_most, places_kept, without_refused
 from ranking.scene import ALWAYS, LATEST, NEARBY, ChannelUse, SceneConfig
-from recall.base import Candidates, Channel, Query
+from recall.base import Candidates, Channel, Query, Reacts
 from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, allocate, merge
 from recall.blend.runner import Runner
 from recall.discovery import channel_type
 from recall.grouped import rank_within_group, sorted_unique
 from recall.listeners.interests import SONGS, Interests
-from recall.listeners.listener import UNHEARD, Listener
+from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
 from recall.live.live import Overlay
@@ -42,8 +43,6 @@ NOTHING: Final = "nothing"
 """What stands in the folder of a channel that had nothing to learn from."""
 RANKED_ALONE: Final = 10
 """First places of a slate that no interest takes: kept there, they cost more than they gave."""
-ANSWERING: Final = 10
-"""Songs of a channel with reserved places that stay in the pool, however low they stand."""
 _log = structlog.get_logger(__name__)
 
 
@@ -119,6 +118,9 @@ class Cascade:
         cold_start = f"ranking/{name}/cold_start"
         self.cold_start = Fusion.load(release, cold_start) if release.has(cold_start) else None
         """The fusion for listeners without a history; None where the release has none, and `fusion` serves them."""
+        reserve = f"ranking/{name}/reserve"
+        self.reserve = Reserve.load(release, reserve) if release.has(reserve) else Reserve()
+        """How large a part of a slate answers to what was just done, where the scene does not set it."""
         self.ranker = self._stored_ranker()
         breadth = f"ranking/{name}/breadth"
         self.breadth = Breadth.load(release, breadth) if scene.breadth and release.has(breadth) else None
@@ -237,13 +239,13 @@ class Cascade:
         """As `query`, for a listener at hand; excludes what the scene's policy, blocks and admission forbid."""
         kept_back = self.scene.heard_after_ms()
         if kept_back == float("inf"):
-            heard = listener.heard
+            heard = listener.heard[~listener.unmet]
         else:
             # without a time nobody can tell how long ago it was: it stays out unless the policy is "always"
             # (in a log without any times everything may)
             unknown = (listener.last_heard < 0) & (kept_back > 0) & (self.snapshot.as_of >= 0)
-            heard = listener.heard[(at - listener.last_heard < kept_back) | unknown]
-        new_events = listener.new_events if kept_back > 0 else ()
+            heard = listener.heard[((at - listener.last_heard < kept_back) | unknown) & ~listener.unmet]
+        new_events = [event for event in listener.new_events if event[1] not in BLOCKING] if kept_back > 0 else []
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
         closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
         exclude = sorted_unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
@@ -311,16 +313,11 @@ class Cascade:
     def _inside(self, pool: Pool) -> Array:
         """Rows within the scene's pool, and those that answer to what was done a moment ago."""
         late = np.arange(self.scene.pool, len(pool))
-        kept = [pool.channels.index(name) for name in self._reserve if name in pool.channels]
+        kept = [pool.channels.index(name) for name in (LATEST, NEARBY) if name in pool.channels]
         if not kept or not len(late):
             return np.arange(min(len(pool), self.scene.pool))
         ranks = pool.ranks[late][:, kept]
         return np.concatenate([np.arange(self.scene.pool), late[((ranks >= 0) & (ranks < ANSWERING)).any(axis=1)]])
-
-    @property
-    def _reserve(self) -> dict[str, float]:
-        """The share of a slate that is kept for a channel."""
-        return {LATEST: self.scene.reserve, NEARBY: self.scene.here}
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""
@@ -334,6 +331,24 @@ class Cascade:
     def slate(self, query: Query, n: int | None = None) -> Slate:
         """The songs to show, `n` or as many as the scene says."""
         n = self.scene.n if n is None else n
+        pool, scores, rows, trace = self.ordered(query, n)
+        started = time.perf_counter()
+        before = rows
+        rows, needed = self._reacting(query, pool, scores, rows)
+        reserved = dict.fromkeys(np.setdiff1d(needed, before).tolist(), LATEST)
+        if NEARBY in pool.channels:
+            ranks, reacted = pool.ranks[:, pool.channels.index(NEARBY)], rows
+            rows = loved_here(rows, ranks, scores, round(self.scene.here * len(rows)), needed)
+            reserved |= dict.fromkeys(np.setdiff1d(rows, reacted).tolist(), NEARBY)
+        ms = trace[-1].ms + (time.perf_counter() - started) * 1000
+        trace[-1] = replace(trace[-1], left=len(rows), ms=ms)
+        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(query, pool)].any(axis=1))
+        short = not own.all() or len(rows) < n
+        note = self.scene.note if self.scene.otherwise and short else ""
+        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note, reserved)
+
+    def ordered(self, query: Query, n: int) -> tuple[Pool, Array, Array, list[Stage]]:
+        """The pool, its scores (P,), and the rows (n,) of a slate of which nothing is reserved yet."""
         pool, trace = self.pool(query, n)
         started = time.perf_counter()
         scores = self.rank(query, pool)
@@ -349,13 +364,31 @@ class Cascade:
         if self.scene.interests:
             served = interests_of(query, self._unit).nearest(unit) if self._unit is not None else None
             rows = rows if served is None else keeping(rows, served, scores)
-        counts = {name: round(part * len(rows)) for name, part in self._reserve.items()}
-        rows, reserved = answering(pool, rows, scores, counts)
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
-        own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(query, pool)].any(axis=1))
-        short = not own.all() or len(rows) < n
-        note = self.scene.note if self.scene.otherwise and short else ""
-        return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note, reserved)
+        return pool, scores, rows, trace
+
+    def _reacting(self, query: Query, pool: Pool, scores: Array, rows: Array) -> tuple[Array, Array]:
+        """Rows (n,) of the slate with the part of it that what was done a moment ago decides, and those (m,) of them
+        that answer to it, as many as are wanted and the last ones."""
+        channel = self.channels.get(LATEST)
+        reserve = None if isinstance(self.scene.reserve, str) else float(self.scene.reserve)
+        if reserve == 0 or not isinstance(channel, Reacts):
+            return rows, rows[:0]
+        answers, ranks = self.answers(query, pool)
+        count = places_kept(reserve, self.reserve.share, len(rows), len(np.unique(answers[answers >= 0])))
+        refused = channel.refused(query, pool.songs)
+        rows = without_refused(rows, refused, scores, places_at_most(reserve, len(rows)))
+        rows = answering(rows, answers, ranks, count)
+        return rows, rows[answers[rows] >= 0][-count:] if count else rows[:0]
+
+    def answers(self, query: Query, pool: Pool) -> tuple[Array, Array]:
+        """(P,) which recent action each song of the pool answers to, 0 the newest, -1 none; (P,) in which order."""
+        channel, answers = self.channels.get(LATEST), np.full(len(pool), -1, dtype=np.int64)
+        if not isinstance(channel, Reacts) or LATEST not in pool.channels:
+            return answers, answers
+        ranks = pool.ranks[:, pool.channels.index(LATEST)]
+        answers[ranks >= 0] = channel.answers(query, pool.songs[ranks >= 0])
+        return answers, ranks
 
     def _main(self, query: Query, pool: Pool) -> Array:
         """(C,) True for channels that the scene is made of, and not filled by.
@@ -382,33 +415,6 @@ class Cascade:
         this."""
         few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
         return self.ranker is not None and not few
-
-
-def answering(pool: Pool, rows: Array, scores: Array, counts: Mapping[str, int]) -> tuple[Array, dict[int, str]]:
-    """Rows (n,) of a slate with at least so many songs of each channel, where it has them: its best take the places of
-    the slate's last, but not of those that a channel before it in `counts` needs; and for which channel a row came in.
-
-    The best of a place are, of its first `ANSWERING`, those that the ranker scores highest: what a place loves is not
-    yet what the listener loves. `scores` (P,) are the ranker's.
-    """
-    needed, reserved = np.empty(0, dtype=np.int64), dict[int, str]()
-    for name, count in counts.items():
-        if name not in pool.channels or count <= 0:
-            continue
-        ranks = pool.ranks[:, pool.channels.index(name)]
-        own = rows[ranks[rows] >= 0]
-        others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
-        others = others[np.argsort(ranks[others], kind="stable")]
-        if name == NEARBY:
-            first = others[ranks[others] < ANSWERING]
-            others = np.concatenate([first[np.argsort(-scores[first], kind="stable")], others[len(first) :]])
-        best = others[: max(count - len(own), 0)]
-        out = np.flatnonzero((ranks[rows] < 0) & ~np.isin(rows, needed))[::-1][: len(best)]
-        best = best[: len(out)]
-        rows = np.concatenate([np.delete(rows, out), best])
-        needed = np.concatenate([needed, own[:count], best])
-        reserved |= dict.fromkeys(best.tolist(), name)
-    return rows, reserved
 
 
 def interests_of(query: Query, unit: Array) -> Interests:

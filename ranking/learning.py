@@ -26,7 +26,7 @@ from graph.snapshot.snapshot import Snapshot
 from ranking.breadth import Breadth
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import SceneConfig
+from ranking.scene import LEARNED, SceneConfig
 from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
@@ -38,6 +38,7 @@ from ranking.training import (
     cut,
     fit_fusion,
     fit_ranker,
+    fit_reserve,
     loved,
     measure,
     sampled,
@@ -49,7 +50,7 @@ from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 
 DEFAULT_SCENE: Final = "radio"
-_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "cold_start": 5, "ranker": 6}
+_DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "cold_start": 5, "ranker": 6, "reserve": 7}
 Progress = Callable[[str, int, int], None]
 Truth = Sequence[tuple[int, Array]]
 NEAREST: Final = 50
@@ -218,8 +219,9 @@ class Learner:
         shipped = Release.open(folder)
         return drift_of_releases(shipped.measured(), shipped)
 
-    def rank(self, folder: Path, truth: Truth | None = None) -> None:
-        """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts.
+    def rank(self, folder: Path, truth: Truth | None = None) -> dict[str, Any]:
+        """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts, and how much of
+        its slates answers to what was just done; says how the last was found.
 
         A log too young to train on leaves a scene without: it ranks by the fused score until there is more. A scene
         whose ranker is "fused" learns no ranker, and a fusion only if it says so. `truth` (listener, songs) that is
@@ -232,8 +234,11 @@ class Learner:
         heard = loved(release.snapshot.histories, split.subset == RANKER_TRAIN) if truth is None else iter(truth)
         truth = sampled(heard, self.config.listeners, self._rng("rank"))
         release_without_them, new = cold_start(release, split, truth, self._rng("cold_start"))
+        reserves: dict[str, Any] = {}
         for name, scene in self.scenes.items():
             if not scene.learns:
+                if scene.reserve == LEARNED:
+                    reserves[name] = self._reserve(folder, Cascade(known, unhurried(scene), name), split, release)
                 continue
 
             def tick(done: int, total: int, name: str = name) -> None:
@@ -247,10 +252,19 @@ class Learner:
             if scene.ranker_of() is not None:
                 lists = RankerLists.of(cascade, truth, split.rank_at, tick)
                 self._rank(folder, cascade, lists)
+            if scene.reserve == LEARNED:
+                reserves[name] = self._reserve(folder, cascade, split, release)
             if (bare := without_memory(unhurried(scene))) is not None:
                 fusion = fit_fusion(Cascade(release_without_them, bare, name), new, split.rank_at)
                 if fusion is not None:
                     fusion.save(folder / "ranking" / name / "cold_start")
+        return {"reserve": reserves}
+
+    def _reserve(self, folder: Path, cascade: Cascade, split: Split, release: Release) -> dict[str, Any]:
+        """Learn and write how much of a scene's slates answers to what was just done, and say what was found."""
+        reserve = fit_reserve(cascade, split, release.snapshot, self._rng("reserve", _number(cascade.name)))
+        reserve.save(folder / "ranking" / cascade.name / "reserve")
+        return asdict(reserve)
 
     def _rank(self, folder: Path, cascade: Cascade, lists: RankerLists) -> None:
         """The scene's ranker and how far its slates spread over the catalogue, from its own lists."""
@@ -259,9 +273,11 @@ class Learner:
         if ranker is None:
             return
         ranker.save(folder / "ranking" / name / scene.ranker)
+        cascade.ranker = ranker
         breadth = Breadth.fit(lists.scored(ranker), cascade.snapshot.songs, scene.breadth)
         if breadth is not None:
             breadth.save(folder / "ranking" / name / "breadth")
+        cascade.breadth = breadth
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on the songs liked after the last cut.

@@ -13,6 +13,7 @@ from graph.reasons.reason import Draft, Node, Reason
 from graph.release import Release
 from ranking.asker import asker_of
 from ranking.cascade import Cascade, Slate
+from ranking.scene import LATEST
 from recall.base import Query
 from recall.causes import (
     ARTIST,
@@ -112,8 +113,10 @@ class Reasons:
 
 
 def causes_of(cascade: Cascade, query: Query, slate: Slate) -> list[Cause | None]:
-    """What the channel that found each song first says of it; each channel is asked once."""
-    first = [slate.channel(i) for i in range(len(slate.rows))]
+    """What the channel that found each song first says of it, of one that answers to what was just done that; each
+    channel is asked once."""
+    answers, _ = cascade.answers(query, slate.pool)
+    first = [LATEST if answers[row] >= 0 else slate.channel(i) for i, row in enumerate(slate.rows.tolist())]
     causes: list[Cause | None] = [None] * len(first)
     for name in dict.fromkeys(first):
         channel = cascade.channels.get(name)

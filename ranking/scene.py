@@ -12,7 +12,8 @@ from graph.errors import SettingsError
 from graph.units import Family, UnitUse, unknown
 from ranking.base import RANKERS, RERANKERS, Ranker, Reranker
 
-QUOTAS: Final = ("fixed", "importance", "learned")
+LEARNED: Final = "learned"
+QUOTAS: Final = ("fixed", "importance", LEARNED)
 MOST: Final = 500
 """Songs of a slate."""
 FUSED: Final = "fused"
@@ -21,13 +22,13 @@ LATEST: Final = "latest"
 NEARBY: Final = "lbs"
 """The channel of what is loved near a place: `SceneConfig.here` keeps places for it."""
 ALWAYS, PLACE = "always", "place"
-WITH_RANKER, LEARNED = "with ranker", "learned"
+WITH_RANKER: Final = "with ranker"
 ASKED: Final = (ALWAYS, PLACE)
 """When a channel is asked: for every request, or for those that name where the listener is."""
 ORDER: Final = ("ranker", "rankers", "reranker", "rerankers")
 """What a scene says of its order."""
-_TAKEN: Final = (FUSED, "fusion", "cold_start", "breadth")
-"""Names that no ranker may have: the last three are what a release keeps beside the ranker of a scene."""
+_TAKEN: Final = (FUSED, "fusion", "cold_start", "breadth", "reserve")
+"""Names that no ranker may have: all but the first are what a release keeps beside the ranker of a scene."""
 _UNITS_MS: Final = {"h": HOUR_MS, "d": DAY_MS}
 
 
@@ -98,9 +99,11 @@ class SceneConfig:
     `ranker` is "fused"."""
     per_artist: int = 0
     """Songs of one artist in the pool at most, 0 for all; what channels found beyond the pool takes the free places."""
-    reserve: float = 0.1
-    """Share of a slate that answers to what the listener liked or followed a moment ago (the channel `latest`), 0 to
-    below 1. Above 0 it is one song at least."""
+    reserve: float | str = LEARNED
+    """Share of a slate that answers to what the listener did a moment ago (the channel `latest`): liked, searched,
+    followed, unblocked, skipped or moved. "learned": fitted by the refresh on what followed within sessions, 0.1 until
+    then; each kind of thing done has a song, and all together at most 3 in ten (`ranking.reserve` says why). A number
+    from 0 to below 1 is taken as it is; above 0 it is one song at least, but never the whole slate."""
     here: float = 0.2
     """Share of a slate that is loved near the listener (the channel `lbs`), 0 to below 1; where that channel is asked
     for places, near the one that the request names."""
@@ -132,7 +135,10 @@ class SceneConfig:
                 raise SettingsError(f"scene: {name} must be more than 0 (got {value})")
         if self.n > MOST:
             raise SettingsError(f"scene: n must be at most {MOST} (got {self.n})")
-        for name, share in (("reserve", self.reserve), ("here", self.here), ("breadth", self.breadth)):
+        number = isinstance(self.reserve, int | float) and not isinstance(self.reserve, bool)
+        if self.reserve != LEARNED and not (number and 0 <= float(self.reserve) < 1):
+            raise SettingsError(f'scene: reserve must be "{LEARNED}" or from 0 to below 1 (got {self.reserve!r})')
+        for name, share in (("here", self.here), ("breadth", self.breadth)):
             if not 0 <= share < 1:
                 raise SettingsError(f"scene: {name} must be from 0 to below 1 (got {share})")
         if self.per_artist < 0:

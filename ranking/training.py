@@ -23,8 +23,9 @@ from ranking.base import Ranker
 from ranking.breadth import ScoredList
 from ranking.cascade import Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import SceneConfig
-from recall.base import Candidates, Query
+from ranking.reserve import MOST, SLATE, Reserve, answering, next_loved
+from ranking.scene import LATEST, SceneConfig
+from recall.base import Candidates, Query, Reacts
 from recall.blend.fusion import Fusion, Outcome
 from recall.discovery import channel_type
 from recall.listeners.listener import UNHEARD, Listener
@@ -36,6 +37,10 @@ _LOVED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if s
 _LIKED: Final = tuple(CODE[action] for action, strength in STRENGTH.items() if strength > 0)
 COLD_START: Final = 1 / 4
 """Share of the training listeners whose histories are hidden to learn the cold-start fusion."""
+MOMENTS: Final = 200
+"""Moments within sessions that say how much of a slate is reserved, at most."""
+SESSION_MS: Final = 3_600_000
+"""A pause of more than an hour ends a session."""
 STRANGERS: Final = 1 / 3
 """Share of these whose home and follows are hidden too."""
 
@@ -220,6 +225,46 @@ def fit_ranker(cascade: Cascade, lists: RankerLists, *, rng: np.random.Generator
         return None
     ranker, config = chosen
     return ranker.fit(cascade.features.names, lists.features, lists.labels, lists.groups, config, rng=rng)
+
+
+def fit_reserve(cascade: Cascade, split: Split, everything: Snapshot, rng: np.random.Generator) -> Reserve:
+    """How large a part of a slate answers to what was just done, from sessions between the cuts.
+
+    At `MOMENTS` moments at most at which a listener had just loved a song, with all that was done before, the scene's
+    slates with 0 to 3 of ten places kept are compared by how much they hold of what was loved next in the session.
+    `everything` is the whole log, of which the cascade knows what came before the first cut.
+    """
+    histories, channel = everything.histories, cascade.channels.get(LATEST)
+    if not isinstance(channel, Reacts):
+        return Reserve(reason="no channel answers to what was just done")
+    codes = _LOVED if np.isin(histories.action, _LOVED).any() else _LIKED
+    loved_then = (split.subset == RANKER_TRAIN) & (histories.at >= 0) & np.isin(histories.action, codes)
+    moments = []
+    for user in np.unique(histories.user[loved_then]).tolist():
+        rows = np.flatnonzero(loved_then[histories.of(user)]) + histories.of(user).start
+        in_time = rows[np.argsort(histories.at[rows], kind="stable")]
+        pairs = next_loved(histories.song[in_time].tolist(), histories.at[in_time].tolist(), SESSION_MS)
+        moments += [(user, int(in_time[i]), songs) for i, songs in pairs]
+    kept = np.sort(rng.choice(len(moments), min(MOMENTS, len(moments)), replace=False)) if moments else ()
+    found = []
+    for user, row, songs in (moments[i] for i in kept):
+        query = cascade.ask(_until(cascade.snapshot, histories, split, user, row), int(histories.at[row]) + 1)
+        wanted = songs[query.permits(songs)]
+        if len(wanted):
+            pool, _, slate, _ = cascade.ordered(query, SLATE)
+            answers, ranks = cascade.answers(query, pool)
+            slates = (answering(slate, answers, ranks, places) for places in range(int(MOST * SLATE) + 1))
+            found.append([float(np.isin(wanted, pool.songs[rows]).mean()) for rows in slates])
+    none = "no session with a time between the cuts"
+    return Reserve.fit(np.array(found, dtype=np.float64).reshape(len(found), int(MOST * SLATE) + 1), none)
+
+
+def _until(snapshot: Snapshot, histories: Histories, split: Split, user: int, row: int) -> Listener:
+    """A listener just after the event at `row` of `histories`, without what is measured."""
+    rows = np.arange(histories.of(user).start, row + 1)
+    rows = rows[split.subset[rows] < TEST]
+    song, action, at, count = (getattr(histories, name)[rows] for name in ("song", "action", "at", "count"))
+    return Listener(snapshot, user, song, action, at, count, snapshot.ids["User"][user])
 
 
 def measure(

@@ -171,6 +171,19 @@ class Channel(Protocol):
 
 
 @runtime_checkable
+class Reacts(Protocol):
+    """A channel whose songs answer to what the listener did a moment ago: a scene keeps places for them."""
+
+    def answers(self, query: Query, songs: Array) -> Array:
+        """(n,) which recent action each of these songs answers to: 0 the newest, -1 none."""
+        ...
+
+    def refused(self, query: Query, songs: Array) -> Array:
+        """(n,) whether each of these songs is near to one that the listener has just turned down."""
+        ...
+
+
+@runtime_checkable
 class Warms(Protocol):
     """A channel that counts more than its answer to any one listener needs: it is asked to before the first request."""
 

@@ -310,8 +310,7 @@ class Refresh:
         return {}
 
     def _rank(self, build: Build) -> dict[str, Any]:
-        self._learner.rank(build.folder)
-        return {}
+        return self._learner.rank(build.folder)
 
     def _bring_to_end(self, build: Build) -> dict[str, Any]:
         base = build.plan["base"]

@@ -36,6 +36,8 @@ STRENGTH: Final = {
     "playlist_add": 2.5,
     "uncollect": -3.0,
     "unlike": -2.0,
+    "dislike": -2.0,
+    "undislike": 0.0,
     "block": -6.0,
     "unblock": 0.0,
 }

@@ -51,7 +51,10 @@ class Facts:
             self.edges["SIMILAR_TO"][source, target] = {}
             self.edges[f"SIMILAR_TO:{by}"][source, target] = {}
         self.events: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+        self.searches: dict[str, set[str]] = defaultdict(set)
         for event in _in_order(events):
+            if event["action"] == "search":
+                self.searches[event["user_id"]].add(event.get("query") or "")
             if event["song_id"] is not None:
                 self.events[event["user_id"], event["song_id"]].append(event)
         self._places = {
@@ -85,6 +88,11 @@ class Facts:
 
     def did(self, user: str, song: str, verb: str) -> bool:
         return any(event["action"] in VERBS[verb] for event in self.events.get((user, song), ()))
+
+    def unblocked(self, user: str, song: str) -> bool:
+        """Whether the listener's last word on blocking it was to unblock it."""
+        last = [event["action"] for event in self.events.get((user, song), ()) if event["action"] in _BLOCKED]
+        return last[-1:] == ["unblock"]
 
     def known_by(self, user: str) -> set[str]:
         """Songs that the listener has any event on."""

@@ -90,6 +90,25 @@ class _Said:
         works = {song for person, song in self.facts.edges["UPLOADED"] if person in makers}
         return any(self._loved_within(song, where) for song in works)
 
+    def new_place(self) -> bool:
+        return self._loved_within(self.song, "near")
+
+    def unblocked(self) -> bool:
+        return self.user is not None and self.facts.unblocked(self.user, self.song)
+
+    def searched(self, words: str) -> bool:
+        """The listener searched for these words, and they mean the song, or its artist, a tag or a genre of it."""
+        names = [self.facts.name("Song", self.song)]
+        for type_, label in (("PERFORMED_BY", "Artist"), ("HAS_TAG", "Tag"), ("HAS_GENRE", "Genre")):
+            names += [self.facts.name(label, one) for one in self.facts.of_song(type_, self.song)]
+        return words in self.facts.searches[self.user or ""] and any(_fits(words, name) for name in names)
+
+    def found(self, title: str) -> bool:
+        """A search of the listener means a song of this title."""
+        return any(_fits(words, title) for words in self.facts.searches[self.user or ""]) and any(
+            label == "Song" and name == title for (label, _), name in self.facts.names.items()
+        )
+
     def widened(self, lead: str, name: str, near: str, words: str) -> bool:
         """The song has the one attribute, and a song that the listener knows the other."""
         relation = _RELATIONS[lead]
@@ -118,7 +137,12 @@ _SENTENCES: Final[tuple[tuple[str, Callable[..., bool]], ...]] = (
     (r"(.+), whom you follow, loves it", _Said.followee),
     (r"loved by (.+) around (.+), whom you follow", _Said.circle),
     (r"loved by (.+) with your taste", _Said.alike),
-    (r"by (.+), whom you follow", _Said.followed_artist),
+    (r"by (.+), whom you (?:follow|just followed)", _Said.followed_artist),
+    (r"loved by (.+), whom you just followed", _Said.followee),
+    (r"loved around the place where you are now", _Said.new_place),
+    (r"you searched for (.+)", _Said.searched),
+    (r"like (.+), found when you searched", _Said.found),
+    (r"you unblocked it", _Said.unblocked),
     (r"a work of (.+), whom you follow", _Said.work),
     (rf"by (.+), whom listeners {_WHERE} you love", _Said.artist),
     (rf"loved {_WHERE} you more than elsewhere", _Said.nearby),
@@ -135,6 +159,12 @@ def is_told(
     said = _Said(facts, song, user, session, place)
     matches = ((re.fullmatch(pattern, text, re.DOTALL), check) for pattern, check in _SENTENCES)
     return any(check(said, *match.groups()) for match, check in matches if match is not None)
+
+
+def _fits(words: str, name: str) -> bool:
+    """Whether all words of one are in the other."""
+    ours, theirs = (set(re.findall(r"[^\W_]+", text.lower())) for text in (words, name))
+    return bool(ours and theirs) and (ours <= theirs or theirs <= ours)
 
 
 def _km(one: Point, other: Point) -> float:

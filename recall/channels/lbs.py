@@ -17,7 +17,7 @@ from graph.snapshot.snapshot import CELL_RESOLUTION, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, REGION, REGION_ARTIST, REGION_CREATOR, Cause
 from recall.geo.cell_sums import CellSums, Lasting
-from recall.geo.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
+from recall.geo.cells import PREPARED, UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
 from recall.grouped import csr_entries, isin_sorted, sum_by_key
 from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
 from recall.live.live import Overlay
@@ -107,12 +107,18 @@ class Lbs:
         home, given = homes(snapshot, config.resolution)
         write_arrays(folder / "homes", {"home": home, "given": given}, {"resolution": config.resolution})
 
-    def __init__(self, release: Release, config: LbsConfig = LbsConfig()) -> None:
+    def __init__(
+        self, release: Release, config: LbsConfig = LbsConfig(), known: tuple[Array, Array] | None = None
+    ) -> None:
+        """`known` are the homes (see `recall.geo.cells.homes`) that take the place of those that were prepared."""
         self._config, self._snapshot = config, release.snapshot
-        arrays, meta = release.arrays("recall/lbs/homes")
-        # a release that was made at another resolution serves at the wider of the two
-        self._resolution = min(config.resolution, int(meta["resolution"]))
-        self._home, self._given = around(arrays["home"], self._resolution), arrays["given"]
+        self._resolution = config.resolution
+        if known is None:
+            arrays, meta = release.arrays(PREPARED)
+            # a release that was made at another resolution serves at the wider of the two
+            self._resolution = min(config.resolution, int(meta["resolution"]))
+            known = arrays["home"], arrays["given"]
+        self._home, self._given = around(known[0], self._resolution), known[1]
         performed, uploaded = (release.snapshot.relation(name) for name in ("PERFORMED_BY", "UPLOADED"))
         artists = (performed.indptr, performed.indices), (performed.reverse_indptr, performed.reverse_indices)
         people = (uploaded.reverse_indptr, uploaded.reverse_indices), (uploaded.indptr, uploaded.indices)

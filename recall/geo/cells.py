@@ -9,10 +9,14 @@ from typing import Final
 import numpy as np
 from h3.api import basic_int as h3
 
+from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
+from recall.once import once
 
 UNKNOWN_CELL: Final = 0
+PREPARED: Final = "recall/lbs/homes"
+"""Where a release has the homes that `lbs` prepared."""
 _LEVELS: Final = 15
 _DIGIT: Final = 3  # bits of a cell's place within the one around it
 _RESOLUTION: Final = 52  # where an index says its resolution
@@ -62,6 +66,22 @@ def homes(snapshot: Snapshot, resolution: int) -> tuple[Array, Array]:
     if len(found):
         cells[given] = found[which.reshape(-1)]
     return cells, given
+
+
+def home_cells(release: Release, resolution: int) -> tuple[Array, Array]:
+    """As `homes`, those that the channel `lbs` prepared where the release has them so fine, else computed once."""
+    if release.has(PREPARED):
+        arrays, meta = release.arrays(PREPARED)
+        if int(meta["resolution"]) == resolution:
+            return arrays["home"], arrays["given"]
+    return once(release.snapshot, f"homes:{resolution}", lambda: homes(release.snapshot, resolution))
+
+
+def distance_km(cell: int, latitude: float, longitude: float) -> float:
+    """Kilometres from the middle of a cell to a point in degrees; infinite from a cell that is not known."""
+    if cell == UNKNOWN_CELL:
+        return float("inf")
+    return float(h3.great_circle_distance(h3.cell_to_latlng(cell), (latitude, longitude), unit="km"))
 
 
 def _usual(snapshot: Snapshot, resolution: int) -> Array:

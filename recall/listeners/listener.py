@@ -20,6 +20,8 @@ from recall.grouped import csr_entries, sorted_unique
 
 HALF_LIFE_MS: Final = 21 * DAY_MS
 UNHEARD: Final = np.empty(0, dtype=np.int32)
+BLOCKING: Final = (CODE["block"], CODE["unblock"])
+"""Actions that say whether a song may come back, and not that it was heard."""
 
 
 def decay(at: Array, now: int, half_life_ms: float) -> Array:
@@ -34,7 +36,8 @@ class Listener:
 
     Shapes: E events; song, action, at and count (E,) as in `Histories`. `user` is the position among the release's
     users, -1 for someone it does not know. Events on songs that came after the release stand apart in `new_events`:
-    (song, action, at) by positions beyond the release's songs, in the order of the log.
+    (song, action, at) by positions beyond the release's songs, in the order of the log. `since` holds every event since
+    the release, those without a song (searches, follows) included, in the order of the log.
     """
 
     snapshot: Snapshot
@@ -45,6 +48,7 @@ class Listener:
     count: Array
     user_id: str | None = None
     new_events: Sequence[tuple[int, int, int]] = ()
+    since: Sequence[Event] = ()
     _affinities: dict[str, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -84,7 +88,7 @@ class Listener:
             if event.song_id is not None and event.song_id in new_songs
         ]
         song, action, at, count = columns
-        return cls(snapshot, user, song, action, at, count, user_id, late)
+        return cls(snapshot, user, song, action, at, count, user_id, late, tuple(latest))
 
     @classmethod
     def of_session(cls, snapshot: Snapshot, songs: Array, now: int) -> Listener:
@@ -110,17 +114,25 @@ class Listener:
 
     @cached_property
     def last_heard(self) -> Array:
-        """Time of the latest event on each of `heard` (-1 where unknown)."""
+        """Time of the latest event on each of `heard` (-1 where unknown); blocks and unblocks are no hearing."""
         last = np.full(len(self.heard), UNKNOWN_TIME, dtype=np.int64)
-        np.maximum.at(last, np.searchsorted(self.heard, self.song), self.at)
+        met = ~np.isin(self.action, BLOCKING)
+        np.maximum.at(last, np.searchsorted(self.heard, self.song[met]), self.at[met])
         return last
+
+    @cached_property
+    def unmet(self) -> Array:
+        """(H,) True for those of `heard` that were only ever blocked or unblocked."""
+        met = np.zeros(len(self.heard), dtype=bool)
+        met[np.searchsorted(self.heard, self.song[~np.isin(self.action, BLOCKING)])] = True
+        return ~met
 
     @cached_property
     def blocked(self) -> Array:
         """Songs that are blocked and were not unblocked since, new ones included."""
-        relevant = (self.action == CODE["block"]) | (self.action == CODE["unblock"])
+        relevant = np.isin(self.action, BLOCKING)
         latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
-        latest |= {song: action for song, action, _ in self.new_events if action in (CODE["block"], CODE["unblock"])}
+        latest |= {song: action for song, action, _ in self.new_events if action in BLOCKING}
         return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
 
     def preferences(self, now: int) -> tuple[Array, Array]:

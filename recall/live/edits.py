@@ -57,7 +57,8 @@ class Edits:
 
     New songs stand at the positions from `snapshot.songs` on, in the order in which they came, whichever worker folds.
     `removed` holds songs that were deleted, `tiers` the tier of songs that were given another one, both by position;
-    `followed` and `unfollowed` ids by (id of the listener, "User" or "Artist").
+    `followed` and `unfollowed` ids by (id of the listener, "User" or "Artist"); `names` what edits call a node, by
+    (label, id); `homes` where edits say that a listener lives (degrees), by id.
     """
 
     snapshot: Snapshot
@@ -68,6 +69,8 @@ class Edits:
     followed: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     unfollowed: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     places: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    homes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def after(self, entries: Iterable[JournalEntry]) -> Edits:
         """With these further lines of the journal."""
@@ -111,7 +114,7 @@ class Edits:
         if entry.kind in {"follow", "unfollow"}:
             return self._follow(entry.kind, (id_, label), payload)
         if label != "Song":
-            return self
+            return self._described(label, id_, payload["properties"]) if entry.kind == "upsert" else self
         place = self.song(id_)
         if entry.kind == "delete":
             songs = {key: song for key, song in self.songs.items() if key != id_}
@@ -131,6 +134,21 @@ class Edits:
         if properties.get("tier") is not None:
             state = replace(state, tiers={**self.tiers, place: int(properties["tier"])})
         return state
+
+    def _described(self, label: str, id_: str, properties: Mapping[str, Any]) -> Edits:
+        state, given = self, _given(properties)
+        if "name" in given:
+            state = replace(state, names={**state.names, (label, id_): str(given["name"])})
+        if label == "User" and {"latitude", "longitude"} <= given.keys():
+            state = replace(state, homes={**state.homes, id_: (float(given["latitude"]), float(given["longitude"]))})
+        return state
+
+    def name(self, label: str, id_: str) -> str:
+        """What people call a user, artist, tag or genre: as an edit says, else the release, else its id."""
+        if (label, id_) in self.names:
+            return self.names[label, id_]
+        known = self.snapshot.ids[label].index(id_)
+        return id_ if known < 0 else self.snapshot.name(label, known)
 
     def _follow(self, kind: str, key: tuple[str, str], payload: Mapping[str, Any]) -> Edits:
         target = payload["target"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -28,6 +28,7 @@ from graph.snapshot.ids import Ids
 from graph.snapshot.snapshot import Snapshot, cells
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
+from recall.live.new_users import NewUsers
 from recall.once import once
 
 _log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Overlay:
     counters: Counters
     edits: Edits
     songs: NewSongs
+    new_users: NewUsers = field(default_factory=NewUsers)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Overlay:
@@ -158,7 +160,7 @@ class Live:
         entries = log.journal(self.overlay.edits.offset)
         if entries:
             edits = self.overlay.edits.after(entries)
-            self.overlay = Overlay(self.overlay.counters, edits, NewSongs(edits, self._vectors))
+            self.overlay = replace(self.overlay, edits=edits, songs=NewSongs(edits, self._vectors))
         while (last := log.last_offset()) > self._offset:
             upto = min(last, self._offset + FOLD_ROWS)
             self.overlay.counters.fold(events=self._happened(log.frame(self._offset, upto)))
@@ -172,7 +174,7 @@ class Live:
         mine = frame.filter(pl.col("action").is_in(list(SONG_ACTIONS)) & pl.col("song_id").is_not_null())
         song = self._songs.of(mine["song_id"], self.overlay.edits.places)
         mine, song = mine.filter(pl.Series(song >= 0)), song[song >= 0]
-        return EventBatch(
+        happened = EventBatch(
             self._users.of(mine["user_id"]),
             song,
             np.array([CODE[action] for action in mine["action"]], dtype=np.uint8),
@@ -180,6 +182,8 @@ class Live:
             mine["count"].fill_null(1).to_numpy(),
             cells(mine),
         )
+        self.overlay.new_users.add(mine["user_id"].to_list(), happened)
+        return happened
 
     def _exposed(self, frame: pl.DataFrame) -> Exposures:
         channels = sorted(set(frame["channel"].drop_nulls()))

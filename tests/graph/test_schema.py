@@ -49,6 +49,11 @@ def test_one_playback_is_one_of_three_actions() -> None:
     assert set(schema.ACTIONS) - schema.SONG_ACTIONS == {"search", "follow", "unfollow"}
 
 
+def test_an_action_keeps_the_place_that_releases_of_before_know_it_by() -> None:
+    places = {"play": 0, "block": 7, "unfollow": 14, "dislike": 15, "undislike": 16}
+    assert {action: schema.ACTIONS.index(action) for action in places} == places
+
+
 def test_the_import_tables_are_those_of_the_contract() -> None:
     tables = {rel.table for rel in schema.RELATIONSHIPS if rel.table}
     assert tables == {

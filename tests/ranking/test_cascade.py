@@ -10,12 +10,13 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
 
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
-from ranking.cascade import ANSWERING, Cascade, Slate, answering, keeping
+from graph.units import UnitUse
+from ranking.cascade import Cascade, Slate, keeping
 from ranking.fine.linear import Linear
+from ranking.reserve import Reserve
 from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion
-from recall.blend.merge import Pool
 from recall.blend.runner import STUCK
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
@@ -428,44 +429,6 @@ def test_the_reserve_takes_the_places_of_an_artist_beyond_the_scenes_count(lopsi
     assert [(stage.stage, stage.entered, stage.left) for stage in trace[1:]] == [("merge", 5, 2)]
 
 
-def pool_of(ranks: list[int]) -> Pool:
-    """A pool of as many songs, each with its rank in the channel `latest` (-1: not found by it)."""
-    n = len(ranks)
-    column = np.array(ranks, dtype=np.int32)[:, None]
-    return Pool(("latest",), np.arange(n), np.arange(n)[::-1] / n, column, np.zeros((n, 1)))
-
-
-def test_the_last_place_of_a_slate_answers_to_what_was_done_a_moment_ago() -> None:
-    pool = pool_of([-1, -1, -1, 1, 0])
-    rows, reserved = answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 1})
-    assert rows.tolist() == [0, 1, 4]
-    assert reserved == {4: "latest"}
-    assert answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 2})[0].tolist() == [0, 4, 3]
-
-
-def test_a_slate_that_answers_already_stays_as_it_is() -> None:
-    for ranks in ([-1, 3, -1, 1, 0], [-1, -1, -1]):
-        pool = pool_of(ranks)
-        rows, reserved = answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 1})
-        assert rows.tolist() == [0, 1, 2]
-        assert reserved == {}
-
-
-def test_a_channel_takes_no_place_that_another_needs() -> None:
-    ranks = np.array([[-1, -1], [-1, -1], [0, -1], [1, -1], [-1, 0]])
-    pool = Pool(("latest", "lbs"), np.arange(5), np.arange(5)[::-1] / 5, ranks, np.zeros((5, 2)))
-    rows, reserved = answering(pool, np.array([0, 1, 2]), pool.fused, {"latest": 2, "lbs": 2})
-    assert rows.tolist() == [2, 3, 4]  # of two that lbs may have, the pool holds one
-    assert reserved == {3: "latest", 4: "lbs"}
-
-
-def test_of_what_a_place_loves_most_the_ranker_chooses() -> None:
-    ranks = np.array([[-1], [0], [1], [ANSWERING]])
-    pool = Pool(("lbs",), np.arange(4), np.arange(4)[::-1] / 4, ranks, np.zeros((4, 1)))
-    rows, _ = answering(pool, np.array([0]), np.array([9.0, 1.0, 2.0, 3.0]), {"lbs": 1})
-    assert rows.tolist() == [2]  # the one at rank 10 is beyond those that the place loves most
-
-
 # ---- channels that answer to a place
 
 
@@ -564,3 +527,44 @@ def test_a_scene_with_enough_of_its_own_is_not_filled(planted: World) -> None:
     slate = filled(planted, "you", 2)
     assert (slate.pool.ranks[slate.rows][:, slate.pool.channels.index("social")] >= 0).all()
     assert slate.note == ""
+
+
+# ---- what was done a moment ago
+
+
+def with_latest(world: World, **scene: Any) -> Cascade:
+    """A scene that shows popular songs, but for what answers to what was just done."""
+    uses = {"popularity": ChannelUse(), "latest": ChannelUse(weight=0.0, options={"neighbours": 6})}
+    fixed = {"ranker": "fused", "quotas": "fixed", "interests": False, "heard": "always", "budget_ms": 60_000}
+    by_score = {"mmr": UnitUse({"balance": 1.0})}
+    return Cascade(world.release, SceneConfig(channels=uses, rerankers=by_score, **fixed, **scene))
+
+
+def from_afar(world: World, made: Cascade) -> int:
+    """Somebody of scene b has just played a song of scene a: how many of scene a are in the next slate of eight."""
+    now = NOW + DAY
+    played = Event(event_id="1", user_id="bob00", action="full_play", song_id="a-answer", at=now)
+    shown = made.slate(made.query("bob00", now, latest=[played]), 8).songs
+    return sum(song.startswith("a-") for song in world.ids(shown))
+
+
+def test_a_play_moves_the_next_slate_by_what_is_reserved(planted: World) -> None:
+    assert from_afar(planted, with_latest(planted, reserve=0.0)) == 0
+    assert from_afar(planted, with_latest(planted, reserve=0.5)) == 4
+    assert from_afar(planted, with_latest(planted)) == 1
+
+
+def test_a_scene_uses_the_reserve_that_the_release_has_learned(planted: World) -> None:
+    made = with_latest(planted)
+    assert made.reserve == Reserve()
+    made.reserve = Reserve(0.3, 99)
+    assert from_afar(planted, made) == 2
+
+
+def test_an_unblocked_song_that_was_never_heard_may_come_back(lopsided: World) -> None:
+    latest = [
+        Event(event_id=str(i), user_id="ana", action=action, song_id="s4", at=NOW + i)
+        for i, action in enumerate(["block", "unblock"])
+    ]
+    assert slate(cascade(lopsided), lopsided, latest=latest[:1]) == ["s3", "s5"]
+    assert slate(cascade(lopsided), lopsided, latest=latest) == ["s3", "s4", "s5"]

@@ -14,7 +14,9 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.snapshot import Snapshot
+from ranking.cascade import Cascade
 from ranking.learning import Learner, LearningConfig
+from ranking.reserve import LEAST_SESSIONS, Reserve
 from ranking.scene import ChannelUse, SceneConfig, default_channels
 from ranking.training import CHANNEL_TRAIN, TEST
 
@@ -247,3 +249,33 @@ def test_a_model_without_anything_to_learn_from_is_left_out(tmp_path: Path, conf
     assert found["training"] == "none"
     assert "no listener likes a song" in found["reason"]
     assert not list(tmp_path.rglob("relation_gamma_gcn*"))
+
+
+def test_how_much_of_a_slate_is_reserved_is_learned_and_used(folder: Path, config: LearningConfig) -> None:
+    release = Release.open(folder).measured()
+    stored = Reserve.load(release, "ranking/radio/reserve")
+    assert stored.reason is None
+    assert stored.sessions >= LEAST_SESSIONS
+    assert 0.1 <= stored.share <= 0.3
+    Reserve(0.2, 77).save(folder / "ranking" / "other" / "reserve")
+    scenes = {"radio": SceneConfig(heard="always")}
+    assert Cascade(release, scenes["radio"], "radio").reserve == stored
+    assert Cascade(Release.open(folder).measured(), scenes["radio"], "other").reserve == Reserve(0.2, 77)
+
+
+def test_a_reserve_that_is_set_is_not_learned_and_without_times_it_is_the_default(
+    tmp_path: Path, config: LearningConfig
+) -> None:
+    people, songs = range(12), range(9)
+    log = [(f"p{u}", "full_play", f"s{(u + i) % 9}", None) for u in people for i in range(6)]
+    Snapshot.of_frames({"Song": nodes([f"s{i}" for i in songs])}, {}, events(log)).write(tmp_path / "snapshot")
+    uses = {"latest": ChannelUse(), "popularity": ChannelUse()}
+    scenes = {"radio": SceneConfig(channels=uses), "mine": SceneConfig(channels=uses, reserve=0.2)}
+    scenes["plain"] = SceneConfig(channels={"popularity": ChannelUse()})
+    learner = Learner(scenes, dataclasses.replace(config, models={"song2vec": SHORT}))
+    learner.embed(tmp_path, "song2vec")
+    learner.recall(tmp_path)
+    told = learner.rank(tmp_path)["reserve"]
+    assert told["radio"] == {"share": 0.1, "sessions": 0, "reason": "no session with a time between the cuts"}
+    assert told["plain"]["reason"] == "no channel answers to what was just done"
+    assert told.keys() == {"radio", "plain"}

@@ -33,10 +33,9 @@ def test_channels_need_a_quota_and_a_weight(channels: dict[str, ChannelUse]) -> 
         SceneConfig(channels=channels)
 
 
-@pytest.mark.parametrize("share", ["reserve", "here"])
-def test_a_share_of_the_slate_is_below_1(share: str) -> None:
-    with pytest.raises(SettingsError, match=f"scene: {share} must be from 0 to below 1 \\(got 1\\)"):
-        SceneConfig(**{share: 1})
+def test_the_share_of_what_is_near_is_below_1() -> None:
+    with pytest.raises(SettingsError, match=r"scene: here must be from 0 to below 1 \(got 1\)"):
+        SceneConfig(here=1)
 
 
 def test_a_channel_is_asked_always_or_for_a_place_and_one_always() -> None:
@@ -48,3 +47,10 @@ def test_a_channel_is_asked_always_or_for_a_place_and_one_always() -> None:
 
 def test_the_default_channels_ship() -> None:
     assert set(default_channels()) <= set(channel_names())
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan"), "some", "0.1", True, None])
+def test_the_reserve_is_learned_or_a_share(value: object) -> None:
+    with pytest.raises(SettingsError, match=r'^scene: reserve must be "learned" or from 0 to below 1 \(got '):
+        SceneConfig(reserve=value)  # type: ignore[arg-type]
+    assert [SceneConfig(reserve=good).reserve for good in ("learned", 0, 0.99)] == ["learned", 0, 0.99]

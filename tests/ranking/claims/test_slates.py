@@ -174,6 +174,11 @@ def test_a_wrong_count_name_person_or_edge_is_found(refreshed: House, recommende
         "loved by 1000 listeners with your taste",
         "loved by a listener around Nobody, whom you follow",
         "by Nobody, whom you follow",
+        "by Nobody, whom you just followed",
+        "loved by Nobody, whom you just followed",
+        "you searched for nothing",
+        "like No Such Song, found when you searched",
+        "you unblocked it",
         "by Nobody, near Nothing (No Such Song which you played)",
         "loved in the region around you more than elsewhere, I think",
         "by Nobody, whom listeners near you love",
@@ -186,6 +191,22 @@ def test_what_is_only_told_is_checked_too(refreshed: House, facts: Facts, text: 
     user = refreshed.release.snapshot.ids["User"][0]
     claim = Claim({"kind": "neighbour", "text": text, "path": [node]}, song, user)
     assert false_claims(facts, claim) == [f"not true: {text}"]
+
+
+def test_a_search_is_told_of_what_its_words_mean_alone(refreshed: House, facts: Facts) -> None:
+    snapshot = refreshed.release.snapshot
+    song, user = snapshot.ids["Song"][0], snapshot.ids["User"][0]
+    artist = snapshot.name("Artist", int(snapshot.relation("PERFORMED_BY").of(0)[0]))
+    node = {"label": "Song", "id": song, "name": facts.name("Song", song)}
+    facts.searches["who searches"] |= {artist, "something else"}
+
+    def told(words: str, who: str = "who searches") -> bool:
+        reason = {"kind": "neighbour", "text": f"you searched for {words}", "path": [node]}
+        return not false_claims(facts, Claim(reason, song, who))
+
+    assert told(artist)
+    assert not told(artist, user)
+    assert not told("something else")
 
 
 def test_words_that_are_never_cited_are_found() -> None:

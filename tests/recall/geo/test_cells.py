@@ -1,9 +1,9 @@
 import h3
 import numpy as np
 import pytest
-from segue_test_worlds import NOW, edges, events, lopsided_snapshot, nodes
+from segue_test_worlds import NOW, World, edges, events, lopsided_snapshot, nodes
 
-from recall.geo.cells import UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
+from recall.geo.cells import UNKNOWN_CELL, around, cell_at, distance_km, home_cells, homes, ring, spacing_km
 
 VIENNA, LINZ, GRAZ = (48.2082, 16.3738), (48.3069, 14.2858), (47.0707, 15.4395)
 
@@ -44,3 +44,15 @@ def test_home_is_what_the_catalogue_says_else_where_most_happened() -> None:
     home, given = homes(lopsided_snapshot(node_tables=tables, edge_tables=lives, log=log), 7)
     assert home.tolist() == [cell_at(*VIENNA, 7), cell_at(*LINZ, 7), cell_at(*GRAZ, 7), UNKNOWN_CELL]
     assert given.tolist() == [True, True, False, False]
+
+
+def test_distances_are_from_the_middle_of_a_cell() -> None:
+    assert distance_km(cell_at(*VIENNA, 7), *LINZ) == pytest.approx(155, abs=3)
+    assert distance_km(UNKNOWN_CELL, *LINZ) == float("inf")
+
+
+def test_homes_that_were_prepared_are_taken_where_they_are_as_fine(lopsided: World) -> None:
+    prepared, _ = home_cells(lopsided.release, 7)
+    assert np.shares_memory(prepared, lopsided.release.arrays("recall/lbs/homes")[0]["home"])
+    computed, given = home_cells(lopsided.release, 5)
+    assert [column.tolist() for column in (computed, given)] == [c.tolist() for c in homes(lopsided.snapshot, 5)]

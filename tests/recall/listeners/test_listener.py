@@ -91,3 +91,15 @@ def test_events_on_new_songs_stand_apart(lopsided: World) -> None:
     assert listener.new_events == [(5, CODE["full_play"], NOW), (5, CODE["block"], -1)]
     assert lopsided.ids(listener.heard) == ["s1", "s2", "s3"]
     assert listener.blocked.tolist() == [5]
+
+
+def test_a_song_that_was_only_blocked_and_unblocked_was_not_met(lopsided: World) -> None:
+    latest = [event("block", "s4", NOW + 1), event("unblock", "s4", NOW + 2), event("block", "s1", NOW + 3)]
+    listener = Listener.of(lopsided.snapshot, "ana", latest)
+    assert lopsided.ids(listener.heard[listener.unmet]) == ["s4"]
+    assert listener.last_heard.tolist() == [NOW - 21 * DAY, NOW, -1]  # of s1, s2 and s4
+
+
+def test_events_since_the_release_are_all_there(lopsided: World) -> None:
+    latest = [Event(event_id="1", user_id="ana", action="search", query="x", at=NOW), event("like", "s3")]
+    assert Listener.of(lopsided.snapshot, "ana", latest).since == tuple(latest)

@@ -123,3 +123,16 @@ def test_taking_gives_rows_of_the_release_and_of_new_songs(lopsided: World, edit
     taken = new.take(lopsided.vectors.unit, new.unit, np.array([5, 0]))
     assert taken == pytest.approx(np.array([[0, 1], [1, 0]]))
     assert new.take(np.arange(5.0), -1.0, np.array([3, 5])).tolist() == [3, -1]
+
+
+def test_names_and_homes_are_as_the_last_edit_says(edits: Edits) -> None:
+    after = edits.after(
+        lines(
+            ("upsert", "User", "ana", {"properties": {"name": "Anna", "latitude": 1.0, "longitude": 2.0}}),
+            ("upsert", "User", "ana", {"properties": {"language": "ro", "latitude": None}}),
+            ("upsert", "Artist", "new", {"properties": {"name": "New"}}),
+        )
+    )
+    assert after.homes == {"ana": (1.0, 2.0)}
+    named = [("User", "ana"), ("User", "ben"), ("User", "cy"), ("Artist", "new"), ("Artist", "brio"), ("Tag", "??")]
+    assert [after.name(*one) for one in named] == ["Anna", "Ben", "cy", "New", "Brio", "??"]

@@ -153,3 +153,13 @@ def test_what_was_folded_stays_when_the_log_goes(
     monkeypatch.setattr(log, "journal", down)
     assert live.check().state == "detached"
     assert song_plays(live) == known
+
+
+def test_events_of_somebody_new_are_kept_through_edits(lopsided: World, log: EventLog) -> None:
+    live = Live(release(lopsided, log.log_id, 1), log)
+    log.append([event(2, "new"), event(3, "ben")], now=NOW)
+    log.append_journal("upsert", "User", "new", {"properties": {"name": "New"}})
+    live.check()
+    assert live.overlay.edits.name("User", "new") == "New"
+    assert [column.tolist() for column in live.overlay.new_users.of("new")][:1] == [[0]]
+    assert not len(live.overlay.new_users.of("ben")[0])
