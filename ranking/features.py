@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from embeddings.vectors.model_vectors import song_space
+from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
@@ -15,7 +16,6 @@ from recall.base import Query
 from recall.blend.merge import Pool
 from recall.listeners.preferences import decayed, listeners
 
-_DAY_MS: Final = 86_400_000
 _RELATIONS: Final = ("PERFORMED_BY", "HAS_GENRE", "HAS_TAG", "ON_ALBUM", "LANGUAGE")
 
 
@@ -31,8 +31,8 @@ class Features:
         known = {r.name: r for r in snapshot.song_relations()}
         self._relations = [known[name] for name in _RELATIONS if name in known]
         self._listeners = np.log1p(listeners(snapshot))
-        self._recent = np.log1p(decayed(snapshot, 7 * _DAY_MS))
-        self._momentum = self._recent - np.log1p(decayed(snapshot, 60 * _DAY_MS))
+        self._recent = np.log1p(decayed(snapshot, 7 * DAY_MS))
+        self._momentum = self._recent - np.log1p(decayed(snapshot, 60 * DAY_MS))
         self._released = snapshot.column("Song", "released_at")
         space = song_space(release)
         self._vectors = None if space is None else space.unit
@@ -66,7 +66,7 @@ class Features:
         discounted = np.where(found, 1 / np.log2(2 + np.maximum(ranks, 0)), 0)
         new = query.live.songs
         released = new.take(self._released, new.released, songs)
-        age = np.where(released == UNKNOWN_INTEGER, 0, np.maximum(query.at - released, 0) / _DAY_MS)
+        age = np.where(released == UNKNOWN_INTEGER, 0, np.maximum(query.at - released, 0) / DAY_MS)
         heard = np.isin(songs, listener.heard)
         plays = np.zeros(len(songs))
         if heard.any():

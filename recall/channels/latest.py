@@ -10,6 +10,7 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
+from graph.durations import HOUR_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, strengths
@@ -39,7 +40,6 @@ from recall.name_index import NameIndex, fit
 
 MODEL: Final = "song2vec"
 """Whose nearest songs are asked."""
-HOUR_MS: Final = 3_600_000
 FIRST: Final = 10
 """Songs that answer to an action, the best ones; others that it proposes are no answer, though a slate holds them."""
 FOLLOWS: Final = 5

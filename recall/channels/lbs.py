@@ -11,6 +11,7 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
+from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import CELL_RESOLUTION, Snapshot
@@ -23,7 +24,6 @@ from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
 from recall.live.live import Overlay
 from recall.live.since import whereabouts
 
-DAY_MS: Final = 86_400_000
 WIDER: Final = 3
 """Resolutions from the cells that are looked at first to those of the second try: 343 of them in one."""
 WORKS: Final = 200

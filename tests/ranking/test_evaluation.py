@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from graph.batch import Batch
 from graph.errors import FitError, InvalidInput, SettingsError
 from graph.log.checks import EVENT_COLUMNS
 from graph.schema import relationship
-from ranking.evaluation import Data, evaluate, model_names, prepare, split
+from graph.snapshot.arrays import Array
+from ranking.evaluation import Data, evaluate, model_names, prepare, split, teaching
+from ranking.learning import Learner, LearningConfig
+from ranking.training import CHANNEL_TRAIN, RANKER_TRAIN
 
 
 def log(rows: list[tuple[str, str, int | None]], **columns: Any) -> pl.DataFrame:
@@ -117,7 +121,26 @@ def test_leave_one_out_trains_on_the_validation_too() -> None:
     data = prepare(batch(log(rows)), "leave-one-out", 0)
     assert len(data.train.histories) == 2
     assert data.valid == []
+    assert data.trained_valid is not None
+    assert data.trained_valid.tolist() == [False, True]
     assert [(u, s.tolist()) for u, s in data.truth] == [(0, [2])]
+
+
+def test_only_leave_one_out_trains_on_its_validation_part() -> None:
+    assert given(TRAIN, [("u1", "x")]).trained_valid is None
+
+
+@pytest.mark.parametrize("marked", [None, np.array([False, False])])
+def test_a_learner_keeps_its_shares_where_no_event_is_marked(marked: Array | None) -> None:
+    learner, data = Learner({}, LearningConfig()), given(TRAIN, [("u1", "x")])
+    assert teaching(learner, replace(data, trained_valid=marked)) is learner
+
+
+def test_fusion_and_ranker_learn_from_the_marked_events_and_models_from_the_others() -> None:
+    rows = [(user, f"s{i}", i) for user in "ab" for i in range(4)]
+    data = prepare(batch(log(rows)), "leave-one-out", 0)
+    split = teaching(Learner({}, LearningConfig()), data).split(data.train)
+    assert split.subset.tolist() == [CHANNEL_TRAIN, CHANNEL_TRAIN, RANKER_TRAIN] * 2
 
 
 def test_skips_and_blocks_are_neither_learned_nor_held_out() -> None:

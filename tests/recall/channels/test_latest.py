@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from segue_test_worlds import NOW, PLACES, World
 
+from graph.durations import HOUR_MS
 from graph.log.events import Event, JournalEntry
 from graph.snapshot.histories import CODE
 from recall.base import Query
 from recall.causes import NEW_PLACE, Cause
-from recall.channels.latest import HOUR_MS, Latest, LatestConfig
+from recall.channels.latest import Latest, LatestConfig
 from recall.listeners.listener import UNHEARD, Listener
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
