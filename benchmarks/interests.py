@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks._product import Built, built, interval, measured, slates
 from embeddings.vectors.model_vectors import song_space
-from ranking.cascade import Cascade, interests_of
+from ranking.cascade import Cascade
+from recall.listeners.interests import Leaders
 from recall.listeners.listener import Listener
 
 N: Final = 20
@@ -44,10 +45,11 @@ def served(made: Built, cascade: Cascade) -> tuple[float, int]:
     """The mean share of interests that a slate serves, and of how many listeners."""
     snapshot, space = made.release.snapshot, song_space(made.release)
     assert space is not None
+    leaders = Leaders.load(made.release, space.unit)
     shares = []
     for user, _ in made.truth:
         query = cascade.ask(Listener.of(snapshot, snapshot.ids["User"][user]), made.at)
-        interests = interests_of(query, space.unit)
+        interests = leaders.interests(query.listener, query.at)
         if len(interests) >= LEAST:
             found = interests.nearest(space.unit[cascade.slate(query, N).songs])
             shares.append(len(np.unique(found[found >= 0])) / len(interests))

@@ -26,11 +26,12 @@ from ranking.reserve import ANSWERING, Reserve, answering, loved_here, places_at
 from ranking.scene import ALWAYS, LATEST, NEARBY, ChannelUse, SceneConfig
 from recall.base import Candidates, Channel, Query, Reacts
 from recall.blend.fusion import Fusion
-from recall.blend.merge import UNFITTED, Pool, allocate, merge
+from recall.blend.merge import UNFITTED, Pool, merge
+from recall.blend.places import allocate
 from recall.blend.runner import Runner
 from recall.discovery import channel_type
 from recall.grouped import rank_within_group, sorted_unique
-from recall.listeners.interests import SONGS, Interests
+from recall.listeners.interests import Leaders
 from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
@@ -131,6 +132,8 @@ class Cascade:
         self._artist, self._recordings = artist_of(self.snapshot), Recordings(self.snapshot)
         space = song_space(release)
         self._unit = None if space is None else space.unit
+        self.leaders = Leaders.load(release, space.unit) if space is not None and scene.interests else None
+        """What the release knows of listeners' interests; None where the scene does not keep them."""
 
     def _stored_ranker(self) -> Ranker | None:
         """The scene's ranker as the release has it; None if it has none, or one of other channels than the scene's.
@@ -249,7 +252,7 @@ class Cascade:
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
         closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
         exclude = sorted_unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
-        return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
+        return Query(listener, at, exclude, latitude, longitude, self.name, overlay, self.leaders)
 
     def _closed(self, edits: Edits) -> Array:
         """Songs that are not admitted, after some edits; those are the same from one request to the next."""
@@ -361,9 +364,8 @@ class Cascade:
         if self.breadth is not None and self._ranks(query):
             rarer = self.breadth.lowered(pool.songs, scores)
             rows = last_places(rows, self._reranker.order(rarer, unit, artist, n))
-        if self.scene.interests:
-            served = interests_of(query, self._unit).nearest(unit) if self._unit is not None else None
-            rows = rows if served is None else keeping(rows, served, scores)
+        if len(query.interests):
+            rows = keeping(rows, query.interests.nearest(unit), scores)
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         return pool, scores, rows, trace
 
@@ -415,12 +417,6 @@ class Cascade:
         this."""
         few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
         return self.ranker is not None and not few
-
-
-def interests_of(query: Query, unit: Array) -> Interests:
-    """The listener's interests at the time of the query, by the unit vectors (S, D) of the release's songs."""
-    songs, weights = query.listener.top_songs(query.at, SONGS)
-    return Interests.of(songs, weights, unit[songs])
 
 
 def keeping(rows: Array, served: Array, scores: Array) -> Array:

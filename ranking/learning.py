@@ -18,7 +18,7 @@ import numpy as np
 from embeddings.models import enabled_by_default, model_type
 from embeddings.vectors.alignment import drift_of_releases
 from embeddings.vectors.incremental import LastTraining, UpdateConfig, aligned
-from embeddings.vectors.model_vectors import ModelVectors, models_in
+from embeddings.vectors.model_vectors import ModelVectors, models_in, song_space
 from graph.errors import NothingToLearn, SettingsError
 from graph.release import MEASURED, Release
 from graph.snapshot.arrays import Array, write_arrays
@@ -48,6 +48,7 @@ from recall.channels.popularity import Popularity
 from recall.discovery import channel_type
 from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
+from recall.listeners.interests import Leaders
 
 DEFAULT_SCENE: Final = "radio"
 _DRAWS: Final = {"embed": 1, "recall": 2, "rank": 3, "evaluate": 4, "cold_start": 5, "ranker": 6, "reserve": 7}
@@ -82,6 +83,9 @@ class LearningConfig:
     """Config of each model that is trained, by its name."""
     update: UpdateConfig = field(default_factory=UpdateConfig)
     """When Song2Vec is updated instead of trained."""
+    neighbours_kept: float = 0.1
+    """Share of each song's 20 nearest that a model must keep when it is brought to the log's end, 0 to 1; one that does
+    not ships as it was measured."""
     seed: int = 0
     """Seed of all that is drawn, 0 or more."""
 
@@ -185,12 +189,15 @@ class Learner:
         return [found[name] for name in sorted(found)]
 
     def recall(self, folder: Path, part: str = MEASURED) -> None:
-        """What channels look up, in the `part` of the release; a channel without its model's vectors is left out."""
+        """Listeners' interests and what channels look up, in the `part` of the release; a channel without its model's
+        vectors is left out."""
         release = Release.open(folder)
         release = release.measured() if part == MEASURED else release
         split = self.split(release.snapshot)
         learned = split.learning(release.snapshot) if part == MEASURED else release.snapshot
         vectors = {name: ModelVectors.load(release, name) for name in models_in(release)}
+        if (space := song_space(release)) is not None:
+            Leaders.fit(learned, space.unit).save(folder / part)
         todo = self.prepared()
         for done, (name, options, use) in enumerate(todo):
             self._progress("recall", done, len(todo))
@@ -211,13 +218,19 @@ class Learner:
         moved from those that were measured, by model (see `embeddings.vectors.alignment.drift`).
 
         An update goes on from the vectors of the `parent`, else they are trained anew, rotated into the frame of those
-        that were measured.
+        that were measured. A model that moved too far from what was measured (`neighbours_kept`) ships as it was
+        measured: `"shipped": "as measured"`.
         """
         for model in self.config.models:
             self.embed(folder, model, parent, full=full, part="")
-        self.recall(folder, part="")
         shipped = Release.open(folder)
-        return drift_of_releases(shipped.measured(), shipped)
+        drift: dict[str, dict[str, Any]] = {**drift_of_releases(shipped.measured(), shipped)}
+        for model, found in drift.items():
+            if found["neighbours_kept"] < self.config.neighbours_kept:
+                _ship_as_measured(folder, model)
+                found["shipped"] = "as measured"
+        self.recall(folder, part="")
+        return drift
 
     def rank(self, folder: Path, truth: Truth | None = None) -> dict[str, Any]:
         """Each scene's fusion, cold-start fusion and ranker, from the songs liked between the two cuts, and how much of
@@ -322,6 +335,15 @@ class Learner:
     def _rng(self, step: str, part: int = 0) -> np.random.Generator:
         """Each step draws from a generator of its own, so that skipping one changes nothing in the others."""
         return np.random.default_rng([self.config.seed, _DRAWS[step], part])
+
+
+def _ship_as_measured(folder: Path, model: str) -> None:
+    """Put a model's vectors, their index and each song's nearest as they were measured in place of the later ones."""
+    for kind in ("vectors", "similar", "index"):
+        for old in folder.glob(f"{kind}/{model}.*"):
+            old.unlink()
+        for measured in folder.glob(f"{MEASURED}/{kind}/{model}.*"):
+            shutil.copy2(measured, folder / kind / measured.name)
 
 
 def _number(name: str) -> int:

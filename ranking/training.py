@@ -26,7 +26,8 @@ from ranking.metrics import Scoreboard
 from ranking.reserve import MOST, SLATE, Reserve, answering, next_loved
 from ranking.scene import LATEST, SceneConfig
 from recall.base import Candidates, Query, Reacts
-from recall.blend.fusion import Fusion, Outcome
+from recall.blend.fusion import Fusion
+from recall.blend.outcome import Outcome
 from recall.discovery import channel_type
 from recall.listeners.listener import UNHEARD, Listener
 from recall.listeners.preferences import listeners

@@ -11,6 +11,7 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.grouped import isin_sorted, top_k
+from recall.listeners.interests import Interests, Leaders
 from recall.listeners.listener import Listener
 from recall.live.live import Overlay
 
@@ -20,7 +21,8 @@ class Query:
     """One question to all channels: who asks, when, where, and what must not come back.
 
     `at` is epoch milliseconds; coordinates are degrees or None; `exclude` holds positions of songs that no channel
-    may return, sorted; `overlay` is what has happened since the release, where anything has.
+    may return, sorted; `overlay` is what has happened since the release, where anything has; `leaders` what the release
+    knows of listeners' interests, where channels are to recall for each of them.
     """
 
     listener: Listener
@@ -30,6 +32,7 @@ class Query:
     longitude: float | None = None
     scene: str = "radio"
     overlay: Overlay | None = None
+    leaders: Leaders | None = None
 
     @property
     def placed(self) -> bool:
@@ -47,6 +50,18 @@ class Query:
         allowed = np.ones(self.listener.snapshot.songs, dtype=bool)
         allowed[self.exclude[: np.searchsorted(self.exclude, len(allowed))]] = False
         return allowed
+
+    @cached_property
+    def interests(self) -> Interests:
+        """The listener's interests by now; none where channels are asked for the whole history."""
+        return Interests.none() if self.leaders is None else self.leaders.interests(self.listener, self.at)
+
+    def interest_of(self, songs: Array) -> Array:
+        """(n,) the interest that each of these songs of the release serves, `len(interests)` where none."""
+        if self.leaders is None:
+            return np.zeros(len(songs), dtype=np.int64)
+        found = self.interests.nearest(self.leaders.unit[songs])
+        return np.where(found < 0, len(self.interests), found)
 
     def permits(self, songs: Array) -> Array:
         """(n,) whether each of these songs, new ones included, may come back."""
@@ -69,6 +84,11 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.songs)
+
+    def of(self, rows: Array | slice) -> Candidates:
+        """These rows of it."""
+        interest = None if self.interest is None else self.interest[rows]
+        return Candidates(self.songs[rows], self.scores[rows], interest, self.importance)
 
     @classmethod
     def none(cls) -> Candidates:

@@ -13,13 +13,17 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from recall.base import Candidates, Query
+from recall.by_interest import for_each, most
 from recall.causes import SIMILAR, Cause, near_songs
+from recall.grouped import sorted_unique
 from recall.index.nearest_songs import near, new_songs
 from recall.index.vector_index import VectorIndex
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
 
 _WIDER: Final = 4
+_OFFERED: Final = 0.5
+"""Support of a song that came after the release."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class ModelChannel:
         songs, weights = query.listener.top_songs(query.at, self._config.loves)
         if not len(songs):
             return Candidates.none()
-        return self._by_cosine(query, weights @ self._vectors.unit[songs], k)
+        return self._by_cosine(query, weights @ self._vectors.unit[songs], self._parts(query, songs, weights), k)
 
     def because(self, query: Query, songs: Array) -> list[Cause | None]:
         """The top song nearest to each of these songs, weighed by how much the listener likes it."""
@@ -82,32 +86,66 @@ class ModelChannel:
             seeds[known] = np.where(adds.max(axis=0) > 0, top[adds.argmax(axis=0)], -1)
         return near_songs(SIMILAR, seeds)
 
+    def _parts(self, query: Query, songs: Array, weights: Array) -> Array:
+        """(I, D) what the songs (S,) of each interest, with their weights (S,), add to the sum of unit vectors; (0, D)
+        for a listener of less than two interests."""
+        count = len(query.interests)
+        if count < 2:
+            return np.zeros((0, self._vectors.unit.shape[1]), dtype=np.float32)
+        mine = np.where(query.interest_of(songs) == np.arange(count)[:, None], weights, 0)
+        return np.asarray(mine @ self._vectors.unit[songs], dtype=np.float32)
+
     def _by_score(self, query: Query, k: int) -> Candidates:
-        vector = self._vectors.listener(query.listener.user, query.listener.liked)
+        liked = query.listener.liked
+        vector = self._vectors.listener(query.listener.user, liked)
         if not vector.any():
             return Candidates.none()
-        table = self._vectors.songs
+        table, encoder = self._vectors.songs, self._vectors.encoder
         assert table is not None
-        if self._index.kind == "exact":
-            return Candidates.of_scores(table @ vector, query, k)
-        found = near(self._index, vector, query, _WIDER * k)
-        known = found.songs[found.songs < len(table)]
-        return Candidates.of_songs(known, table[known] @ vector, query, k)
+        assert encoder is not None
+        parts = self._parts(query, liked, np.full(len(liked), 1 / max(len(liked), 1))) @ encoder
+        queries, songs = np.vstack([vector, parts]), np.arange(len(table))
+        if self._index.kind != "exact":
+            songs = self._near(queries, query, k)
+            songs = songs[songs < len(table)]
+        found = self._products(table, songs, queries)
+        positive = found[:, 0] > 0
+        return _best(query, songs[positive], found[positive, 0], found[positive, 1:], k)
 
-    def _by_cosine(self, query: Query, vector: Array, k: int) -> Candidates:
+    def _by_cosine(self, query: Query, vector: Array, parts: Array, k: int) -> Candidates:
         length = float(np.linalg.norm(vector))
         if not length:
             return Candidates.none()
-        if self._index.kind == "exact":
-            cosines = self._vectors.unit @ (vector / length).astype(np.float32)
-            known = Candidates.of_scores(np.where(self._known, cosines * self._support, -2), query, k, floor=-1.5)
-            found = new_songs(vector, query)
-        else:
-            known = Candidates.none()
-            found = near(self._index, vector, query, _WIDER * k)
-        support = query.live.songs.take(self._support, 0.5, found.songs)
-        songs = np.concatenate([known.songs, found.songs])
-        return Candidates.best(songs, np.concatenate([known.scores, found.scores * support]), k)
+        unit, queries = self._vectors.unit, np.vstack([vector / length, parts]).astype(np.float32)
+        songs = np.flatnonzero(self._known)
+        if self._index.kind != "exact":
+            songs = self._near(queries, query, k)
+            songs = songs[songs < len(unit)]
+        found, support = self._products(unit, songs, queries), self._support[songs]
+        if len(late := new_songs(queries[0], query)):
+            new = query.live.songs
+            found = np.concatenate([found, new.unit[late.songs - new.first] @ queries.T])
+            songs, support = np.append(songs, late.songs), np.append(support, np.full(len(late), _OFFERED))
+        return _best(query, songs, found[:, 0] * support, found[:, 1:], k)
+
+    def _products(self, table: Array, songs: Array, queries: Array) -> Array:
+        """(n, Q) the products of the vectors of `songs` (n,), rows of `table` (N, D), with the queries (Q, D)."""
+        found: Array = (table @ queries.T)[songs] if self._index.kind == "exact" else table[songs] @ queries.T
+        return found
+
+    def _near(self, queries: Array, query: Query, k: int) -> Array:
+        """(n,) songs that the index finds near to each of `queries` (Q, D), ascending."""
+        found = [near(self._index, one, query, _WIDER * k).songs for one in queries if one.any()]
+        return sorted_unique(np.concatenate(found))
+
+
+def _best(query: Query, songs: Array, scores: Array, adds: Array, k: int) -> Candidates:
+    """The `k` best of `songs` (n,), ascending, by scores (n,), so that each interest has its places; `adds` (n, I) is
+    what each of several adds to a score."""
+    first_seen = query.listener.snapshot.histories.first_seen
+    if not adds.shape[1]:
+        return Candidates.permitted(songs, scores, query, k, first_seen)
+    return for_each(songs, scores, most(adds), query, k, first_seen)
 
 
 @cache

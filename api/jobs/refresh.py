@@ -249,15 +249,16 @@ class Refresh:
         measured = {name: scene.reranking_settings() for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
         learned = asdict(replace(self._learner.config, models={}))
+        bound = learned.pop("neighbours_kept")  # which trains nothing
         where = {k: plan[k] for k in ("log_id", "offset", "journal")}
         base = plan["base"] and {k: plan["base"][k] for k in ("digest", "full")}
         return [
             Step("snapshot", ["snapshot"], where, self._snapshot),
             *(self._model_step(name, {**learned, "base": base}) for name in self._learner.config.models),
-            Step("recall", [f"{MEASURED}/recall"], prepared, self._recall),
+            Step("recall", [f"{MEASURED}/recall", f"{MEASURED}/interests"], prepared, self._recall),
             Step("rank", ["ranking"], trained, self._rank),
             Step("evaluate", [], [self._settings.refresh.metric, measured], self._evaluate),
-            Step(SHIPPED, ["vectors", "similar", "index", "recall"], "", self._bring_to_end),
+            Step(SHIPPED, ["vectors", "similar", "index", "recall", "interests"], bound, self._bring_to_end),
         ]
 
     def _model_step(self, model: str, depends: Mapping[str, Any]) -> Step:

@@ -1,8 +1,6 @@
 """What a release has learned about its channels: how much their scores contribute, and how many candidates to take.
 
-**Calibration.** Scores of different channels are not comparable. The chance that the listener goes on to like a
-candidate is fitted by isotonic regression on the score itself, on its share of the channel's best score, or on its
-rank: the one of the three with the lowest log loss on held-out listeners.
+**Calibration.** See `recall.blend.calibration`.
 
 **Weights.** Each channel's weight is learned from the same listeners, so that sorting by the weighted sum ranks the
 relevant songs first. A candidate contributes its channel's weight times its log-standardised gap: the logarithm of 1 +
@@ -10,19 +8,15 @@ how many standard deviations its score is above the last of its list. Weights ar
 chances ranks better on held-out listeners, by more than a standard error: weights that are fitted to one half of the
 listeners do worse than those that are fitted to all.
 
-**Quotas.** Every channel has a minimum quota, since the training listeners may lack those whom the channel is made for
-(listeners without a history, say). Quotas are then raised greedily: each step goes to the channel whose next candidates
-find the most relevant songs that no channel has found yet, until the pool is full. A channel that does not fit into the
-time budget gets no quota.
+**Quotas.** See `recall.blend.quotas`.
 
-Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates; the
-iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978; weights as a linear stack of models
-with non-negative weights, Breiman 1996, Stacked regressions, by a listwise loss (`recall.blend.listwise`).
+Source: weights as a linear stack of models with non-negative weights, Breiman 1996, Stacked regressions, by a listwise
+loss (`recall.blend.listwise`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -32,75 +26,15 @@ import numpy as np
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from recall.base import Candidates
+from recall.blend.calibration import Calibration
 from recall.blend.listwise import listwise
+from recall.blend.outcome import Outcome, candidate_table
+from recall.blend.quotas import learned_quotas
 
-KINDS: Final = ("score", "share", "rank")
-LEAST_HITS: Final = 30
-"""Relevant candidates below which a channel has no calibration."""
-LEAST_QUOTA: Final = 50
-_KNOTS: Final = 64
-_STEP: Final = 10
 _RANK_OFFSET: Final = 60.0
 _TIE: Final = 1e-3
 _L2S: Final = (1e-3, 1e-2, 1e-1)
 """L2 penalties of the weights; the one that ranks best on held-out listeners is used."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One listener's candidates of every channel, and the songs (R,) that the listener liked afterwards."""
-
-    found: Mapping[str, Candidates]
-    loved: Array
-
-    def within(self, quotas: Mapping[str, int]) -> Outcome:
-        """The outcome with each channel's candidates cut to its quota; channels without a quota are left out."""
-        cut = {
-            name: Candidates(found.songs[: quotas[name]], found.scores[: quotas[name]])
-            for name, found in self.found.items()
-            if name in quotas
-        }
-        return Outcome(cut, self.loved)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The chance (K,) at each of K knots (K,) of the value that `kind` names, linear in between; both ascend."""
-
-    kind: str
-    knots: Array
-    chance: Array
-
-    def __call__(self, scores: Array) -> Array:
-        """(C,) the chance that each candidate is liked, from a channel's scores (C,), the best first."""
-        return np.asarray(np.interp(_value(self.kind, scores), self.knots, self.chance))
-
-    @classmethod
-    def fit(cls, lists: Sequence[tuple[Array, Array]]) -> Calibration | None:
-        """From (scores, whether each candidate was liked) of each listener; None where too few were."""
-        if sum(int(hits.sum()) for _, hits in lists) < LEAST_HITS:
-            return None
-        halves = lists[::2], lists[1::2]
-
-        def loss(kind: str) -> float:
-            crossed = ((halves[0], halves[1]), (halves[1], halves[0]))
-            return sum(_log_loss(cls._of(kind, learned), tested) for learned, tested in crossed)
-
-        return cls._of(min(KINDS, key=loss), lists)
-
-    @classmethod
-    def _of(cls, kind: str, lists: Sequence[tuple[Array, Array]]) -> Calibration:
-        from scipy.optimize import isotonic_regression
-
-        values = np.concatenate([_value(kind, scores) for scores, _ in lists] or [np.zeros(1)])
-        hits = np.concatenate([hits for _, hits in lists] or [np.zeros(1)]).astype(np.float64)
-        # equal values are one point: they cannot be told apart
-        points, place = np.unique(values, return_inverse=True)
-        weights = np.bincount(place).astype(np.float64)
-        means = np.bincount(place, hits) / weights
-        ascending = np.asarray(isotonic_regression(means, weights=weights).x)
-        kept = np.unique(np.linspace(0, len(points) - 1, min(_KNOTS, len(points))).round().astype(np.int64))
-        return cls(kind, points[kept], ascending[kept])
 
 
 @dataclass(frozen=True)
@@ -187,7 +121,7 @@ class Fusion:
         """(O,) the NDCG of each outcome's candidates, sorted by the sum of their contributions."""
         found = np.zeros(len(outcomes))
         for i, outcome in enumerate(outcomes):
-            songs, contributions = _table(outcome, list(outcome.found), self.contribution)
+            songs, contributions = candidate_table(outcome, list(outcome.found), self.contribution)
             order = np.argsort(-contributions.sum(axis=1), kind="stable")
             discounts = 1 / np.log2(np.arange(2, 2 + max(len(songs), len(outcome.loved))))
             hits = np.flatnonzero(np.isin(songs[order], outcome.loved))
@@ -235,7 +169,7 @@ def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: fl
     names = sorted({name for outcome in outcomes for name in outcome.found})
     parts, labels = [], []
     for outcome in outcomes:
-        songs, table = _table(outcome, names, lambda _, found: log_standardised_gap(found.scores))
+        songs, table = candidate_table(outcome, names, lambda _, found: log_standardised_gap(found.scores))
         hits = np.isin(songs, outcome.loved)
         if hits.any():
             parts.append(table)
@@ -252,102 +186,3 @@ def learned_weights(outcomes: Sequence[Outcome], *, signed: bool = False, l2: fl
     bounds = [(None if signed else 0.0, None)] * len(names)
     found = minimize(objective, np.full(len(names), 0.1), jac=True, method="L-BFGS-B", bounds=bounds).x
     return {name: float(weight) for name, weight in zip(names, found, strict=True)}
-
-
-def _table(outcome: Outcome, names: Sequence[str], value: Callable[[str, Candidates], Array]) -> tuple[Array, Array]:
-    """The unique songs found (P,), and the `value` of each in each channel (P, channels), 0 where it was not found."""
-    lists = [outcome.found[name].songs for name in names if name in outcome.found]
-    songs = np.unique(np.concatenate(lists)) if lists else np.empty(0, dtype=np.int32)
-    table = np.zeros((len(songs), len(names)))
-    for c, name in enumerate(names):
-        if (found := outcome.found.get(name)) is not None and len(found):
-            table[np.searchsorted(songs, found.songs), c] = value(name, found)
-    return songs, table
-
-
-def learned_quotas(
-    outcomes: Sequence[Outcome],
-    pool: int,
-    cost_ms: Mapping[str, float],
-    budget_ms: float,
-    *,
-    least: int = LEAST_QUOTA,
-) -> dict[str, int]:
-    """Quotas by channel, each at least `least`, that find the most relevant songs within `pool` songs and `budget_ms`;
-    empty if no relevant song is found."""
-    names = list(cost_ms)
-    wanted, weights = _ranks(outcomes, names, loved_only=True)
-    everything, _ = _ranks(outcomes[:200], names, loved_only=False)
-    listeners = max(1, len(outcomes[:200]))
-    if not (wanted < _NEVER).any():
-        return {}
-    quotas, spent = np.zeros(len(names), dtype=np.int64), 0.0
-    for c, name in enumerate(names) if least else ():
-        if spent + cost_ms[name] <= budget_ms:
-            quotas[c], spent = least, spent + cost_ms[name]
-    covered: Array = np.asarray((wanted < quotas).any(axis=1))
-    while True:
-        gains = np.zeros(len(names))
-        for c, name in enumerate(names):
-            if quotas[c] > 0 or spent + cost_ms[name] <= budget_ms:
-                gains[c] = weights[~covered & (wanted[:, c] < quotas[c] + _STEP)].sum()
-        best = int(gains.argmax())
-        if gains[best] <= 0:
-            # nothing is found by one more step; a larger one may still find something
-            open_ = [quotas[c] > 0 or spent + cost_ms[n] <= budget_ms for c, n in enumerate(names)]
-            if (best := _farther(wanted, covered, quotas, weights, open_)) < 0:
-                break
-        spent += 0.0 if quotas[best] else cost_ms[names[best]]
-        quotas[best] += _STEP
-        covered |= wanted[:, best] < quotas[best]
-        if (everything < quotas).any(axis=1).sum() / listeners >= pool:
-            break
-    return {name: int(q) for name, q in zip(names, quotas, strict=True) if q}
-
-
-def _farther(wanted: Array, covered: Array, quotas: Array, weights: Array, open_: Sequence[bool]) -> int:
-    """The channel with the most to find further down its list, -1 where no channel has anything."""
-    left = [weights[~covered & (wanted[:, c] < _NEVER)].sum() if open_[c] else 0.0 for c in range(len(quotas))]
-    best = int(np.argmax(left))
-    return best if left[best] > 0 else -1
-
-
-_NEVER: Final = np.iinfo(np.int32).max
-
-
-def _ranks(outcomes: Sequence[Outcome], names: Sequence[str], *, loved_only: bool) -> tuple[Array, Array]:
-    """(N, channels) the rank of each relevant (or, if not `loved_only`, found) song of each outcome in each channel,
-    `_NEVER` where it was not found; (N,) 1 / the number of these songs of the outcome."""
-    parts, weights = [], []
-    for outcome in outcomes:
-        found = [outcome.found[name].songs for name in names if name in outcome.found]
-        songs = outcome.loved if loved_only else np.unique(np.concatenate(found or [np.empty(0, dtype=np.int32)]))
-        ranks = np.full((len(songs), len(names)), _NEVER, dtype=np.int32)
-        for c, name in enumerate(names):
-            if name in outcome.found and len(songs):
-                mine = outcome.found[name].songs
-                order = np.argsort(songs, kind="stable")
-                place = np.minimum(np.searchsorted(songs[order], mine), len(songs) - 1)
-                known = songs[order][place] == mine
-                ranks[order[place[known]], c] = np.flatnonzero(known)
-        parts.append(ranks)
-        weights.append(np.full(len(songs), 1 / max(len(songs), 1)))
-    none = np.empty((0, len(names)), dtype=np.int32)
-    return np.concatenate(parts or [none]), np.concatenate(weights or [np.empty(0)])
-
-
-def _value(kind: str, scores: Array) -> Array:
-    if kind == "rank":
-        return np.asarray(-np.log2(1.0 + np.arange(len(scores))))
-    if kind == "share" and len(scores):
-        return np.asarray(scores / max(float(np.abs(scores).max()), 1e-12))
-    return np.asarray(scores, dtype=np.float64)
-
-
-def _log_loss(calibration: Calibration, lists: Sequence[tuple[Array, Array]]) -> float:
-    """Nats over all candidates."""
-    total = 0.0
-    for scores, hits in lists:
-        chance = np.clip(calibration(scores), 1e-6, 1 - 1e-6)
-        total -= float(np.log(np.where(hits, chance, 1 - chance)).sum())
-    return total

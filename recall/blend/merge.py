@@ -11,7 +11,8 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from recall.base import Candidates
 from recall.blend.fusion import Fusion
-from recall.grouped import index_in_sorted, ranges, rank_within_group, sorted_unique
+from recall.blend.places import within
+from recall.grouped import index_in_sorted, ranges, sorted_unique
 
 UNFITTED: Final = Fusion({}, {})
 """Nothing learned: every candidate contributes the reciprocal of 60 + its rank."""
@@ -63,7 +64,7 @@ def merge(
     A song's fused score is the sum over channels of weight x the candidate's contribution (`Fusion.contribution`): its
     log-standardised gap where weights were learned, else its calibrated chance of being liked, or the reciprocal of
     60 + its rank. A song within one channel's quota also counts in the channels that rank it beyond theirs. A channel
-    that names the interest of each candidate has its quota allocated to its interests (see `within`).
+    that names the interest of each candidate has its quota allocated to its interests (`recall.blend.places.within`).
     Source: Cormack et al. 2009, Reciprocal rank fusion.
     """
     names = tuple(proposals)
@@ -85,36 +86,3 @@ def merge(
     fused = np.bincount(place, np.concatenate(contributions)[known], len(songs))
     order = np.argsort(-fused, kind="stable")
     return Pool(names, songs[order], fused[order], ranks[order], scores[order])
-
-
-def within(found: Candidates, quota: int) -> Array:
-    """Rows (n,) of the candidates within a channel's quota, the best first.
-
-    Where candidates name their interest, the quota is allocated to the interests by importance, at least one place each
-    while places last. Places that an interest cannot fill go to the best of the other candidates.
-    """
-    if found.interest is None or len(found) <= quota:
-        return np.arange(min(quota, len(found)))
-    importance = np.bincount(found.interest, minlength=1) > 0
-    shares = np.ones(len(importance)) if found.importance is None else np.asarray(found.importance, dtype=np.float64)
-    parts = allocate(quota, np.where(importance, shares[: len(importance)], 0))
-    inside = rank_within_group(found.interest) < parts[found.interest]
-    inside[np.flatnonzero(~inside)[: quota - int(inside.sum())]] = True
-    return np.flatnonzero(inside)
-
-
-def allocate(places: int, importance: Array) -> Array:
-    """(I,) integers that sum to `places`, in proportion to `importance` (I,), by largest remainders; each importance
-    above 0 gets at least 1 while places last."""
-    parts = np.zeros(len(importance), dtype=np.int64)
-    alive = np.flatnonzero(importance > 0)
-    if not len(alive) or places <= 0:
-        return parts
-    if places <= len(alive):
-        parts[alive[np.argsort(-importance[alive], kind="stable")[:places]]] = 1
-        return parts
-    exact = (places - len(alive)) * importance[alive] / importance[alive].sum()
-    parts[alive] = 1 + np.floor(exact).astype(np.int64)
-    rest = places - int(parts.sum())
-    parts[alive[np.argsort(-(exact - np.floor(exact)), kind="stable")[:rest]]] += 1
-    return parts

@@ -17,6 +17,7 @@ from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
+from recall.by_interest import for_each
 from recall.channels.ease import EaseConfig, regression
 from recall.grouped import sum_by_key
 from recall.item_lists.neighbours import Neighbours
@@ -154,6 +155,10 @@ class ListenerKernel:
             kept = self._songs[listener.user] >= 0
             mine = self._songs[listener.user][kept], self._scores[listener.user][kept]
             found, scores = sum_by_key(np.concatenate([mine[0], found]), np.concatenate([mine[1], scores]))
+        if len(query.interests) > 1:
+            found, scores = found[scores > 0], scores[scores > 0]
+            first_seen = query.listener.snapshot.histories.first_seen
+            return for_each(found, scores, query.interest_of(found), query, k, first_seen)
         return Candidates.of_songs(found, scores, query, k)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from recall.base import Candidates, Query
+from recall.by_interest import for_each, sums_by_interest
 from recall.grouped import sum_by_key
 from recall.item_lists.top_k import top_k_of_rows
 
@@ -55,12 +56,17 @@ class Neighbours:
         return Neighbours(self.songs[:, :count], self.weights[:, :count])
 
     def recall(self, query: Query, seeds: Array, seed_weights: Array, k: int) -> Candidates:
-        """The allowed songs with the highest sum over seeds of seed weight x neighbour weight."""
+        """The allowed songs with the highest sum over seeds of seed weight x neighbour weight, for each of the
+        listener's interests."""
         if not len(seeds):
             return Candidates.none()
         songs = self.songs[seeds]
         known = songs >= 0
-        found, scores = sum_by_key(songs[known], (self.weights[seeds] * seed_weights[:, None])[known])
+        adds = (self.weights[seeds] * seed_weights[:, None])[known]
+        if len(query.interests) > 1:
+            interest = np.repeat(query.interest_of(seeds), known.sum(axis=1))
+            return for_each(*sums_by_interest(songs[known], adds, interest, len(query.interests)), query, k)
+        found, scores = sum_by_key(songs[known], adds)
         kept = scores > 0
         return Candidates.permitted(found[kept], scores[kept], query, k)
 

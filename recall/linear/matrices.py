@@ -20,6 +20,7 @@ from graph.errors import FitError
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
+from recall.by_interest import for_each, sums_by_interest
 from recall.grouped import sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.item_lists.top_k import top_k_of_rows
@@ -161,19 +162,28 @@ def _top_k(songs: Array, values: Array, count: int) -> tuple[Array, Array]:
 
 
 def answer(near: Neighbours, query: Query, songs: Array, weights: Array, k: int) -> Candidates:
-    """The allowed songs with the highest sum over the listener's songs of weight x neighbour weight; ties in order of
-    arrival."""
+    """The allowed songs with the highest sum over the listener's songs of weight x neighbour weight, for each of the
+    listener's interests; ties in order of arrival."""
     if not len(songs):
         return Candidates.none()
+    if len(query.interests) > 1:
+        found, adds = _entries(near, songs, weights)
+        interest = query.interest_of(songs)[np.nonzero(near.songs[songs] >= 0)[0]]
+        first_seen = query.listener.snapshot.histories.first_seen
+        return for_each(*sums_by_interest(found, adds, interest, len(query.interests)), query, k, first_seen)
     return Candidates.of_songs(*sums(near, songs, weights), query, k)
 
 
 def sums(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:
     """The neighbours (n,) of `songs` (S,), ascending, and the sums (n,) over `songs` of weight x neighbour weight."""
+    return sum_by_key(*_entries(near, songs, weights))
+
+
+def _entries(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:
+    """Every neighbour (E,) of `songs` (S,), and its weight (E,) times that of the song."""
     found = near.songs[songs]
-    contributions = near.weights[songs] * weights[:, None].astype(np.float32)
     known = found >= 0
-    return sum_by_key(found[known], contributions[known])
+    return found[known], (near.weights[songs] * weights[:, None].astype(np.float32))[known]
 
 
 def check_gamma(gamma: Mapping[str, float]) -> None:

@@ -279,3 +279,21 @@ def test_a_reserve_that_is_set_is_not_learned_and_without_times_it_is_the_defaul
     assert told["radio"] == {"share": 0.1, "sessions": 0, "reason": "no session with a time between the cuts"}
     assert told["plain"]["reason"] == "no channel answers to what was just done"
     assert told.keys() == {"radio", "plain"}
+
+
+def test_a_model_that_moved_too_far_ships_as_it_was_measured(
+    folder: Path, config: LearningConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embeddings.vectors.alignment.NEIGHBOURS", 1)  # of so few songs all are among the 20 nearest
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    strict = dataclasses.replace(config, neighbours_kept=1.0)
+    drift = Learner({"radio": SceneConfig(heard="always")}, strict).bring_to_end(tmp_path)
+    shipped = Release.open(tmp_path)
+    late = {model for model, found in drift.items() if found["neighbours_kept"] < 1}
+    assert late
+    for model in MODELS:
+        for kind in ("vectors", "similar"):
+            arrays, measured = (release.arrays(f"{kind}/{model}")[0] for release in (shipped, shipped.measured()))
+            same = all(np.array_equal(arrays[name], measured[name]) for name in arrays)
+            assert same == (model in late)
+        assert (drift[model].get("shipped") == "as measured") == (model in late)

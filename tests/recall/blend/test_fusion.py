@@ -7,15 +7,10 @@ import pytest
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from recall.base import Candidates
-from recall.blend.fusion import (
-    LEAST_HITS,
-    Calibration,
-    Fusion,
-    Outcome,
-    learned_quotas,
-    learned_weights,
-    log_standardised_gap,
-)
+from recall.blend.calibration import LEAST_HITS, Calibration
+from recall.blend.fusion import Fusion, learned_weights, log_standardised_gap
+from recall.blend.outcome import Outcome
+from recall.blend.quotas import learned_quotas
 
 rng = np.random.default_rng(0)
 

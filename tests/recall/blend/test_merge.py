@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from recall.base import Candidates
-from recall.blend.fusion import Calibration, Fusion
-from recall.blend.merge import allocate, merge, within
+from recall.blend.calibration import Calibration
+from recall.blend.fusion import Fusion
+from recall.blend.merge import merge
+from recall.blend.places import allocate, within
 
 
 def found(*songs: int) -> Candidates:
