@@ -44,15 +44,23 @@ def two_interests(world: World, *, together: bool = False) -> Query:
     return dataclasses.replace(world.query("nobody"), listener=listener, leaders=leaders, at=NOW)
 
 
-def test_each_interest_has_its_part_of_the_places_and_no_song_a_better_score(lopsided: World) -> None:
+def test_the_last_quarter_of_the_places_goes_to_interests_with_fewer_than_their_part(lopsided: World) -> None:
     query = two_interests(lopsided)
     assert query.interests.importance == pytest.approx([2 / 3, 1 / 3])
-    songs, scores = np.arange(4), np.array([0.9, 0.8, 0.7, 0.1])
-    found = for_each(songs, scores, np.array([0, 0, 0, 1]), query, 3)
-    assert found.songs.tolist() == [0, 1, 3]
-    assert found.scores.tolist() == [0.9, 0.8, 0.1]
+    songs, scores = np.arange(12), np.linspace(0.9, 0.1, 12)
+    interest = np.array([0] * 9 + [1, 2, 1])
+    found = for_each(songs, scores, interest, query, 8)
+    # of eight places six are the best songs, and the other interest, which has none of them, takes the last two
+    assert found.songs.tolist() == [0, 1, 2, 3, 4, 5, 9, 11]
+    assert found.scores == pytest.approx(scores[found.songs])
     assert found.interest is not None
-    assert found.interest.tolist() == [0, 0, 1]
+    assert found.interest.tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
+
+
+def test_places_that_an_interest_cannot_fill_go_to_the_best_songs(lopsided: World) -> None:
+    interest = np.array([0] * 11 + [1])
+    found = for_each(np.arange(12), np.linspace(0.9, 0.1, 12), interest, two_interests(lopsided), 8)
+    assert found.songs.tolist() == [*range(7), 11]
 
 
 def near(world: World) -> Neighbours:
@@ -66,7 +74,10 @@ def near(world: World) -> Neighbours:
 
 
 @pytest.mark.parametrize("way", ["recall", "answer"])
-def test_the_neighbours_of_a_small_interest_have_a_place_beside_those_of_a_large_one(lopsided: World, way: str) -> None:
+def test_the_neighbours_of_a_small_interest_have_a_place_beside_those_of_a_large_one(
+    lopsided: World, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recall.by_interest.SHARED", 0.5)  # one place of two
     beside, names = near(lopsided), lopsided.snapshot.ids["Song"]
 
     def asked(query: Query) -> list[str]:
