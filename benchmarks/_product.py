@@ -29,7 +29,6 @@ from ranking.learning import Learner, LearningConfig, default_models, unhurried
 from ranking.metrics import ndcg_at, recall_at
 from ranking.scene import SceneConfig
 from ranking.training import best_first, loved, sampled
-from recall.base import Query
 from recall.channels.popularity import Popularity
 from recall.discovery import channel_type
 from recall.listeners.listener import Listener
@@ -204,16 +203,11 @@ def slates(cascade: Cascade, n: int = K) -> Callable[[Any], Array]:
 
 
 def alone(cascade: Cascade) -> dict[str, Callable[[Any], Array]]:
-    """Each channel of the scene as a ranking, for the whole history at once; equal scores by first appearance."""
+    """Each channel of the scene as a ranking, equal scores by first appearance."""
     return {
-        name: (lambda query, channel=channel: best_first(channel.recall(whole(query), K), cascade.snapshot))
+        name: (lambda query, channel=channel: best_first(channel.recall(query, K), cascade.snapshot))
         for name, channel in cascade.channels.items()
     }
-
-
-def whole(query: Query) -> Query:
-    """The same question, asked without the listener's interests: they would take places of ten from the best songs."""
-    return replace(query, leaders=None)
 
 
 def popularity(built_: Built) -> Callable[[Any], Array]:

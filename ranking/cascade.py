@@ -280,7 +280,9 @@ class Cascade:
         return {name: self.channels[name] for name in self.usual}
 
     def alone(self, query: Query, k: int) -> tuple[dict[str, Candidates], dict[str, float]]:
-        """Each channel's `k` candidates without any budget, and its milliseconds; one that fails is not there."""
+        """Each channel's `k` candidates for the whole history, without any budget, and its milliseconds; one that fails
+        is not there."""
+        query = replace(query, leaders=None)
         answers = self._runner.ask(self._asked(query), query, dict.fromkeys(self.channels, k), float("inf"))
         return dict(answers.found), dict(answers.ms)
 
@@ -314,13 +316,12 @@ class Cascade:
         return replace(pool.of(rows), fused=np.where(own[rows], 1.0, 0.0) + _falling(pool.fused[rows]))
 
     def _inside(self, pool: Pool) -> Array:
-        """Rows within the scene's pool, and those that answer to what was done a moment ago."""
+        """Rows within the scene's pool, and those that answer to what was done a moment ago or serve an interest."""
         late = np.arange(self.scene.pool, len(pool))
         kept = [pool.channels.index(name) for name in (LATEST, NEARBY) if name in pool.channels]
-        if not kept or not len(late):
-            return np.arange(min(len(pool), self.scene.pool))
         ranks = pool.ranks[late][:, kept]
-        return np.concatenate([np.arange(self.scene.pool), late[((ranks >= 0) & (ranks < ANSWERING)).any(axis=1)]])
+        late = late[((ranks >= 0) & (ranks < ANSWERING)).any(axis=1) | pool.besides[late]]
+        return np.concatenate([np.arange(min(len(pool), self.scene.pool)), late])
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""

@@ -111,8 +111,8 @@ class SceneConfig:
     """How strongly the last places of a slate prefer songs that fewer listeners are shown (`ranking.breadth`), 0 to
     below 1; less where that would cost too much, 0 for not at all."""
     interests: bool = True
-    """Whether channels recall for each of the listener's interests (`recall.listeners.interests`, `recall.by_interest`),
-    and a slate keeps a song for each behind its first ten."""
+    """Whether channels recall for each of the listener's interests (`recall.listeners.interests`), and a slate keeps a
+    song for each behind its first ten."""
     otherwise: tuple[str, ...] = ()
     """Channels that fill the slate where the others find too few songs."""
     note: str = ""

@@ -294,7 +294,9 @@ def measure(
 
 
 def best_first(found: Candidates, snapshot: Snapshot) -> Array:
-    """Songs of the candidates by descending score, equal scores by the song's first appearance in the log."""
+    """Songs of the candidates, but for those that are there for an interest alone, by descending score, equal scores by
+    the song's first appearance in the log."""
+    found = found.main
     order = np.lexsort((snapshot.histories.first_seen[found.songs], -found.scores))
     return found.songs[order]
 

@@ -74,13 +74,15 @@ class Candidates:
 
     Shapes: C candidates; songs (C,) int32 positions without repetition, scores (C,) finite and descending. A channel
     that recalls for several interests of a listener may name that of each candidate: interest (C,) from 0 to I - 1, and
-    importance (I,) of each interest, all equal where None.
+    importance (I,) of each interest, all equal where None. The last `besides` candidates are there for an interest
+    alone, beside the best for the whole history: they come into the pool, and add nothing to a fused score.
     """
 
     songs: Array
     scores: Array
     interest: Array | None = None
     importance: Array | None = None
+    besides: int = 0
 
     def __len__(self) -> int:
         return len(self.songs)
@@ -88,7 +90,13 @@ class Candidates:
     def of(self, rows: Array | slice) -> Candidates:
         """These rows of it."""
         interest = None if self.interest is None else self.interest[rows]
-        return Candidates(self.songs[rows], self.scores[rows], interest, self.importance)
+        besides = np.count_nonzero(np.arange(len(self))[rows] >= len(self) - self.besides)
+        return Candidates(self.songs[rows], self.scores[rows], interest, self.importance, int(besides))
+
+    @property
+    def main(self) -> Candidates:
+        """The best for the whole history."""
+        return self.of(slice(len(self) - self.besides)) if self.besides else self
 
     @classmethod
     def none(cls) -> Candidates:
@@ -186,7 +194,7 @@ class Channel(Protocol):
         ...
 
     def recall(self, query: Query, k: int) -> Candidates:
-        """At most `k` songs for the query; nobody's history is a reason to fail."""
+        """At most `k` songs for the query, and some `besides`; nobody's history is a reason to fail."""
         ...
 
 

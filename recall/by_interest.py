@@ -1,26 +1,26 @@
 """Recall for each of a listener's interests: which of them brings a song, and how many places each has.
 
 A channel whose score is a sum over the listener's songs knows what each interest adds to it. A song belongs to the
-interest that adds most; each interest has its part of the channel's places, by importance, and all candidates keep the
-score that they have for the whole history. So a small interest is heard of beside a large one, and none is ranked
-higher than it is loved.
+interest that adds most. The best songs for the whole history come first, as ever; an interest that has fewer of them
+than its part, by importance, has its own best songs besides, from which a slate may take one. Nothing is ranked higher
+than it is loved.
 Source: the iQIYI recall talk (quotas by interest).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from typing import Final
 
 import numpy as np
 
 from graph.snapshot.arrays import Array
 from recall.base import Candidates, Query
-from recall.blend.places import allocate, within
-from recall.grouped import sum_by_key
+from recall.blend.places import allocate
+from recall.grouped import rank_within_group, sum_by_key
 
-SHARED: Final = 0.25
-"""Share of a channel's places, the last ones, that interests have parts of."""
+BESIDES: Final = 0.1
+"""Songs that a channel proposes for interests alone, at most, as a share of its places."""
 
 
 def sums_by_interest(songs: Array, adds: Array, interest: Array, interests: int) -> tuple[Array, Array, Array]:
@@ -49,8 +49,8 @@ def most(parts: Array) -> Array:
 def for_each(
     songs: Array, scores: Array, interest: Array, query: Query, k: int, arrival: Array | None = None
 ) -> Candidates:
-    """The `k` allowed ones of `songs` (n,) with the highest scores (n,), so that each interest of the listener has its
-    part of the places (`within`); `interest` (n,) is that of each song, I for none.
+    """The `k` allowed ones of `songs` (n,) with the highest scores (n,), and besides the best songs of each interest of
+    the listener that has fewer than its part of them; `interest` (n,) is that of each song, I for none.
 
     Equal scores by `arrival` (songs,), as in `Candidates.permitted`, else as the songs come.
     """
@@ -60,22 +60,22 @@ def for_each(
         order = np.argsort(-scores, kind="stable")
     else:
         order = np.lexsort((songs, query.live.songs.take(arrival, np.iinfo(np.int64).max, songs), -scores))
+    interest = interest[order].astype(np.int64)
+    besides = k + _besides(interest, query.interests.importance, k)
+    rows = order[np.concatenate([np.arange(min(k, len(order))), besides])]
+    mine = interest[np.concatenate([np.arange(min(k, len(order))), besides])]
     share = query.interests.importance
     importance = np.append(share, max(1 - float(share.sum()), 0.0))
-    found = Candidates(
-        songs[order].astype(np.int32), scores[order].astype(np.float64), interest[order].astype(np.int64), importance
-    )
-    return found.of(_places(found, k))
+    return Candidates(songs[rows].astype(np.int32), scores[rows].astype(np.float64), mine, importance, len(besides))
 
 
-def _places(found: Candidates, k: int) -> Array:
-    """Rows (n,) of at most `k` candidates: the best of all, and in the last `SHARED` of the places those of interests
-    that have fewer than their part of all places."""
-    first = k - round(k * SHARED)
-    if found.interest is None or found.importance is None or len(found) <= k:
-        return np.arange(min(len(found), k))
-    present = np.bincount(found.interest, minlength=len(found.importance)) > 0
-    parts = allocate(k, np.where(present, found.importance, 0))
-    lacking = np.maximum(parts - np.bincount(found.interest[:first], minlength=len(parts)), 0)
-    rest = replace(found.of(slice(first, None)), importance=lacking.astype(np.float64))
-    return np.concatenate([np.arange(first), first + within(rest, k - first)])
+def _besides(interest: Array, importance: Array, k: int) -> Array:
+    """Rows (m,) behind the first `k` of candidates, the best first, that interests with fewer than their part of `k`
+    places have besides; at most `BESIDES` x k."""
+    first, rest = interest[:k], interest[k:]
+    count = len(importance)
+    parts = allocate(k, np.where(np.bincount(interest, minlength=count + 1)[:count] > 0, importance, 0))
+    lacking = np.maximum(parts - np.bincount(first, minlength=count + 1)[:count], 0)
+    room = min(math.ceil(k * BESIDES), int(lacking.sum()))
+    places = np.append(allocate(room, lacking.astype(np.float64)), 0)
+    return np.flatnonzero(rank_within_group(rest) < places[rest])

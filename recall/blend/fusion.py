@@ -92,8 +92,11 @@ class Fusion:
         """(C,) the contribution of each candidate to the fused score, the best first; ties keep the channel's order.
 
         The channel's weight (the median weight where it has none) x the log-standardised gap, if there are weights.
-        Else the calibrated chance, or the reciprocal of the rank for a channel without calibration.
+        Else the calibrated chance, or the reciprocal of the rank for a channel without calibration. 0 for what is there
+        for an interest alone.
         """
+        if found.besides:
+            return np.append(self.contribution(name, found.main), np.zeros(found.besides))
         by_rank = _RANK_OFFSET / (_RANK_OFFSET + np.arange(len(found)))
         if self.weights:
             weight = self.weights.get(name, float(np.median(list(self.weights.values()))))

@@ -12,7 +12,7 @@ from graph.snapshot.arrays import Array
 from recall.base import Candidates
 from recall.blend.fusion import Fusion
 from recall.blend.places import within
-from recall.grouped import index_in_sorted, ranges, sorted_unique
+from recall.grouped import index_in_sorted, isin_sorted, ranges, sorted_unique
 
 UNFITTED: Final = Fusion({}, {})
 """Nothing learned: every candidate contributes the reciprocal of 60 + its rank."""
@@ -23,7 +23,8 @@ class Pool:
     """Songs of all channels, each once, the best fused score first, with where each comes from.
 
     Shapes: P songs, C channels; songs (P,), fused (P,) descending; ranks (P, C) a song's rank in each channel, from 0,
-    -1 where the channel did not propose it; scores (P, C) the channel's own score, 0 there.
+    -1 where the channel did not propose it; scores (P, C) the channel's own score, 0 there; besides (P,) whether a song
+    is there for an interest of the listener alone.
     """
 
     channels: tuple[str, ...]
@@ -31,13 +32,15 @@ class Pool:
     fused: Array
     ranks: Array
     scores: Array
+    besides: Array
 
     def __len__(self) -> int:
         return len(self.songs)
 
     def of(self, rows: Array | slice) -> Pool:
         """These rows of it."""
-        return Pool(self.channels, self.songs[rows], self.fused[rows], self.ranks[rows], self.scores[rows])
+        kept = self.songs[rows], self.fused[rows], self.ranks[rows], self.scores[rows], self.besides[rows]
+        return Pool(self.channels, *kept)
 
     def first_channel(self, i: int) -> str:
         """The channel in whose list song `i` of the pool stands highest, the first of several."""
@@ -68,12 +71,13 @@ def merge(
     Source: Cormack et al. 2009, Reciprocal rank fusion.
     """
     names = tuple(proposals)
-    inside = [proposals[name].songs[within(proposals[name], quotas[name])] for name in names]
+    chosen = {name: proposals[name].of(within(proposals[name], quotas[name])) for name in names}
+    inside = [found.songs for found in chosen.values()]
     songs = sorted_unique(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
     ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
     scores = np.zeros((len(songs), len(names)))
     if not len(songs):
-        return Pool(names, songs, np.zeros(0), ranks, scores)
+        return Pool(names, songs, np.zeros(0), ranks, scores, np.zeros(0, dtype=bool))
     # all candidates of all channels, one after the other: the channel, the rank, and the contribution
     sizes = [len(found) for found in proposals.values()]
     channel, rank = ranges(np.zeros(len(names), dtype=np.int64), np.array(sizes))
@@ -85,4 +89,6 @@ def merge(
     scores[place, channel] = np.concatenate([found.scores for found in proposals.values()])[known]
     fused = np.bincount(place, np.concatenate(contributions)[known], len(songs))
     order = np.argsort(-fused, kind="stable")
-    return Pool(names, songs[order], fused[order], ranks[order], scores[order])
+    main = sorted_unique(np.concatenate([found.main.songs for found in chosen.values()]))
+    besides = ~isin_sorted(songs, main)
+    return Pool(names, songs[order], fused[order], ranks[order], scores[order], besides[order])

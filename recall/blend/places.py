@@ -13,8 +13,12 @@ def within(found: Candidates, quota: int) -> Array:
     """Rows (n,) of the candidates within a channel's quota, the best first.
 
     Where candidates name their interest, the quota is allocated to the interests by importance, at least one place each
-    while places last. Places that an interest cannot fill go to the best of the other candidates.
+    while places last. Places that an interest cannot fill go to the best of the other candidates. What is there for an
+    interest alone takes no place of the others.
     """
+    if found.besides:
+        main = len(found) - found.besides
+        return np.concatenate([np.arange(min(quota, main)), np.arange(main, len(found))])
     if found.interest is None or len(found) <= quota:
         return np.arange(min(quota, len(found)))
     importance = np.bincount(found.interest, minlength=1) > 0

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from segue_test_worlds import NOW, SCORING, World
 
-from recall.base import Query
+from recall.base import Candidates, Query
+from recall.blend.fusion import Fusion
+from recall.blend.merge import UNFITTED, merge
 from recall.by_interest import for_each, most, sums_by_interest
 from recall.discovery import channel_type
 from recall.item_lists.neighbours import Neighbours
@@ -44,23 +46,39 @@ def two_interests(world: World, *, together: bool = False) -> Query:
     return dataclasses.replace(world.query("nobody"), listener=listener, leaders=leaders, at=NOW)
 
 
-def test_the_last_quarter_of_the_places_goes_to_interests_with_fewer_than_their_part(lopsided: World) -> None:
+def test_an_interest_with_fewer_than_its_part_has_its_best_songs_besides(lopsided: World) -> None:
     query = two_interests(lopsided)
     assert query.interests.importance == pytest.approx([2 / 3, 1 / 3])
-    songs, scores = np.arange(12), np.linspace(0.9, 0.1, 12)
-    interest = np.array([0] * 9 + [1, 2, 1])
-    found = for_each(songs, scores, interest, query, 8)
-    # of eight places six are the best songs, and the other interest, which has none of them, takes the last two
-    assert found.songs.tolist() == [0, 1, 2, 3, 4, 5, 9, 11]
+    songs, scores = np.arange(30), np.linspace(0.9, 0.1, 30)
+    interest = np.array([0] * 24 + [1, 2, 1, 1, 0, 2])
+    found = for_each(songs, scores, interest, query, 20)
+    # the first twenty are the best; a tenth as many come besides, of the interest that has none among them
+    assert found.songs.tolist() == [*range(20), 24, 26]
     assert found.scores == pytest.approx(scores[found.songs])
     assert found.interest is not None
-    assert found.interest.tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
+    assert found.interest.tolist() == [0] * 20 + [1, 1]
+    assert (found.besides, found.main.songs.tolist(), found.of(slice(21)).besides) == (2, list(range(20)), 1)
 
 
-def test_places_that_an_interest_cannot_fill_go_to_the_best_songs(lopsided: World) -> None:
-    interest = np.array([0] * 11 + [1])
-    found = for_each(np.arange(12), np.linspace(0.9, 0.1, 12), interest, two_interests(lopsided), 8)
-    assert found.songs.tolist() == [*range(7), 11]
+def test_nothing_comes_besides_where_every_interest_has_its_part_or_has_no_more(lopsided: World) -> None:
+    query, scores = two_interests(lopsided), np.linspace(0.9, 0.1, 30)
+    assert for_each(np.arange(30), scores, np.array([0, 0, 1] * 10), query, 21).besides == 0
+    assert for_each(np.arange(30), scores, np.array([1] + [0] * 29), query, 20).besides == 0
+
+
+def test_what_comes_besides_is_in_the_pool_and_changes_no_fused_score() -> None:
+    songs, scores = np.array([3, 1, 2, 7]), np.array([0.9, 0.5, 0.4, 0.1])
+    plain = Candidates(songs[:3], scores[:3])
+    besides = Candidates(songs, scores, np.array([0, 0, 0, 1]), np.array([0.6, 0.4]), 1)
+    other = Candidates(np.array([7, 5]), np.array([2.0, 1.0]))
+    for fusion in (UNFITTED, Fusion({}, {}, weights={"a": 0.7, "b": 0.2})):
+        before = merge({"a": plain}, {"a": 3}, {}, fusion)
+        after = merge({"a": besides}, {"a": 3}, {}, fusion)
+        assert after.songs.tolist() == [*before.songs.tolist(), 7]
+        assert after.fused.tolist() == [*before.fused.tolist(), 0.0]
+        assert after.besides.tolist() == [False, False, False, True]
+        both = merge({"a": besides, "b": other}, {"a": 3, "b": 2}, {}, fusion)
+        assert not both.besides.any()  # another channel proposes it for the whole history
 
 
 def near(world: World) -> Neighbours:
@@ -74,10 +92,7 @@ def near(world: World) -> Neighbours:
 
 
 @pytest.mark.parametrize("way", ["recall", "answer"])
-def test_the_neighbours_of_a_small_interest_have_a_place_beside_those_of_a_large_one(
-    lopsided: World, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("recall.by_interest.SHARED", 0.5)  # one place of two
+def test_the_neighbours_of_a_small_interest_come_besides_those_of_a_large_one(lopsided: World, way: str) -> None:
     beside, names = near(lopsided), lopsided.snapshot.ids["Song"]
 
     def asked(query: Query) -> list[str]:
@@ -85,7 +100,7 @@ def test_the_neighbours_of_a_small_interest_have_a_place_beside_those_of_a_large
         found = beside.recall(query, songs, weights, 2) if way == "recall" else answer(beside, query, songs, weights, 2)
         return [names[song] for song in found.songs.tolist()]
 
-    assert asked(two_interests(lopsided)) == ["s2", "s3"]
+    assert asked(two_interests(lopsided)) == ["s2", "s5", "s3"]
     assert asked(two_interests(lopsided, together=True)) == ["s2", "s5"]
     assert asked(dataclasses.replace(two_interests(lopsided), leaders=None)) == ["s2", "s5"]
 
