@@ -22,7 +22,8 @@ from graph.log.events import EventLog
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.live.counters import Counters, Decay, GroupSums, SongSums, plays
+from recall.decay import Decay
+from recall.live.counters import Counters, GroupSums, SongSums, plays
 from recall.live.live import Live
 
 EVENTS: Final = 100_000

@@ -155,6 +155,12 @@ class Cascade:
         other.fusion = fusion
         return other
 
+    def with_ranker(self, ranker: Ranker, breadth: Breadth | None) -> Cascade:
+        """The same cascade with another ranker, and another breadth of its slates."""
+        other = copy(self)
+        other.ranker, other.breadth = ranker, breadth
+        return other
+
     @property
     def usual(self) -> tuple[str, ...]:
         """Channels that are asked for every request: those that fusion and ranker learn of."""

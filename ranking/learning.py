@@ -264,7 +264,7 @@ class Learner:
                 cascade = cascade.with_fusion(fusion)
             if scene.ranker_of() is not None:
                 lists = RankerLists.of(cascade, truth, split.rank_at, tick)
-                self._rank(folder, cascade, lists)
+                cascade = self._rank(folder, cascade, lists)
             if scene.reserve == LEARNED:
                 reserves[name] = self._reserve(folder, cascade, split, release)
             if (bare := without_memory(unhurried(scene))) is not None:
@@ -279,18 +279,17 @@ class Learner:
         reserve.save(folder / "ranking" / cascade.name / "reserve")
         return asdict(reserve)
 
-    def _rank(self, folder: Path, cascade: Cascade, lists: RankerLists) -> None:
-        """The scene's ranker and how far its slates spread over the catalogue, from its own lists."""
+    def _rank(self, folder: Path, cascade: Cascade, lists: RankerLists) -> Cascade:
+        """The cascade with the scene's ranker and how far its slates spread over the catalogue, from its own lists."""
         name, scene = cascade.name, cascade.scene
         ranker = fit_ranker(cascade, lists, rng=self._rng("ranker", _number(name)))
         if ranker is None:
-            return
+            return cascade
         ranker.save(folder / "ranking" / name / scene.ranker)
-        cascade.ranker = ranker
         breadth = Breadth.fit(lists.scored(ranker), cascade.snapshot.songs, scene.breadth)
         if breadth is not None:
             breadth.save(folder / "ranking" / name / "breadth")
-        cascade.breadth = breadth
+        return cascade.with_ranker(ranker, breadth)
 
     def evaluate(self, folder: Path, *, channels: bool = False) -> dict[str, Scoreboard]:
         """The default scene as it ships, and popularity, on the songs liked after the last cut.

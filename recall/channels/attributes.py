@@ -22,13 +22,13 @@ from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ATTRIBUTE, RELATION_OF, Cause
+from recall.decay import Decay
 from recall.grouped import csr_entries, index_in_sorted, isin_sorted, rank_within_group, sorted_unique, sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.linear.matrices import interaction_matrix
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import decayed, listeners
 from recall.listeners.profile import Dimensions, Profile, offered_shares
-from recall.live.counters import Decay
 from recall.live.edits import NewSongs
 from recall.release_times import release_times
 

@@ -13,8 +13,9 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
 from recall.base import Candidates, Query, Ranked
+from recall.decay import decay
 from recall.grouped import csr_entries, rank_within_group
-from recall.listeners.listener import Listener, decay
+from recall.listeners.listener import Listener
 from recall.listeners.preferences import artist_of, decayed, listeners
 
 _SONGS: Final = 1000

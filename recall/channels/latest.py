@@ -27,12 +27,13 @@ from recall.causes import (
     Cause,
 )
 from recall.channels.lbs import Lbs, LbsConfig
+from recall.decay import HALF_LIFE_MS, decay
 from recall.geo.cells import distance_km, home_cells
 from recall.grouped import sum_by_key
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
-from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
+from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
 from recall.live.live import Overlay
 from recall.live.since import people_events

@@ -17,10 +17,11 @@ from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import CELL_RESOLUTION, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import NEAR_ARTIST, NEAR_CREATOR, NEARBY, REGION, REGION_ARTIST, REGION_CREATOR, Cause
+from recall.decay import HALF_LIFE_MS, decay
 from recall.geo.cell_sums import CellSums, Lasting
 from recall.geo.cells import PREPARED, UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
 from recall.grouped import csr_entries, isin_sorted, sum_by_key
-from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
+from recall.listeners.listener import Listener
 from recall.live.live import Overlay
 from recall.live.since import whereabouts
 

@@ -19,8 +19,9 @@ from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
+from recall.decay import HALF_LIFE_MS, decay
 from recall.grouped import csr_entries, index_in_sorted, isin_sorted, rank_within_group, sum_by_key, top_k
-from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
+from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
 from recall.live.since import people_events
 from recall.pagerank.circles import Circles, nearest

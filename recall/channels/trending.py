@@ -17,9 +17,10 @@ from graph.snapshot.histories import STRENGTH_BY_CODE, Histories, strengths
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
+from recall.decay import Decay
 from recall.grouped import csr_entries, index_in_sorted, sorted_unique
 from recall.listeners.listener import Listener
-from recall.live.counters import Counters, Decay, GroupSums, SongSums
+from recall.live.counters import Counters, GroupSums, SongSums
 from recall.live.edits import NewSongs
 from recall.live.live import Overlay
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
+from recall.decay import Decay
 from recall.geo.cells import UNKNOWN_CELL
 from recall.grouped import index_in_sorted
-from recall.live.counters import Decay, GroupSums, SongSums
+from recall.live.counters import GroupSums, SongSums
 
 DEEP: Final = 2000
 """Songs of a cell that are read, the most loved ones, beside all that were loved there since the release."""

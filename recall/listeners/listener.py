@@ -10,24 +10,17 @@ from typing import Final
 
 import numpy as np
 
-from graph.durations import DAY_MS
 from graph.log.events import Event
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
+from recall.decay import HALF_LIFE_MS, decay
 from recall.grouped import csr_entries, sorted_unique
 
-HALF_LIFE_MS: Final = 21 * DAY_MS
 UNHEARD: Final = np.empty(0, dtype=np.int32)
 BLOCKING: Final = (CODE["block"], CODE["unblock"])
 """Actions that say whether a song may come back, and not that it was heard."""
-
-
-def decay(at: Array, now: int, half_life_ms: float) -> Array:
-    """Weight of each time (E,) at `now`: halved every half-life; 1 where the time is unknown or yet to come."""
-    age = np.where(at == UNKNOWN_TIME, 0, np.maximum(now - at, 0))
-    return np.asarray(np.exp2(-age / half_life_ms))
 
 
 @dataclass(frozen=True)

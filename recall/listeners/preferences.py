@@ -8,7 +8,7 @@ from scipy import sparse
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
 from graph.snapshot.snapshot import Snapshot
-from recall.listeners.listener import HALF_LIFE_MS, decay
+from recall.decay import HALF_LIFE_MS, decay
 from recall.once import once
 
 

@@ -26,8 +26,8 @@ from scipy import sparse
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import PLAYBACK_CODES, strengths
 from graph.snapshot.relations import Relation
+from recall.decay import Decay
 from recall.grouped import csr_entries, sorted_unique
-from recall.live.counters import Decay
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from graph.snapshot.arrays import Array
-from graph.snapshot.histories import UNKNOWN_TIME, Histories
+from graph.snapshot.histories import Histories
 from graph.snapshot.snapshot import Snapshot
+from recall.decay import Decay
 from recall.grouped import index_in_sorted, sum_by_key
 from recall.once import once
 
@@ -26,7 +27,6 @@ _ROOM: Final = 256
 _FEW: Final = 64
 """One song in so many may have a sum that is kept apart, so that a small batch copies little."""
 _NOTHING: Final = (np.empty(0, dtype=np.int64), np.empty(0))
-_FARTHEST: Final = 1000.0  # half-lives; 2^1000 is a number still, and nothing that was decayed so far is read
 
 
 class Events(Protocol):
@@ -99,29 +99,6 @@ class Counters:
                     tally.add(batch)
                 kept[key] = tally
             return kept[key]  # type: ignore[return-value]
-
-
-class Decay:
-    """Halves every half-life, reckoned from a landmark; both in milliseconds."""
-
-    def __init__(self, half_life_ms: float, landmark: int) -> None:
-        if half_life_ms <= 0:
-            raise ValueError(f"half_life_ms must be above 0 (got {half_life_ms})")
-        self.half_life_ms, self.landmark = half_life_ms, landmark
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, half_life_ms: float) -> Decay:
-        """From the snapshot's newest event on."""
-        return cls(half_life_ms, max(snapshot.as_of, 0))
-
-    def weights(self, at: Array) -> Array:
-        """(E,) what something at each of these times was worth at the landmark; 0 where the time is unknown."""
-        halvings = np.clip((at - self.landmark) / self.half_life_ms, -_FARTHEST, _FARTHEST)
-        return np.where(at == UNKNOWN_TIME, 0.0, np.exp2(halvings))
-
-    def since(self, now: int) -> float:
-        """What a sum at the landmark is to be multiplied with at `now`."""
-        return float(np.exp2(min(max((self.landmark - now) / self.half_life_ms, -_FARTHEST), _FARTHEST)))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from segue_test_worlds import DAY, NOW, World
 
 from graph.log.events import Event
 from graph.snapshot.histories import CODE, STRENGTH, strengths
-from recall.listeners.listener import HALF_LIFE_MS, Listener, decay
+from recall.decay import HALF_LIFE_MS, decay
+from recall.listeners.listener import Listener
 
 
 def event(action: str, song: str, at: int | None = NOW, count: int = 1) -> Event:

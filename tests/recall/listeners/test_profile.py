@@ -3,8 +3,8 @@ import pytest
 from segue_test_worlds import DAY, NOW, World
 
 from graph.snapshot.histories import Histories
+from recall.decay import Decay
 from recall.listeners.profile import Dimensions, Profile, offered_shares
-from recall.live.counters import Decay
 
 ALBA, BRIO = 0, 1
 

@@ -7,7 +7,8 @@ from segue_test_worlds import DAY, NOW, events, lopsided_snapshot
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME
 from graph.snapshot.snapshot import Snapshot
-from recall.live.counters import Counters, Decay, GroupSums, SongSums, plays
+from recall.decay import Decay
+from recall.live.counters import Counters, GroupSums, SongSums, plays
 from recall.live.live import EventBatch
 
 ROWS = [

@@ -10,7 +10,8 @@ from segue_test_worlds import DAY, NOW, World
 from graph.errors import StoreUnavailable
 from graph.log.events import EventLog
 from graph.release import Release
-from recall.live.counters import Decay, SongSums, plays
+from recall.decay import Decay
+from recall.live.counters import SongSums, plays
 from recall.live.live import Live, LiveState
 
 
