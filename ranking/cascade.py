@@ -299,15 +299,17 @@ class Cascade:
 
     def pool(self, query: Query, n: int | None = None) -> tuple[Pool, list[Stage]]:
         """The merged candidates, at most the scene's pool; a recording that has several ids once. Where the scene has
-        channels to fill with, they only do so behind all others, up to `n` songs in all."""
-        proposals, recalled = self.propose(query)
+        channels to fill with, they only do so behind all others, up to `n` songs in all. Interests have songs of their
+        own in it where a slate of `n` has places for them."""
+        n = self.scene.n if n is None else n
+        proposals, recalled = self.propose(query if n > RANKED_ALONE else replace(query, leaders=None))
         started = time.perf_counter()
         fusion, quotas = self.fusion_for(query.listener)
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
         pool = merged.of(self._kept(query, merged.songs))
-        pool = self._filled(query, pool, self.scene.n if n is None else n)
+        pool = self._filled(query, pool, n)
         pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]

@@ -18,6 +18,7 @@ from ranking.scene import ChannelUse, SceneConfig
 from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion
 from recall.blend.runner import STUCK
+from recall.channels.popularity import Popularity
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
 from recall.live.live import Overlay
@@ -568,3 +569,22 @@ def test_an_unblocked_song_that_was_never_heard_may_come_back(lopsided: World) -
     ]
     assert slate(cascade(lopsided), lopsided, latest=latest[:1]) == ["s3", "s5"]
     assert slate(cascade(lopsided), lopsided, latest=latest) == ["s3", "s4", "s5"]
+
+
+def test_channels_recall_for_each_interest_where_a_slate_has_places_for_them(lopsided: World) -> None:
+    asked: list[bool] = []
+
+    class Watched(Popularity):
+        def recall(self, query: Query, k: int) -> Candidates:
+            asked.append(query.leaders is not None)
+            return super().recall(query, k)
+
+    uses = {"popularity": ChannelUse()}
+    scene = SceneConfig(ranker="fused", quotas="fixed", heard="always", channels=uses, budget_ms=60_000)
+    for kept in (True, False):
+        made = Cascade(lopsided.release, dataclasses.replace(scene, interests=kept))
+        made.channels["popularity"] = Watched(lopsided.release)
+        for n in (10, 11):
+            made.slate(made.query("ana", NOW), n)
+        made.alone(made.query("ana", NOW), 11)
+    assert asked == [False, True, False, False, False, False]
