@@ -263,8 +263,8 @@ class RefreshSettings(_Section):
     listeners: int = Field(default=1000, ge=1)
     """Listeners of each share at most, 1 or more."""
     neighbours_kept: float = Field(default=0.1, ge=0, le=1)
-    """Share of each song's 20 nearest that a model must keep when it is brought to the log's end, 0 to 1; one that does
-    not ships as it was measured."""
+    """Share of a song's 20 nearest that a model must keep, on average, when it is brought to the log's end, 0 to 1; one
+    that does not ships as it was measured."""
     schedule: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     """UTC time of day ("03:30") of the nightly refresh of `segue serve`; unset for none."""
 

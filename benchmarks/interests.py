@@ -1,7 +1,8 @@
 """How many of a listener's interests a slate of twenty serves, and what keeping them costs.
 
 Listeners with at least three interests (`recall.listeners.interests`). `ours` is the mean share of them that have a
-song in the slate, `peer` the same where the scene does not keep interests. The second row is NDCG@10 of both.
+song in the slate, `peer` the same where the scene does not keep interests. The other rows are NDCG of all listeners'
+slates of twenty, of the first ten songs and of all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks._product import Built, built, interval, measured, slates
+from benchmarks._product import Built, K, built, interval, measured, slates
 from embeddings.vectors.model_vectors import song_space
 from ranking.cascade import Cascade
 from recall.listeners.interests import Leaders
@@ -34,10 +35,11 @@ def run(sets: Sequence[str] = ("lastfm, sides", "world-10")) -> list[dict[str, A
             ours, count = served(made, keeps)
             theirs, _ = served(made, plain)
             rows.append(_row(f"{name}: interests served by {N} songs", ours, theirs, f"{count} listeners"))
-            found = measured(made, {"keeps": slates(keeps), "plain": slates(plain)})
-            one, other = found["keeps"].ndcg, found["plain"].ndcg
-            unit = f"NDCG@10, {len(one)} listeners, difference {interval(one, other)}"
-            rows.append(_row(f"{name}: all slates of ten", float(one.mean()), float(other.mean()), unit))
+            for k in (K, N):  # the first ten songs of a slate of twenty, and all of it
+                found = measured(made, {"keeps": slates(keeps, N), "plain": slates(plain, N)}, k)
+                one, other = found["keeps"].ndcg, found["plain"].ndcg
+                unit = f"NDCG@{k}, {len(one)} listeners, difference {interval(one, other)}"
+                rows.append(_row(f"{name}: slates of {N}, NDCG@{k}", float(one.mean()), float(other.mean()), unit))
     return rows
 
 

@@ -298,9 +298,10 @@ class Cascade:
         self._runner.warm(self.channels, query, budget_ms)
 
     def pool(self, query: Query, n: int | None = None) -> tuple[Pool, list[Stage]]:
-        """The merged candidates, at most the scene's pool; a recording that has several ids once. Where the scene has
-        channels to fill with, they only do so behind all others, up to `n` songs in all. Interests have songs of their
-        own in it where a slate of `n` has places for them."""
+        """The merged candidates, at most the scene's pool, and what answers to a moment, a place or an interest beyond
+        it; a recording that has several ids once. Where the scene has channels to fill with, they only do so behind all
+        others, up to `n` songs in all. Interests have songs of their own in it where a slate of `n` has places for
+        them."""
         n = self.scene.n if n is None else n
         proposals, recalled = self.propose(query if n > RANKED_ALONE else replace(query, leaders=None))
         started = time.perf_counter()
@@ -369,11 +370,16 @@ class Cascade:
         new = query.live.songs
         unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
         artist = new.take(self._artist, new.artist, pool.songs)
-        rows = self._reranker.order(scores, unit, artist, n)
+        main, besides = np.flatnonzero(~pool.besides), np.flatnonzero(pool.besides)
+
+        def order(scores: Array) -> Array:
+            rows = main[self._reranker.order(scores[main], unit[main], artist[main], n)]
+            return np.append(rows, besides[np.argsort(-scores[besides], kind="stable")])[:n]
+
+        rows = order(scores)
         if self.breadth is not None and self._ranks(query):
-            rarer = self.breadth.lowered(pool.songs, scores)
-            rows = last_places(rows, self._reranker.order(rarer, unit, artist, n))
-        if len(query.interests):
+            rows = last_places(rows, order(self.breadth.lowered(pool.songs, scores)))
+        if n > RANKED_ALONE and len(query.interests):
             rows = keeping(rows, query.interests.nearest(unit), scores)
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         return pool, scores, rows, trace

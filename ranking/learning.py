@@ -84,8 +84,8 @@ class LearningConfig:
     update: UpdateConfig = field(default_factory=UpdateConfig)
     """When Song2Vec is updated instead of trained."""
     neighbours_kept: float = 0.1
-    """Share of each song's 20 nearest that a model must keep when it is brought to the log's end, 0 to 1; one that does
-    not ships as it was measured."""
+    """Share of a song's 20 nearest that a model must keep, on average, when it is brought to the log's end, 0 to 1; one
+    that does not ships as it was measured."""
     seed: int = 0
     """Seed of all that is drawn, 0 or more."""
 
@@ -219,7 +219,7 @@ class Learner:
 
         An update goes on from the vectors of the `parent`, else they are trained anew, rotated into the frame of those
         that were measured. A model that moved too far from what was measured (`neighbours_kept`) ships as it was
-        measured: `"shipped": "as measured"`.
+        measured: its drift, of the training that is not used, says `"shipped": "as measured"`.
         """
         for model in self.config.models:
             self.embed(folder, model, parent, full=full, part="")
@@ -339,6 +339,7 @@ class Learner:
 def _ship_as_measured(folder: Path, model: str) -> None:
     """Put a model's vectors, their index and each song's nearest as they were measured in place of the later ones."""
     for kind in ("vectors", "similar", "index"):
+        (folder / kind).mkdir(exist_ok=True)
         for old in folder.glob(f"{kind}/{model}.*"):
             old.unlink()
         for measured in folder.glob(f"{MEASURED}/{kind}/{model}.*"):

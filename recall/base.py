@@ -194,7 +194,8 @@ class Channel(Protocol):
         ...
 
     def recall(self, query: Query, k: int) -> Candidates:
-        """At most `k` songs for the query, and some `besides`; nobody's history is a reason to fail."""
+        """At most `k` songs for the query, and, if it has `leaders`, a tenth as many `besides`; nobody's history is a
+        reason to fail."""
         ...
 
 

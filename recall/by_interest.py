@@ -1,9 +1,9 @@
-"""Recall for each of a listener's interests: which of them brings a song, and how many places each has.
+"""Recall for each of a listener's interests: which of them brings a song, and what it brings beside the best.
 
-A channel whose score is a sum over the listener's songs knows what each interest adds to it. A song belongs to the
-interest that adds most. The best songs for the whole history come first, as ever; an interest that has fewer of them
-than its part, by importance, has its own best songs besides, from which a slate may take one. Nothing is ranked higher
-than it is loved.
+A channel whose score is a sum over the listener's songs knows what each interest adds to it: a song belongs to the
+interest that adds most. One without such a sum goes by the interest whose centre is nearest. The best songs for the
+whole history come first, as ever; an interest that has fewer of them than its part, by importance, has its own best
+songs besides, from which a slate may take one behind its first ten.
 Source: the iQIYI recall talk (quotas by interest).
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 from graph.snapshot.arrays import Array
 from recall.base import Candidates, Query
 from recall.blend.places import allocate
-from recall.grouped import rank_within_group, sum_by_key
+from recall.grouped import rank_within_group, sum_by_key, top_k
 
 BESIDES: Final = 0.1
-"""Songs that a channel proposes for interests alone, at most, as a share of its places."""
+"""Songs that a channel proposes for interests alone, at most, as a share of its places, and one at least."""
 
 
 def sums_by_interest(songs: Array, adds: Array, interest: Array, interests: int) -> tuple[Array, Array, Array]:
@@ -56,26 +56,37 @@ def for_each(
     """
     may = query.permits(songs)
     songs, scores, interest = songs[may], scores[may], interest[may]
+    more = math.ceil(k * BESIDES)
+    near = _near_the_top(scores, interest, len(query.interests), k, more)
+    songs, scores, interest = songs[near], scores[near], interest[near]
     if arrival is None:
         order = np.argsort(-scores, kind="stable")
     else:
         order = np.lexsort((songs, query.live.songs.take(arrival, np.iinfo(np.int64).max, songs), -scores))
-    interest = interest[order].astype(np.int64)
-    besides = k + _besides(interest, query.interests.importance, k)
+    besides = k + _besides(interest[order], query.interests.importance, k, more)
     rows = order[np.concatenate([np.arange(min(k, len(order))), besides])]
-    mine = interest[np.concatenate([np.arange(min(k, len(order))), besides])]
-    share = query.interests.importance
-    importance = np.append(share, max(1 - float(share.sum()), 0.0))
-    return Candidates(songs[rows].astype(np.int32), scores[rows].astype(np.float64), mine, importance, len(besides))
+    return Candidates(songs[rows].astype(np.int32), scores[rows].astype(np.float64), interest[rows], None, len(besides))
 
 
-def _besides(interest: Array, importance: Array, k: int) -> Array:
-    """Rows (m,) behind the first `k` of candidates, the best first, that interests with fewer than their part of `k`
-    places have besides; at most `BESIDES` x k."""
-    first, rest = interest[:k], interest[k:]
+def _near_the_top(scores: Array, interest: Array, interests: int, k: int, more: int) -> Array:
+    """(n,) whether each song is among the best `k` of all, or the best `k + more` of its interest: no other can be
+    among the best, or besides."""
+    if len(scores) <= k + more:
+        return np.ones(len(scores), dtype=bool)
+    kept = np.zeros(len(scores), dtype=bool)
+    kept[top_k(scores, k)] = True
+    for one in range(interests):
+        mine = np.flatnonzero(interest == one)
+        kept[mine[top_k(scores[mine], k + more)]] = True
+    return kept
+
+
+def _besides(interest: Array, importance: Array, k: int, more: int) -> Array:
+    """Rows (m,) behind the first `k` of candidates (n,), the best first, that interests with fewer than their part of
+    `k` places have besides, `more` at most; `importance` (I,) sums to at most 1, the rest is that of no interest."""
     count = len(importance)
-    parts = allocate(k, np.where(np.bincount(interest, minlength=count + 1)[:count] > 0, importance, 0))
-    lacking = np.maximum(parts - np.bincount(first, minlength=count + 1)[:count], 0)
-    room = min(math.ceil(k * BESIDES), int(lacking.sum()))
-    places = np.append(allocate(room, lacking.astype(np.float64)), 0)
-    return np.flatnonzero(rank_within_group(rest) < places[rest])
+    first, rest = (np.bincount(part, minlength=count + 1) for part in (interest[:k], interest[k:]))
+    parts = allocate(k, np.append(importance, max(1 - float(importance.sum()), 0.0)))
+    lacking = np.minimum(np.maximum(parts - first, 0), rest)[:count]
+    places = np.append(np.minimum(allocate(min(more, int(lacking.sum())), lacking.astype(np.float64)), lacking), 0)
+    return np.flatnonzero(rank_within_group(interest[k:]) < places[interest[k:]])

@@ -88,7 +88,7 @@ class ModelChannel:
 
     def _parts(self, query: Query, songs: Array, weights: Array) -> Array:
         """(I, D) what the songs (S,) of each interest, with their weights (S,), add to the sum of unit vectors; (0, D)
-        for a listener of less than two interests."""
+        for a listener of fewer than two interests."""
         count = len(query.interests)
         if count < 2:
             return np.zeros((0, self._vectors.unit.shape[1]), dtype=np.float32)
@@ -140,8 +140,8 @@ class ModelChannel:
 
 
 def _best(query: Query, songs: Array, scores: Array, adds: Array, k: int) -> Candidates:
-    """The `k` best of `songs` (n,), ascending, by scores (n,), so that each interest has its places; `adds` (n, I) is
-    what each of several adds to a score."""
+    """The `k` best of `songs` (n,), ascending, by scores (n,), and of each of several interests besides;
+    `adds` (n, I) is what each adds to a score."""
     first_seen = query.listener.snapshot.histories.first_seen
     if not adds.shape[1]:
         return Candidates.permitted(songs, scores, query, k, first_seen)

@@ -27,6 +27,7 @@ from graph.store.store import GraphStore
 from ranking.gate import Paired, Verdict, compared_with_parent, decide, first_release, without_comparison
 from ranking.learning import Learner
 from ranking.parent import compare
+from recall.listeners.interests import NEAR, SONGS
 
 _log = structlog.get_logger(__name__)
 STEPS: Final = ("snapshot", "embed", "recall", "rank", "evaluate", "publish", "project")
@@ -248,6 +249,7 @@ class Refresh:
         trained = {name: scene.training_settings() for name, scene in self._scenes.items()}
         measured = {name: scene.reranking_settings() for name, scene in self._scenes.items()}
         prepared = {name: options for name, options, _ in self._learner.prepared()}
+        recalled = {"channels": prepared, "interests": [SONGS, NEAR]}
         learned = asdict(replace(self._learner.config, models={}))
         bound = learned.pop("neighbours_kept")  # which trains nothing
         where = {k: plan[k] for k in ("log_id", "offset", "journal")}
@@ -255,7 +257,7 @@ class Refresh:
         return [
             Step("snapshot", ["snapshot"], where, self._snapshot),
             *(self._model_step(name, {**learned, "base": base}) for name in self._learner.config.models),
-            Step("recall", [f"{MEASURED}/recall", f"{MEASURED}/interests"], prepared, self._recall),
+            Step("recall", [f"{MEASURED}/recall", f"{MEASURED}/interests"], recalled, self._recall),
             Step("rank", ["ranking"], trained, self._rank),
             Step("evaluate", [], [self._settings.refresh.metric, measured], self._evaluate),
             Step(SHIPPED, ["vectors", "similar", "index", "recall", "interests"], bound, self._bring_to_end),

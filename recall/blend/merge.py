@@ -66,8 +66,9 @@ def merge(
 
     A song's fused score is the sum over channels of weight x the candidate's contribution (`Fusion.contribution`): its
     log-standardised gap where weights were learned, else its calibrated chance of being liked, or the reciprocal of
-    60 + its rank. A song within one channel's quota also counts in the channels that rank it beyond theirs. A channel
-    that names the interest of each candidate has its quota allocated to its interests (`recall.blend.places.within`).
+    60 + its rank. A song within one channel's quota also counts in the channels that rank it beyond theirs. What a
+    channel proposes for an interest alone (`besides`) comes beyond its quota, and says nothing of a song that is there
+    for the whole history.
     Source: Cormack et al. 2009, Reciprocal rank fusion.
     """
     names = tuple(proposals)
@@ -78,17 +79,19 @@ def merge(
     scores = np.zeros((len(songs), len(names)))
     if not len(songs):
         return Pool(names, songs, np.zeros(0), ranks, scores, np.zeros(0, dtype=bool))
+    main = sorted_unique(np.concatenate([found.main.songs for found in chosen.values()]))
+    besides = ~isin_sorted(songs, main)
     # all candidates of all channels, one after the other: the channel, the rank, and the contribution
-    sizes = [len(found) for found in proposals.values()]
-    channel, rank = ranges(np.zeros(len(names), dtype=np.int64), np.array(sizes))
+    sizes = np.array([len(found) for found in proposals.values()])
+    channel, rank = ranges(np.zeros(len(names), dtype=np.int64), sizes)
     contributions = [weights.get(name, 1.0) * fusion.contribution(name, proposals[name]) for name in names]
     place = index_in_sorted(songs, np.concatenate([found.songs for found in proposals.values()]))
+    alone = rank >= (sizes - [found.besides for found in proposals.values()])[channel]
     known = place < len(songs)
+    known[alone] &= besides[np.minimum(place[alone], len(songs) - 1)]
     place, channel = place[known], channel[known]
     ranks[place, channel] = rank[known]
     scores[place, channel] = np.concatenate([found.scores for found in proposals.values()])[known]
     fused = np.bincount(place, np.concatenate(contributions)[known], len(songs))
     order = np.argsort(-fused, kind="stable")
-    main = sorted_unique(np.concatenate([found.main.songs for found in chosen.values()]))
-    besides = ~isin_sorted(songs, main)
     return Pool(names, songs[order], fused[order], ranks[order], scores[order], besides[order])

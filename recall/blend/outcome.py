@@ -9,7 +9,6 @@ import numpy as np
 
 from graph.snapshot.arrays import Array
 from recall.base import Candidates
-from recall.blend.places import within
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Outcome:
 
     def within(self, quotas: Mapping[str, int]) -> Outcome:
         """The outcome with each channel's candidates cut to its quota; channels without a quota are left out."""
-        cut = {n: found.of(within(found, quotas[n])) for n, found in self.found.items() if n in quotas}
+        cut = {name: found.of(slice(quotas[name])) for name, found in self.found.items() if name in quotas}
         return Outcome(cut, self.loved)
 
 

@@ -13,8 +13,8 @@ def within(found: Candidates, quota: int) -> Array:
     """Rows (n,) of the candidates within a channel's quota, the best first.
 
     Where candidates name their interest, the quota is allocated to the interests by importance, at least one place each
-    while places last. Places that an interest cannot fill go to the best of the other candidates. What is there for an
-    interest alone takes no place of the others.
+    while places last. Places that an interest cannot fill go to the best of the other candidates. Candidates that are
+    `besides` are kept whole, beyond the quota.
     """
     if found.besides:
         main = len(found) - found.besides

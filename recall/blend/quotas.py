@@ -1,10 +1,10 @@
-"""How many candidates the pool takes of each channel, and of each interest within one.
+"""How many candidates the pool takes of each channel.
 
 Every channel has a minimum quota, since the training listeners may lack those whom the channel is made for (listeners
 without a history, say). Quotas are then raised greedily: each step goes to the channel whose next candidates find the
 most relevant songs that no channel has found yet, until the pool is full. A channel that does not fit into the time
 budget gets no quota.
-Source: the iQIYI recall talk (quotas by interest); greedy cover after Nemhauser et al. 1978.
+Source: greedy cover after Nemhauser et al. 1978.
 """
 
 from __future__ import annotations

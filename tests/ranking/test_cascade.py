@@ -2,12 +2,14 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World
+from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World, built
 
+from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
 from graph.units import UnitUse
@@ -588,3 +590,35 @@ def test_channels_recall_for_each_interest_where_a_slate_has_places_for_them(lop
             made.slate(made.query("ana", NOW), n)
         made.alone(made.query("ana", NOW), 11)
     assert asked == [False, True, False, False, False, False]
+
+
+def test_a_song_for_an_interest_alone_takes_none_of_the_first_ten_places(planted: World, tmp_path: Path) -> None:
+    snapshot = planted.snapshot
+    names = snapshot.ids["Song"].to_list()
+    far = np.array([name.startswith("b-") for name in names])
+    unit = np.where(far[:, None], [0.0, 1.0], [1.0, 0.0]).astype(np.float32)
+    unit[[names.index("a-1"), names.index("a-2")]] = [0.0, 1.0]  # of what "you" loves, these are like the b-songs
+    vectors = ModelVectors(unit, np.ones(len(unit), dtype=np.float32), np.ones(len(unit), dtype=bool), {}, {})
+    release = built(tmp_path, snapshot, vectors)
+    uses = {"popularity": ChannelUse()}
+    scene = SceneConfig(quotas="fixed", heard="always", channels=uses, budget_ms=60_000, breadth=0.0, reserve=0.0)
+    made = Cascade(release, dataclasses.replace(scene, rerankers={"mmr": UnitUse(options={"balance": 1})}))
+
+    class Apart(Popularity):
+        """Songs of one interest, and, where asked for each, one of the other besides."""
+
+        def recall(self, query: Query, k: int) -> Candidates:
+            songs = [*np.flatnonzero(unit[:, 0]), *(names.index(name) for name in ("b-4", "b-5", "b-6", "b-7"))]
+            songs += [names.index("b-9")] * (query.leaders is not None)
+            besides = int(query.leaders is not None)
+            return Candidates(np.array(songs, dtype=np.int32), np.linspace(1, 0.1, len(songs)), besides=besides)
+
+    class Backwards(Linear):
+        def score(self, features: np.ndarray) -> np.ndarray:
+            return np.arange(len(features), dtype=float)  # what stands last in the pool first
+
+    made.channels["popularity"] = Apart(release)
+    made.ranker = Backwards(made.features.names, *np.ones((3, len(made.features))))
+    ten, more = (made.slate(made.query("you", NOW + DAY), n).songs.tolist() for n in (10, 12))
+    assert len(ten) == 10
+    assert more == [*ten, names.index("b-9")]

@@ -15,7 +15,7 @@ from recall.by_interest import for_each, most, sums_by_interest
 from recall.discovery import channel_type
 from recall.item_lists.neighbours import Neighbours
 from recall.linear.matrices import answer
-from recall.listeners.interests import Leaders
+from recall.listeners.interests import Interests, Leaders
 
 
 def test_a_song_belongs_to_the_interest_that_adds_most_to_it() -> None:
@@ -64,6 +64,33 @@ def test_nothing_comes_besides_where_every_interest_has_its_part_or_has_no_more(
     query, scores = two_interests(lopsided), np.linspace(0.9, 0.1, 30)
     assert for_each(np.arange(30), scores, np.array([0, 0, 1] * 10), query, 21).besides == 0
     assert for_each(np.arange(30), scores, np.array([1] + [0] * 29), query, 20).besides == 0
+
+
+def test_no_interest_has_a_part_of_what_belongs_to_none(lopsided: World) -> None:
+    query = two_interests(lopsided)
+    query.__dict__["interests"] = Interests(query.interests.centres, np.array([0.5, 0.05]), query.interests.songs)
+    interest = np.array([0] * 11 + [2] * 7 + [1, 1] + [1, 0] * 5)
+    assert for_each(np.arange(30), np.linspace(0.9, 0.1, 30), interest, query, 20).besides == 0
+
+
+def test_equal_scores_come_in_the_order_of_arrival(lopsided: World) -> None:
+    arrival = np.array([5, 1, 4, 2, 3])
+    found = for_each(np.arange(5), np.ones(5), np.zeros(5, dtype=np.int64), two_interests(lopsided), 3, arrival)
+    assert found.songs.tolist() == [1, 3, 4]
+
+
+def test_of_many_songs_only_those_near_the_top_are_sorted_and_none_is_missed(lopsided: World) -> None:
+    rng, query = np.random.default_rng(0), two_interests(lopsided)
+    for _ in range(20):
+        scores, interest = rng.random(300), np.minimum(rng.integers(0, 12, 300), 2)
+        interest = np.where(interest == 2, 0, 1 + (interest == 1))
+        found = for_each(np.arange(300), scores, interest, query, 30)
+        order = np.argsort(-scores)
+        lacking = 10 - np.count_nonzero(interest[order[:30]] == 1)
+        assert found.main.songs.tolist() == order[:30].tolist()
+        mine = order[30:][interest[order[30:]] == 1]
+        others = found.songs[30:][found.interest[30:] == 0]
+        assert found.songs[30:][found.interest[30:] == 1].tolist() == mine[: min(3 - len(others), lacking)].tolist()
 
 
 def test_what_comes_besides_is_in_the_pool_and_changes_no_fused_score() -> None:

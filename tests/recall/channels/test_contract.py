@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from segue_test_worlds import ANSWER, SCORING, World, built, planted_snapshot
 
 from graph.errors import SettingsError
 from recall.base import Channel, Query
+from recall.by_interest import BESIDES
 from recall.discovery import ChannelType, channel_names, channel_type
+from recall.listeners.interests import Leaders
 from recall.listeners.listener import Listener
 
 KS = (0, 1, 3, 100)
@@ -68,6 +71,19 @@ def test_never_more_than_k_and_no_song_twice(channel: Channel, world: World, k: 
         found = channel.recall(query, k)
         assert len(found) == len(found.scores) <= k
         assert len(set(found.songs.tolist())) == len(found)
+
+
+@pytest.mark.parametrize("k", KS)
+def test_interests_change_nothing_of_the_best_and_bring_a_tenth_besides(channel: Channel, world: World, k: int) -> None:
+    unit = np.zeros((world.snapshot.songs, 2), dtype=np.float32)
+    unit[np.arange(world.snapshot.songs), np.arange(world.snapshot.songs) % 2] = 1  # two interests of every listener
+    leaders = Leaders.fit(world.snapshot, unit)
+    for query in queries(world):
+        found, plain = channel.recall(dataclasses.replace(query, leaders=leaders), k), channel.recall(query, k)
+        assert found.besides <= math.ceil(k * BESIDES)
+        assert len(set(found.songs.tolist())) == len(found)
+        assert query.permits(found.songs).all()
+        assert found.main.scores.tolist() == pytest.approx(plain.scores.tolist(), abs=1e-5)
 
 
 def test_scores_are_finite_and_fall(channel: Channel, world: World) -> None:
