@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -198,7 +198,7 @@ class Recommender:
         served = self._served
         cascade = self._cascade(served, SCENE)
         asked = {name: served.channel(name, cascade) for name in channels} or cascade.channels
-        query = replace(self._query(served, cascade, SlateRequest(user_id=user_id)), leaders=None)
+        query = self._query(served, cascade, SlateRequest(user_id=user_id))
         rows = []
         for name, channel in asked.items():
             found = channel.recall(query, k)

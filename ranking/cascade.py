@@ -258,7 +258,7 @@ class Cascade:
         late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
         closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
         exclude = sorted_unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
-        return Query(listener, at, exclude, latitude, longitude, self.name, overlay, self.leaders)
+        return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
 
     def _closed(self, edits: Edits) -> Array:
         """Songs that are not admitted, after some edits; those are the same from one request to the next."""
@@ -286,9 +286,7 @@ class Cascade:
         return {name: self.channels[name] for name in self.usual}
 
     def alone(self, query: Query, k: int) -> tuple[dict[str, Candidates], dict[str, float]]:
-        """Each channel's `k` candidates for the whole history, without any budget, and its milliseconds; one that fails
-        is not there."""
-        query = replace(query, leaders=None)
+        """Each channel's `k` candidates without any budget, and its milliseconds; one that fails is not there."""
         answers = self._runner.ask(self._asked(query), query, dict.fromkeys(self.channels, k), float("inf"))
         return dict(answers.found), dict(answers.ms)
 
@@ -303,7 +301,8 @@ class Cascade:
         others, up to `n` songs in all. Interests have songs of their own in it where a slate of `n` has places for
         them."""
         n = self.scene.n if n is None else n
-        proposals, recalled = self.propose(query if n > RANKED_ALONE else replace(query, leaders=None))
+        query = self._by_interest(query, n)
+        proposals, recalled = self.propose(query)
         started = time.perf_counter()
         fusion, quotas = self.fusion_for(query.listener)
         merged = merge(proposals, quotas, self.weights(fusion), fusion)
@@ -314,6 +313,11 @@ class Cascade:
         pool = pool.of(self._inside(pool))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
+
+    def _by_interest(self, query: Query, n: int) -> Query:
+        """The query with what this release knows of interests, where a slate of `n` has places for them."""
+        leaders = self.leaders if n > RANKED_ALONE else None
+        return query if query.leaders is leaders else replace(query, leaders=leaders)
 
     def _filled(self, query: Query, pool: Pool, n: int) -> Pool:
         """What the scene is made of first, and behind it the best of what fills, while there are fewer than `n`."""
@@ -362,6 +366,7 @@ class Cascade:
 
     def ordered(self, query: Query, n: int) -> tuple[Pool, Array, Array, list[Stage]]:
         """The pool, its scores (P,), and the rows (n,) of a slate of which nothing is reserved yet."""
+        query = self._by_interest(query, n)
         pool, trace = self.pool(query, n)
         started = time.perf_counter()
         scores = self.rank(query, pool)
@@ -379,7 +384,7 @@ class Cascade:
         rows = order(scores)
         if self.breadth is not None and self._ranks(query):
             rows = last_places(rows, order(self.breadth.lowered(pool.songs, scores)))
-        if n > RANKED_ALONE and len(query.interests):
+        if len(query.interests):
             rows = keeping(rows, query.interests.nearest(unit), scores)
         trace.append(Stage("rerank", len(pool), len(rows), (time.perf_counter() - started) * 1000))
         return pool, scores, rows, trace

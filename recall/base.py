@@ -22,7 +22,7 @@ class Query:
 
     `at` is epoch milliseconds; coordinates are degrees or None; `exclude` holds positions of songs that no channel
     may return, sorted; `overlay` is what has happened since the release, where anything has; `leaders` what the release
-    knows of listeners' interests, where channels are to recall for each of them.
+    knows of listeners' interests, where a slate has places for songs of each of them.
     """
 
     listener: Listener

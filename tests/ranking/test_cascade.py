@@ -622,3 +622,22 @@ def test_a_song_for_an_interest_alone_takes_none_of_the_first_ten_places(planted
     ten, more = (made.slate(made.query("you", NOW + DAY), n).songs.tolist() for n in (10, 12))
     assert len(ten) == 10
     assert more == [*ten, names.index("b-9")]
+
+
+def test_a_cascade_goes_by_its_own_interests_whoever_made_the_query(planted: World) -> None:
+    asked: list[object] = []
+
+    class Watched(Popularity):
+        def recall(self, query: Query, k: int) -> Candidates:
+            asked.append(query.leaders)
+            return super().recall(query, k)
+
+    scene = SceneConfig(ranker="fused", heard="always", channels={"popularity": ChannelUse()}, budget_ms=60_000)
+    keeps, plain = (
+        Cascade(planted.release, scene),
+        Cascade(planted.release, dataclasses.replace(scene, interests=False)),
+    )
+    keeps.channels["popularity"] = plain.channels["popularity"] = Watched(planted.release)
+    plain.slate(dataclasses.replace(keeps.query("you", NOW), leaders=keeps.leaders), 12)
+    keeps.slate(plain.query("you", NOW), 12)
+    assert asked == [None, keeps.leaders]
