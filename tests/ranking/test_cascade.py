@@ -17,6 +17,7 @@ from ranking.cascade import Cascade, Slate, keeping
 from ranking.fine.linear import Linear
 from ranking.reserve import Reserve
 from ranking.scene import ChannelUse, SceneConfig
+from ranking.training import best_first
 from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion
 from recall.blend.runner import STUCK
@@ -602,6 +603,7 @@ def test_a_song_for_an_interest_alone_takes_none_of_the_first_ten_places(planted
     release = built(tmp_path, snapshot, vectors)
     uses = {"popularity": ChannelUse()}
     scene = SceneConfig(quotas="fixed", heard="always", channels=uses, budget_ms=60_000, breadth=0.0, reserve=0.0)
+    scene = dataclasses.replace(scene, pool=10)  # what comes besides comes beyond it
     made = Cascade(release, dataclasses.replace(scene, rerankers={"mmr": UnitUse(options={"balance": 1})}))
 
     class Apart(Popularity):
@@ -622,6 +624,11 @@ def test_a_song_for_an_interest_alone_takes_none_of_the_first_ten_places(planted
     ten, more = (made.slate(made.query("you", NOW + DAY), n).songs.tolist() for n in (10, 12))
     assert len(ten) == 10
     assert more == [*ten, names.index("b-9")]
+
+
+def test_a_channel_alone_is_ranked_without_what_comes_besides(lopsided: World) -> None:
+    found = Candidates(np.array([2, 0, 1]), np.array([0.9, 0.5, 0.1]), besides=1)
+    assert best_first(found, lopsided.snapshot).tolist() == [2, 0]
 
 
 def test_a_cascade_goes_by_its_own_interests_whoever_made_the_query(planted: World) -> None:

@@ -106,6 +106,7 @@ def test_what_comes_besides_is_in_the_pool_and_changes_no_fused_score() -> None:
         assert after.besides.tolist() == [False, False, False, True]
         both = merge({"a": besides, "b": other}, {"a": 3, "b": 2}, {}, fusion)
         assert not both.besides.any()  # another channel proposes it for the whole history
+        assert both.ranks[both.songs.tolist().index(7)].tolist() == [-1, 0]
 
 
 def near(world: World) -> Neighbours:

@@ -73,3 +73,14 @@ def test_a_release_without_them_groups_at_the_request(lopsided: World, tmp_path:
     none = Leaders.load(Release.open(tmp_path), lopsided.vectors.unit)
     assert none.of(0).tolist() == []
     assert len(none.interests(lopsided.listener("ana"), lopsided.snapshot.as_of)) == 1
+
+
+def test_what_began_the_groups_at_the_refresh_begins_them_at_a_request(lopsided: World) -> None:
+    # "ben" likes s4 more than s3; each is near to the other, so that what comes first alone begins a group
+    ben, unit = lopsided.snapshot.ids["User"].index("ben"), np.zeros((lopsided.snapshot.songs, 2), dtype=np.float32)
+    unit[[lopsided.song("s4"), lopsided.song("s3")]] = at(0, 40)
+    both = np.array([lopsided.song("s4"), lopsided.song("s3")], dtype=np.int32)
+    indptr = np.where(np.arange(lopsided.snapshot.users + 1) > ben, 2, 0)
+    listener, now = lopsided.listener("ben"), lopsided.snapshot.as_of
+    assert len(Leaders(indptr, both, unit).interests(listener, now)) == 2
+    assert len(Leaders(indptr[:1], both[:0], unit).interests(listener, now)) == 1
