@@ -17,14 +17,13 @@ Spirakis 2006, "Weighted random sampling with a reservoir"; the generator is Spl
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.utils.data import get_worker_info
 from torch_geometric.data import Data, HeteroData
@@ -39,22 +38,17 @@ from torch_geometric.sampler import (
 from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
 
 from embeddings.skipgram.walks import mix
+from graph.compiled import compiled
 from graph.snapshot.arrays import Array
 from graph.splitmix import GOLDEN
 
 EdgeType = tuple[str, str, str]
-F = TypeVar("F", bound=Callable[..., Any])
 
 _ONLY: Final = ""
 """The node type of a graph that has but one."""
 _ONLY_EDGES: Final[EdgeType] = (_ONLY, "to", _ONLY)
 _PIECE: Final = 1024
 _U11, _U32 = np.uint64(11), np.uint64(32)
-
-
-def _compiled(function: F) -> F:
-    made: F = njit(cache=True, nogil=True)(function)
-    return made
 
 
 @dataclass(frozen=True)
@@ -356,25 +350,25 @@ def _table(keys: Array, room: int) -> Array:
     return table
 
 
-@_compiled
+@compiled
 def _stream(key: Any, number: int) -> Any:
     """The key of one of many generators."""
     return mix(mix(key) + np.uint64(number + 1) * GOLDEN)
 
 
-@_compiled
+@compiled
 def _below(bits: Any, n: int) -> Any:
     """A whole number from 0 to n - 1 of the upper 32 bits."""
     return np.int64(((bits >> _U32) * np.uint64(n)) >> _U32)
 
 
-@_compiled
+@compiled
 def _unit(bits: Any) -> float:
     """A number in (0, 1) of the upper 53 bits."""
     return (float(bits >> _U11) + 0.5) * 1.1102230246251565e-16
 
 
-@_compiled
+@compiled
 def _by_target(target: Array, used: Array, indptr: Array) -> Array:
     """(E,) the places of the used edges by their targets, each target's in the order in which they come."""
     order, following = np.empty(indptr[-1], dtype=np.int64), indptr.copy()
@@ -385,7 +379,7 @@ def _by_target(target: Array, used: Array, indptr: Array) -> Array:
     return order
 
 
-@_compiled
+@compiled
 def _running(indptr: Array, weight: Array) -> Array:
     for row in range(len(indptr) - 1):
         for e in range(indptr[row] + 1, indptr[row + 1]):
@@ -393,7 +387,7 @@ def _running(indptr: Array, weight: Array) -> Array:
     return weight
 
 
-@_compiled
+@compiled
 def _offsets(indptr: Array, nodes: Array, fan: int, replace: bool) -> Array:
     """(F + 1,) where the edges of each of F nodes begin among those drawn."""
     offsets = np.zeros(len(nodes) + 1, dtype=np.int64)
@@ -404,7 +398,7 @@ def _offsets(indptr: Array, nodes: Array, fan: int, replace: bool) -> Array:
     return offsets
 
 
-@_compiled
+@compiled
 def _draw(
     indptr: Array,
     ends: Array,
@@ -438,7 +432,7 @@ def _draw(
             _distinct(low, high, own, mine)
 
 
-@_compiled
+@compiled
 def _distinct(low: int, high: int, key: Any, out: Array) -> None:
     """Different edges of [low, high), every set of them as likely."""
     n, k = high - low, len(out)
@@ -455,7 +449,7 @@ def _distinct(low: int, high: int, key: Any, out: Array) -> None:
         out[i] = low + top if _has(out, i, e) else e
 
 
-@_compiled
+@compiled
 def _distinct_by_weight(ends: Array, low: int, high: int, key: Any, out: Array) -> None:
     """Different edges of [low, high), drawn one after the other by weight among those left."""
     done, tries = 0, 0
@@ -477,7 +471,7 @@ def _distinct_by_weight(ends: Array, low: int, high: int, key: Any, out: Array) 
         out[i] = low + order[i - done]
 
 
-@_compiled
+@compiled
 def _has(values: Array, n: int, value: int) -> bool:
     """Whether `value` is one of the first n."""
     for i in range(n):  # noqa: SIM110 - numba compiles no generator
@@ -486,7 +480,7 @@ def _has(values: Array, n: int, value: int) -> bool:
     return False
 
 
-@_compiled
+@compiled
 def _by_weight(ends: Array, low: int, high: int, bits: Any) -> int:
     """An edge of [low, high) by weight: the first whose running sum is above a random share of the last."""
     mark = _unit(bits) * ends[high - 1]
@@ -500,7 +494,7 @@ def _by_weight(ends: Array, low: int, high: int, bits: Any) -> int:
     return low
 
 
-@_compiled
+@compiled
 def _slot(table: Array, key: int) -> Any:
     """The row that holds `key`, or the empty one where it belongs."""
     mask = len(table) - 1
@@ -510,7 +504,7 @@ def _slot(table: Array, key: int) -> Any:
     return at
 
 
-@_compiled
+@compiled
 def _insert(table: Array, keys: Array) -> None:
     for i in range(len(keys)):
         at = _slot(table, keys[i])
@@ -518,7 +512,7 @@ def _insert(table: Array, keys: Array) -> None:
             table[at, 0], table[at, 1] = keys[i], i
 
 
-@_compiled
+@compiled
 def _number(table: Array, keys: Array, known: Array, count: int, out: Array) -> int:
     """Number the keys into `out`, new ones from `count` on, which are added to `known`; the new count."""
     for i in range(len(keys)):

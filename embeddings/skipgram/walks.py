@@ -24,17 +24,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from graph import splitmix
+from graph.compiled import compiled
 from graph.snapshot.arrays import Array
 from graph.splitmix import GOLDEN
 
 Progress = Callable[[str, int, int], None]
-F = TypeVar("F", bound=Callable[..., Any])
 
 BLOCK_TOKENS: Final = 1 << 20
 _NONE: Final = np.empty(0, dtype=np.float32)
@@ -47,11 +46,6 @@ _MARKS: Final = 64
 """Bits for each neighbour, up to one for each node; then they are exact."""
 _KNUTH: Final = np.uint32(2654435761)
 _LOW: Final = np.uint64(0xFFFFFFFF)
-
-
-def _compiled(function: F) -> F:
-    made: F = njit(cache=True, nogil=True)(function)
-    return made
 
 
 @dataclass(frozen=True)
@@ -254,7 +248,7 @@ def _rows(row: Array, target: Array, weight: Array, rows: int, nodes: int) -> tu
     return indptr, target[:count], weight[:count]
 
 
-@_compiled
+@compiled
 def _grouped(keys: Array, values: Array, weights: Array, groups: int) -> Any:
     """(indptr, values, weights) ordered by key, those of one key as they were: counting sort."""
     indptr = np.zeros(groups + 1, np.int64)
@@ -269,7 +263,7 @@ def _grouped(keys: Array, values: Array, weights: Array, groups: int) -> Any:
     return indptr, ordered, weighed
 
 
-@_compiled
+@compiled
 def _merge(indptr: Array, indices: Array, weights: Array) -> int:
     """Add up what stands side by side under one index of a row, in place; how many are left."""
     count = 0
@@ -286,7 +280,7 @@ def _merge(indptr: Array, indices: Array, weights: Array) -> int:
     return count
 
 
-@_compiled
+@compiled
 def build_alias(indptr: Array, weights: Array, totals: Array, threshold: Array, alias: Array) -> None:
     """Walker's alias table of every row, by Vose's method."""
     widest = 0
@@ -323,35 +317,35 @@ def build_alias(indptr: Array, weights: Array, totals: Array, threshold: Array, 
             threshold[begin + small[e]], alias[begin + small[e]] = 1, small[e]
 
 
-mix = _compiled(splitmix.mix)
+mix = compiled(splitmix.mix)
 
 
-@_compiled
+@compiled
 def generator(seed: Any, walk: int) -> Any:
     """(state, step) of a walk's generator; the step differs too, so that two walks share no stretch of numbers."""
     key = mix(seed + GOLDEN) ^ mix(np.uint64(walk) * GOLDEN + _ODD)
     return mix(key), mix(key + GOLDEN) | _U1
 
 
-@_compiled
+@compiled
 def _unit(bits: Any) -> float:
     """A number in [0, 1) of the upper 53 bits."""
     return float(bits >> _U11) * 1.1102230246251565e-16
 
 
-@_compiled
+@compiled
 def _slot(bits: Any, degree: int) -> Any:
     """One of `degree` slots by the upper half of `bits`."""
     return np.int64(((bits >> _U32) * np.uint64(degree)) >> _U32)
 
 
-@_compiled
+@compiled
 def _low_unit(bits: Any) -> float:
     """A number in [0, 1) of the lower half of `bits`."""
     return float(bits & _LOW) * 2.3283064365386963e-10
 
 
-@_compiled
+@compiled
 def _draw(begin: int, degree: int, threshold: Array, alias: Array, bits: Any) -> Any:
     """An edge by weight: the upper half of `bits` chooses the slot, the lower one whether it gives way."""
     slot = _slot(bits, degree)
@@ -360,7 +354,7 @@ def _draw(begin: int, degree: int, threshold: Array, alias: Array, bits: Any) ->
     return begin + slot
 
 
-@_compiled
+@compiled
 def _find(indices: Array, low: int, high: int, node: int) -> Any:
     """Where `node` stands in indices[low:high], or -1."""
     end = high
@@ -421,14 +415,14 @@ def _tables(graph: WalkGraph, *, marked: bool) -> _Tables:
     return _Tables(g.nodes, g.both_ways, g.indptr, g.indices, g.weights, g.totals, g.threshold, g.alias, first, marks)
 
 
-@_compiled
+@compiled
 def _place(first: int, width: int, node: int, nodes: int) -> Any:
     """The bit of a node among the `width` ones of a row; one of its own where there are as many as nodes."""
     spread = np.int64(((np.uint64(np.uint32(node) * _KNUTH) & _LOW) * np.uint64(width)) >> _U32)
     return first + (spread if width < nodes else node)
 
 
-@_compiled
+@compiled
 def _mark(nodes: int, indptr: Array, indices: Array, first: Array, marks: Array) -> None:
     for row in range(len(first) - 1):
         for e in range(indptr[row], indptr[row + 1]):
@@ -436,7 +430,7 @@ def _mark(nodes: int, indptr: Array, indices: Array, first: Array, marks: Array)
             marks[bit >> 6] |= _U1 << (np.uint64(bit) & _U63)
 
 
-@_compiled
+@compiled
 def _marked(g: Any, a: int, b: int) -> Any:
     """Whether there is an edge a -> b, as far as marks know: _NO, _PERHAPS or _YES."""
     width = g.first[a + 1] - g.first[a]
@@ -445,13 +439,13 @@ def _marked(g: Any, a: int, b: int) -> Any:
     return found << (width >= g.nodes) if width else _NO
 
 
-@_compiled
+@compiled
 def _joined(g: Any, marked: int, a: int, b: int) -> bool:
     """Whether there is an edge a -> b, of which `_marked` has said `marked`."""
     return bool(marked == _YES or (marked == _PERHAPS and _find(g.indices, g.indptr[a], g.indptr[a + 1], b) >= 0))
 
 
-@_compiled
+@compiled
 def _exact(g: Any, back: float, away: float, before: int, node: int, unit: float) -> Any:
     """The second-order step by the sum over all neighbours; for where refusals cost more."""
     total = 0.0
@@ -473,7 +467,7 @@ def _exact(g: Any, back: float, away: float, before: int, node: int, unit: float
     return chosen
 
 
-@_compiled
+@compiled
 def _home(g: Any, excess: float, before: int, node: int) -> float:
     """What `excess` of the bias gives a return, over the weight of all edges of the node."""
     e = _find(g.indices, g.indptr[node], g.indptr[node + 1], before)
@@ -484,13 +478,13 @@ def _home(g: Any, excess: float, before: int, node: int) -> float:
     return float(excess / (g.indptr[node + 1] - g.indptr[node]))
 
 
-@_compiled
+@compiled
 def _empty() -> Any:
     n, u, f = np.zeros((10, _SIDE), np.int64), np.zeros((3, _SIDE), np.uint64), np.zeros((2, _SIDE))
     return _Lanes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], f[0], u[0], u[1], n[7], n[8], n[9], f[1], u[2])
 
 
-@_compiled
+@compiled
 def _begin(g: Any, s: Any, i: int, seed: Any, number: int, walk: int, start: int) -> None:
     s.state[i], s.step[i] = generator(seed, number)
     s.walk[i], s.at[i], s.node[i], s.before[i], s.home[i] = walk, 0, start, -1, 0.0
@@ -498,7 +492,7 @@ def _begin(g: Any, s: Any, i: int, seed: Any, number: int, walk: int, start: int
     s.left[i] = s.degree[i] + 8
 
 
-@_compiled
+@compiled
 def _end(s: Any, running: int, out: Array) -> int:
     """Put the last lane in the place of each that is done; how many are left."""
     i = 0
@@ -514,7 +508,7 @@ def _end(s: Any, running: int, out: Array) -> int:
     return running
 
 
-@_compiled
+@compiled
 def _propose(g: Any, s: Any, running: int, top: float) -> None:
     """Draw the step to x by weight, or back; and the mark below `top`, the largest bias, below 0 for a step back."""
     for i in range(running):
@@ -533,7 +527,7 @@ def _propose(g: Any, s: Any, running: int, top: float) -> None:
         s.x[i] = s.before[i] if s.mark[i] < 0 else x
 
 
-@_compiled
+@compiled
 def _judge(g: Any, s: Any, running: int, back: float, away: float) -> None:
     """Take the bias of x off the mark; draw anew after too many refusals."""
     low, high = min(1.0, away), max(1.0, away)
@@ -553,7 +547,7 @@ def _judge(g: Any, s: Any, running: int, back: float, away: float) -> None:
             s.mark[i] = -1
 
 
-@_compiled
+@compiled
 def _advance(g: Any, s: Any, running: int, excess: float, out: Array) -> None:
     """Take the steps that are kept; `excess`: the bias of a return above all others."""
     for i in range(running):
@@ -576,7 +570,7 @@ def _advance(g: Any, s: Any, running: int, excess: float, out: Array) -> None:
             s.home[i] = _home(g, excess, s.before[i], s.node[i])
 
 
-@_compiled
+@compiled
 def _second_order(g: Any, back: float, away: float, seed: Any, first: int, starts: Array, out: Array) -> None:
     """Fill out (B, L) with the walks numbered from `first`; back = 1/p, away = 1/q."""
     top = max(1.0, away)  # the largest bias but that of a return, which is drawn on its own where it is larger
@@ -596,7 +590,7 @@ def _second_order(g: Any, back: float, away: float, seed: Any, first: int, start
         _advance(g, s, running, back - top, out)
 
 
-@_compiled
+@compiled
 def _along(
     indptr: Array,
     indices: Array,

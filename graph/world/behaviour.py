@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from graph.compiled import compiled
 from graph.durations import DAY_MS
-from graph.world.compiled import compiled
 from graph.world.memory import (
     BLOCKED,
     COLLECTED,

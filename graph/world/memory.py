@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from graph.compiled import compiled
 from graph.world.catalogue import INSTRUMENTAL, Catalogue
-from graph.world.compiled import compiled
 from graph.world.people import People
 
 Array = npt.NDArray[Any]

@@ -83,8 +83,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from graph.compiled import compiled
 from graph.durations import DAY_MS
-from graph.world.compiled import compiled
 
 DIMENSION: Final = 24
 END: Final = 1_751_241_600_000  # 2025-06-30T00:00Z

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from graph.compiled import compiled
 from graph.durations import DAY_MS
-from graph.world.compiled import compiled
 from graph.world.memory import Memory, Minds, Songs, Today
 from graph.world.model import Behaviour
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
-from numba import njit
 
+from graph.compiled import compiled
 from graph.snapshot.arrays import Array
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 CROWDED: Final = 1 / 16
 
 
-def _compiled(function: F) -> F:
-    made: F = njit(cache=True, nogil=True)(function)
-    return made
-
-
-@_compiled
+@compiled
 def push(
     indptr: Array, indices: Array, restart: float, tolerance: float, sources: Array, people: Array, values: Array
 ) -> None:
@@ -72,7 +64,7 @@ def push(
             resting[met[i]] = settled[met[i]] = 0.0
 
 
-@_compiled
+@compiled
 def _settle(node: int, first: int, last: int, restart: float, resting: Array, settled: Array) -> float:
     """Take up what rests on a node; what each of its edges, `first` to `last`, passes on. A walk ends where none is."""
     rest = resting[node]
@@ -82,7 +74,7 @@ def _settle(node: int, first: int, last: int, restart: float, resting: Array, se
     return passed
 
 
-@_compiled
+@compiled
 def _sweep(indptr: Array, indices: Array, restart: float, limits: Array, resting: Array, settled: Array) -> None:
     """Push every node over its limit, one after the other, until none is."""
     again = True
@@ -97,7 +89,7 @@ def _sweep(indptr: Array, indices: Array, restart: float, limits: Array, resting
                     resting[indices[edge]] += passed
 
 
-@_compiled
+@compiled
 def _keep(source: int, met: Array, settled: Array, people: Array, values: Array, most: int) -> None:
     """The `most` highest of what is settled, equal ones by position."""
     settled[source] = 0.0

@@ -1,15 +1,28 @@
-"""The one place where this package meets numba: a decorator that keeps the types of what it compiles."""
+"""Machine code out of plain functions: numba's decorator, with the types of what it compiles kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Compile at the first call, and keep the code on disk for later processes; other threads may run beside a call."""
+    _forget_older_once(Path(function.__code__.co_filename).parent)
+    made: F = njit(cache=True, nogil=True)(function)
+    return made
+
+
+@cache
+def _forget_older_once(folder: Path) -> None:
+    forget_older(folder)
 
 
 def forget_older(folder: Path) -> None:
@@ -22,12 +35,3 @@ def forget_older(folder: Path) -> None:
         with suppress(OSError):  # another process was first, or the folder is read-only
             if index.stat().st_mtime < newest:
                 index.unlink()
-
-
-def compiled(function: F) -> F:
-    """Compile to machine code at the first call and keep the code on disk for later processes."""
-    made: F = njit(cache=True)(function)
-    return made
-
-
-forget_older(Path(__file__).parent)

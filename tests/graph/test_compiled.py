@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from graph.world.compiled import forget_older
+from graph.compiled import forget_older
 
 
 def test_only_code_older_than_a_source_is_dropped(tmp_path: Path) -> None:
