@@ -248,6 +248,16 @@ class EventLog:
         """All events with `after` < offset <= `upto`, ordered by offset: `offset`, then an event's fields."""
         return self._export(_EVENTS, EVENT_COLUMNS, after, upto)
 
+    def rows(self, table: str, columns: Sequence[str], after: int, upto: int) -> list[tuple[Any, ...]]:
+        """Some `columns` of the "events" or "exposures" with `after` < offset <= `upto`, ordered by offset.
+
+        For a handful of rows this costs far less than a frame."""
+        names = ", ".join(f'"{name}"' for name in columns)
+        query = f'SELECT {names} FROM {table} WHERE "offset" > ? AND "offset" <= ? ORDER BY "offset"'  # noqa: S608
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (after, upto))
+            return list(cursor.fetchall())
+
     def of_user(self, user_id: str, after: int = 0) -> list[Event]:
         """The listener's events with an offset beyond `after`, in order of offset."""
         query = f'SELECT {_EVENT_FIELDS} FROM events WHERE user_id = ? AND "offset" > ? ORDER BY "offset"'  # noqa: S608

@@ -7,7 +7,7 @@ their ids, so the same data give the same bytes whichever engine held the graph.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -375,19 +375,25 @@ def _histories(events: pl.DataFrame, users: pl.Series, songs: pl.Series) -> Hist
     return Histories.of_events(columns, len(users), len(songs))
 
 
+@lru_cache(maxsize=65_536)
+def cell_of(latitude: float, longitude: float) -> int:
+    """The H3 cell of a point in degrees; the same points come again and again."""
+    import h3
+
+    return int(h3.str_to_int(h3.latlng_to_cell(latitude, longitude, CELL_RESOLUTION)))
+
+
 def cells(events: pl.DataFrame) -> Array:
     """(E,) H3 cell of the point where each event happened, 0 where that is unknown; equal points are looked up once.
 
     The log has moved points to the centres of its own cells (`privacy.h3_resolution`), mostly wider ones than these: a
     cell within one of the log's says no more than that one.
     """
-    import h3
-
     points = events.select("latitude", "longitude")
     known = points.drop_nulls().unique()
     if known.is_empty():
         return np.zeros(len(events), dtype=np.int64)
-    cells = [h3.str_to_int(h3.latlng_to_cell(*point, CELL_RESOLUTION)) for point in known.rows()]
+    cells = [cell_of(*point) for point in known.rows()]
     table = known.with_columns(cell=pl.Series(cells, dtype=pl.Int64))
     found = points.join(table, on=["latitude", "longitude"], how="left", maintain_order="left")
     return found["cell"].fill_null(0).to_numpy()

@@ -10,8 +10,9 @@ Source: Cormode et al. 2009, Forward decay: a practical time decay model for str
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -53,15 +54,19 @@ class Tally(Protocol):
 
 
 T = TypeVar("T", bound=Tally)
+EVENTS, EXPOSURES = "events", "exposures"
+Again = Callable[[str, int], Iterable[Any]]
 
 
 class Counters:
     """Tallies of one release, made when first asked for and kept up to date by `fold`; safe between threads."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self._kept: dict[str, dict[Hashable, Tally]] = {"events": {}, "exposures": {}}
-        self._since: dict[str, list[Any]] = {"events": [], "exposures": []}
+    def __init__(self, snapshot: Snapshot, again: Again | None = None) -> None:
+        """`again` reads once more what has been folded in of a kind, up to an offset; without it everything is kept."""
+        self.snapshot, self._again = snapshot, again
+        self._kept: dict[str, dict[Hashable, Tally]] = {EVENTS: {}, EXPOSURES: {}}
+        self._since: dict[str, list[Any]] = {EVENTS: [], EXPOSURES: []}
+        self._upto = {EVENTS: 0, EXPOSURES: 0}
         self._lock = threading.Lock()
         self.version = 0
         """How often something was folded in: what was computed from tallies holds until it changes."""
@@ -73,19 +78,23 @@ class Counters:
 
     def events(self, key: Hashable, make: Callable[[], T]) -> T:
         """The tally of events under `key`, which `make` makes empty."""
-        return self._tally("events", key, make, lambda: self.snapshot.histories)
+        return self._tally(EVENTS, key, make, lambda: self.snapshot.histories)
 
     def exposures(self, key: Hashable, make: Callable[[], T]) -> T:
         """The same for exposures."""
-        return self._tally("exposures", key, make, lambda: self.snapshot.exposures)
+        return self._tally(EXPOSURES, key, make, lambda: self.snapshot.exposures)
 
-    def fold(self, events: Events | None = None, exposures: Any = None) -> None:
-        """Add what came after; each event and exposure must come once."""
+    def fold(self, events: Events | None = None, exposures: Any = None, upto: int = 0) -> None:
+        """Add what came after, up to an offset of the log; each event and exposure must come once."""
         with self._lock:
-            for kind, batch in (("events", events), ("exposures", exposures)):
-                if batch is None or not len(batch.song):
+            for kind, batch in ((EVENTS, events), (EXPOSURES, exposures)):
+                if batch is None:
                     continue
-                self._since[kind].append(batch)
+                self._upto[kind] = upto
+                if not len(batch.song):
+                    continue
+                if self._again is None:
+                    self._since[kind].append(batch)
                 self.version += 1
                 for tally in self._kept[kind].values():
                     tally.add(batch)
@@ -94,8 +103,9 @@ class Counters:
         with self._lock:
             kept = self._kept[kind]
             if key not in kept:
-                tally = make()
-                for batch in (first(), *self._since[kind]):
+                tally, upto = make(), self._upto[kind]
+                since = self._since[kind] if self._again is None else self._again(kind, upto) if upto else ()
+                for batch in chain([first()], since):
                     tally.add(batch)
                 kept[key] = tally
             return kept[key]  # type: ignore[return-value]

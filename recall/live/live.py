@@ -7,13 +7,12 @@ asked for. Nothing here asks the graph.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-import polars as pl
 import structlog
 
 from embeddings.vectors.model_vectors import song_space
@@ -22,11 +21,10 @@ from graph.log.events import Event, EventLog
 from graph.release import Release
 from graph.schema import SONG_ACTIONS
 from graph.snapshot.arrays import Array
-from graph.snapshot.exposures import Exposures
 from graph.snapshot.histories import CODE, PLAYBACK_CODES, UNKNOWN_TIME
 from graph.snapshot.ids import Ids
-from graph.snapshot.snapshot import Snapshot, cells
-from recall.live.counters import Counters
+from graph.snapshot.snapshot import Snapshot, cell_of
+from recall.live.counters import EVENTS, Counters
 from recall.live.edits import Edits, NewSongs
 from recall.live.new_users import NewUsers
 from recall.once import once
@@ -34,6 +32,7 @@ from recall.once import once
 _log = structlog.get_logger(__name__)
 # Shown to whoever asks `/readyz`, so it names no file and no address; the program's log has the details.
 SILENT: Final = "the event log does not answer"
+_EVENT: Final = ("user_id", "song_id", "action", "at", "count", "latitude", "longitude")
 FOLD_ROWS: Final = 50_000
 """Rows that are folded at a time, so that memory is bounded when a worker starts long after its release."""
 
@@ -70,6 +69,14 @@ class EventBatch:
     def playbacks(self) -> Array:
         """(E,) whether an event is a playback."""
         return np.isin(self.action, PLAYBACK_CODES)
+
+
+@dataclass(frozen=True)
+class ShownBatch:
+    """Songs that were shown, in the order of the log: song and at (X,), as in `Exposures`."""
+
+    song: Array
+    at: Array
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,8 @@ class Live:
         edits = Edits(snapshot, int(release.manifest.get("graph", {}).get("version", 0)))
         self._users, self._folding = _Places(snapshot.ids["User"]), threading.Lock()
         self._songs = _Places(snapshot.ids["Song"])
-        self.overlay = Overlay(Counters(snapshot), edits, NewSongs(edits, self._vectors))
+        again = None if log is None else self._again
+        self.overlay = Overlay(Counters(snapshot, again), edits, NewSongs(edits, self._vectors))
         self.status = LiveState("detached", "not looked at yet")
         self.check()
 
@@ -163,43 +171,47 @@ class Live:
             self.overlay = replace(self.overlay, edits=edits, songs=NewSongs(edits, self._vectors))
         while (last := log.last_offset()) > self._offset:
             upto = min(last, self._offset + FOLD_ROWS)
-            self.overlay.counters.fold(events=self._happened(log.frame(self._offset, upto)))
+            self.overlay.counters.fold(events=self._happened(log, self._offset, upto), upto=upto)
             self._offset = upto
         while (last := log.last_exposure_offset()) > self._shown:
             upto = min(last, self._shown + FOLD_ROWS)
-            self.overlay.counters.fold(exposures=self._exposed(log.exposures(self._shown, upto)))
+            self.overlay.counters.fold(exposures=self._exposed(log, self._shown, upto), upto=upto)
             self._shown = upto
 
-    def _happened(self, frame: pl.DataFrame) -> EventBatch:
-        mine = frame.filter(pl.col("action").is_in(list(SONG_ACTIONS)) & pl.col("song_id").is_not_null())
-        song = self._songs.of(mine["song_id"], self.overlay.edits.places)
-        mine, song = mine.filter(pl.Series(song >= 0)), song[song >= 0]
-        happened = EventBatch(
-            self._users.of(mine["user_id"]),
-            song,
-            np.array([CODE[action] for action in mine["action"]], dtype=np.uint8),
-            mine["at"].fill_null(UNKNOWN_TIME).to_numpy(),
-            mine["count"].fill_null(1).to_numpy(),
-            cells(mine),
-        )
-        self.overlay.new_users.add(mine["user_id"].to_list(), happened)
-        return happened
+    def _happened(self, log: EventLog, after: int, upto: int) -> EventBatch:
+        """The events of the log on songs that are known, `after` < offset <= `upto`; those of new people are kept."""
+        batch, user_ids = self._events(log, after, upto)
+        self.overlay.new_users.add(user_ids, batch)
+        return batch
 
-    def _exposed(self, frame: pl.DataFrame) -> Exposures:
-        channels = sorted(set(frame["channel"].drop_nulls()))
-        song = self._songs.of(frame["song_id"], self.overlay.edits.places)
-        frame, song = frame.filter(pl.Series(song >= 0)), song[song >= 0]
-        place = {name: i for i, name in enumerate(channels)}
-        return Exposures(
-            self._users.of(frame["user_id"]),
-            song,
-            frame["at"].fill_null(UNKNOWN_TIME).to_numpy(),
-            frame["position"].to_numpy(),
-            np.array([place.get(name, -1) for name in frame["channel"]], dtype=np.int32),
-            frame["score"].fill_null(float("nan")).to_numpy(),
-            frame["offset"].to_numpy(),
-            channels,
-        )
+    def _events(self, log: EventLog, after: int, upto: int) -> tuple[EventBatch, list[str]]:
+        new = self.overlay.edits.places
+        found = []
+        for user_id, song_id, action, at, count, latitude, longitude in log.rows("events", _EVENT, after, upto):
+            song = -1 if song_id is None or action not in SONG_ACTIONS else self._songs.of(song_id, new)
+            if song >= 0:
+                cell = 0 if latitude is None or longitude is None else cell_of(latitude, longitude)
+                when, times = UNKNOWN_TIME if at is None else at, 1 if count is None else count
+                found.append((user_id, self._users.of(user_id), song, CODE[action], when, times, cell))
+        user_ids, *columns = zip(*found, strict=True) if found else ((),) * 7
+        users, songs, actions, *rest = (np.array(column, dtype=np.int64) for column in columns)
+        return EventBatch(users, songs, actions.astype(np.uint8), *rest), list(user_ids)
+
+    def _exposed(self, log: EventLog, after: int, upto: int) -> ShownBatch:
+        new = self.overlay.edits.places
+        rows = [(self._songs.of(song, new), at) for song, at in log.rows("exposures", ("song_id", "at"), after, upto)]
+        columns = np.array(
+            [(song, UNKNOWN_TIME if at is None else at) for song, at in rows if song >= 0], dtype=np.int64
+        ).reshape(-1, 2)
+        return ShownBatch(columns[:, 0].copy(), columns[:, 1].copy())
+
+    def _again(self, kind: str, upto: int) -> Iterator[EventBatch | ShownBatch]:
+        """What has been folded in up to an offset, once more, for something that is counted from now on."""
+        assert self._log is not None
+        first = self._release.offset if kind == EVENTS else self._release.snapshot.exposures.last_offset
+        for after in range(first, upto, FOLD_ROWS):
+            last = min(after + FOLD_ROWS, upto)
+            yield self._events(self._log, after, last)[0] if kind == EVENTS else self._exposed(self._log, after, last)
 
     def _silent(self, error: Exception) -> LiveState:
         if self.status.reason != SILENT:  # told once, not each second
@@ -213,12 +225,11 @@ class _Places:
     def __init__(self, ids: Ids) -> None:
         self._ids, self._known = ids, dict[str, int]()
 
-    def of(self, texts: pl.Series, more: Mapping[str, int] = MappingProxyType({})) -> Array:
-        """(n,) int32, -1 where an id is unknown or null; `more` are positions of ids beyond these."""
-        place = {}
-        for text in texts.unique().drop_nulls():
-            found = more.get(text, self._known.get(text, -1))
-            if found < 0 and (found := self._ids.index(text)) >= 0:
-                self._known[text] = found
-            place[text] = found
-        return texts.replace_strict(place, default=-1, return_dtype=pl.Int32).to_numpy()
+    def of(self, text: str | None, more: Mapping[str, int] = MappingProxyType({})) -> int:
+        """-1 where an id is unknown or None; `more` are positions of ids beyond these."""
+        if text is None:
+            return -1
+        found = more.get(text, self._known.get(text, -1))
+        if found < 0 and (found := self._ids.index(text)) >= 0:
+            self._known[text] = found
+        return found

@@ -15,6 +15,7 @@ from recall.live.counters import Counters
 
 _COLUMNS: Final = ("song", "action", "at", "count", "cell")
 _LARGER: Final = 8
+_KINDS: Final = (np.int64, np.uint8, np.int64, np.int64)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,21 @@ def _by_user(columns: dict[str, Array]) -> dict[str, Array]:
 def people_events(histories: Histories, counters: Counters, people: Array, most: int) -> PeopleEvents:
     """Events of `people` (P,), positions of the release: the latest `most` of each in it, and all since."""
     return PeopleEvents(*_columns(histories, counters, people, most, _COLUMNS[:-1]))
+
+
+def since_by_person(counters: Counters, people: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Of each of `people` (P,) where the events since the release begin (P,) and end (P,) in what follows: songs,
+    actions, times and counts (E,)."""
+    parts = counters.events("since", EventsSinceRelease).of(people, _COLUMNS[:-1])
+    if not parts:
+        nothing = np.zeros(len(people), dtype=np.int64)
+        song, action, at, count = (np.empty(0, dtype=kind) for kind in _KINDS)
+        return nothing, nothing, song, action, at, count
+    which, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(which, kind="stable")
+    first, last = (np.searchsorted(which[order], np.arange(len(people)), side) for side in ("left", "right"))
+    song, action, at, count = (column[order].astype(kind) for column, kind in zip(columns, _KINDS, strict=True))
+    return first, last, song, action, at, count
 
 
 def whereabouts(histories: Histories, counters: Counters, user: int, most: int) -> tuple[Array, Array]:

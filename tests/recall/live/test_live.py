@@ -91,6 +91,17 @@ def full_play(user: str, song: str, at: int = NOW) -> dict[str, Any]:
     return {"user_id": user, "action": "full_play", "song_id": song, "at": at}
 
 
+class Seen:
+    """A tally that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.batches, self.songs = 0, list[int]()
+
+    def add(self, events: Any) -> None:
+        self.batches += 1
+        self.songs += events.song.tolist()
+
+
 def song_plays(live: Live) -> list[float]:
     overlay = live.overlay
     snapshot = overlay.edits.snapshot
@@ -135,10 +146,45 @@ def test_two_workers_agree(lopsided: World, log: EventLog) -> None:
 def test_a_long_log_is_folded_in_portions(lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recall.live.live.FOLD_ROWS", 7)
     log.append([full_play("ben", "s2") for _ in range(50)], now=NOW)
-    log.append_exposures([{"request_id": "r", "user_id": "ana", "song_id": "s1", "position": i} for i in range(20)])
+    shown = [{"request_id": "r", "user_id": "ana", "song_id": "s1", "position": i, "at": NOW} for i in range(20)]
+    log.append_exposures(shown)
     live = Live(release(lopsided, log.log_id, 0), log)
     assert song_plays(live)[1] == pytest.approx(song_plays(Live(lopsided.release, None))[1] + 50)
-    assert len(live.overlay.counters._since["exposures"]) == 3  # 20 in sevens
+    seen = live.overlay.counters.exposures("x", Seen)
+    assert (seen.batches, seen.songs) == (4, [0] * 20)  # those of the release, and 20 in sevens
+
+
+def test_what_is_counted_late_is_read_from_the_log_again(lopsided: World, log: EventLog) -> None:
+    live = Live(release(lopsided, log.log_id, 0), log)
+    counters, before = live.overlay.counters, song_plays(Live(lopsided.release, None))
+    for _ in range(3):
+        log.append([full_play("ben", "s2")], now=NOW)
+        log.append_exposures([{"request_id": "r", "user_id": "ana", "song_id": "s3", "position": 0, "at": NOW}])
+        live.check()
+    assert not any(counters._since.values())  # nothing of it is held in memory
+    assert song_plays(live)[1] == pytest.approx(before[1] + 3)
+    assert counters.exposures("x", Seen).songs == [2] * 3
+    log.append([full_play("ben", "s2")], now=NOW)
+    log.append_exposures([{"request_id": "r", "user_id": "ana", "song_id": "s3", "position": 0, "at": NOW}])
+    live.check()
+    assert song_plays(live)[1] == pytest.approx(before[1] + 4)
+    assert counters.exposures("x", Seen).songs == [2] * 4
+
+
+def test_an_event_is_folded_with_its_time_its_count_and_its_place(lopsided: World, log: EventLog) -> None:
+    before = log.last_offset()
+    live = Live(release(lopsided, log.log_id, before), log)
+    whole = full_play("ana", "s1", NOW - 5) | {"count": 3, "latitude": 44.43, "longitude": 26.1}
+    log.append([whole, full_play("?", "s4")], now=NOW)
+    log.append([{"user_id": "ana", "action": "search", "query": "alba"}], now=NOW)
+    live.check()
+    batch, users = live._events(log, before, log.last_offset())
+    ana = lopsided.snapshot.ids["User"].index("ana")
+    assert [column.tolist() for column in (batch.user, batch.song, batch.count)] == [[ana, -1], [0, 3], [3, 1]]
+    assert batch.at.tolist() == [NOW - 5, NOW]
+    assert batch.cell[0] != 0
+    assert batch.cell[1] == 0
+    assert users == ["ana", "?"]
 
 
 def test_what_was_folded_stays_when_the_log_goes(
