@@ -22,6 +22,7 @@ from graph.log.events import EventLog
 from graph.release import Release, Releases
 from ranking.cascade import NOTHING, Cascade, Slate
 from ranking.reasons import Reasons
+from ranking.scene import unhurried
 from ranking.what_if import what_if
 from recall.base import Channel, Query
 from recall.discovery import channel_type
@@ -54,11 +55,13 @@ class SlateRequest:
 class ServingState:
     """Everything that answers from one release; replaced as a whole when another one is activated."""
 
-    def __init__(self, release: Release, settings: Settings, log: EventLog | None) -> None:
+    def __init__(self, release: Release, settings: Settings, log: EventLog | None, budgeted: bool = True) -> None:
         self.release = release
         self.live = Live(release, log)
         self.reasons = Reasons(release, settings.reasons.never_cited)
         scenes = settings.scene_configs()
+        if not budgeted:
+            scenes = {name: unhurried(scene) for name, scene in scenes.items()}
         self.cascades = {name: Cascade(release, scene, name) for name, scene in scenes.items()}
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
@@ -113,15 +116,19 @@ class Recommender:
         settings: Settings,
         log: EventLog | None,
         expose: Callable[[Sequence[Mapping[str, Any]]], object] | None = None,
+        *,
+        budgeted: bool = True,
     ) -> None:
-        """`expose` takes each slate's exposures; without it they go to the log before the slate is answered."""
+        """`expose` takes each slate's exposures; without it they go to the log before the slate is answered. Unless
+        `budgeted` every channel is waited for: a process that answers once reads much of the release on the way."""
         self._settings, self._log = settings, log
         self._expose_to = expose or (log.append_exposures if log is not None else None)
         self._releases = Releases(settings.releases.dir)
         self._reloading = threading.Lock()
         hint = log.get_meta("clock") if log is not None else None
         self._clock = settings.clock or ("data" if hint == "data" else "wall")
-        self._served = ServingState(self._releases.open(), settings, log)
+        self._budgeted = budgeted
+        self._served = ServingState(self._releases.open(), settings, log, budgeted)
         self.kept_back = KeptBack(self._releases)
         self.kept_back.check()
 
@@ -145,7 +152,7 @@ class Recommender:
         if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
             return False
         try:
-            served = ServingState(self._releases.open(current), self._settings, self._log)
+            served = ServingState(self._releases.open(current), self._settings, self._log, self._budgeted)
             served.warm(self.now(served))
             if self._releases.current() != current:
                 return False  # rolled back meanwhile; the next look takes up what is current then

@@ -25,9 +25,9 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.evaluation import Data, learned, prepare, teaching
-from ranking.learning import Learner, LearningConfig, default_models, unhurried
+from ranking.learning import Learner, LearningConfig, default_models
 from ranking.metrics import ndcg_at, recall_at
-from ranking.scene import SceneConfig
+from ranking.scene import SceneConfig, unhurried
 from ranking.training import best_first, loved, sampled
 from recall.channels.popularity import Popularity
 from recall.discovery import channel_type

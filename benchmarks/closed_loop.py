@@ -17,8 +17,8 @@ from benchmarks.channels import WORLD, world_snapshot
 from graph.release import Release
 from graph.world import World
 from ranking.cascade import Cascade
-from ranking.learning import Learner, LearningConfig, unhurried
-from ranking.scene import SceneConfig
+from ranking.learning import Learner, LearningConfig
+from ranking.scene import SceneConfig, unhurried
 from recall.listeners.listener import Listener
 
 SEEDS = (10, 11, 12)  # 0 to 3 were looked at while the world and the defaults were chosen

@@ -31,9 +31,9 @@ from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade
 from ranking.claims.check import Claim, false_claims, forbidden
 from ranking.claims.facts import Facts
-from ranking.learning import Learner, LearningConfig, unhurried
+from ranking.learning import Learner, LearningConfig
 from ranking.reasons import Reasons
-from ranking.scene import SceneConfig
+from ranking.scene import SceneConfig, unhurried
 from recall.base import Query
 
 LISTENERS: Final = 300

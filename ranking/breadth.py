@@ -104,7 +104,9 @@ class Breadth:
 def last_places(rows: Array, others: Array) -> Array:
     """Rows (n,) of a slate, its last places filled by the first of `others` (n,) that it does not hold yet."""
     kept = rows[: int(np.ceil(RANKED_FIRST * len(rows) - 1e-9))]
-    return np.concatenate([kept, others[~np.isin(others, kept)][: len(rows) - len(kept)]])
+    held = set(kept.tolist())
+    more = [row for row in others.tolist() if row not in held][: len(rows) - len(kept)]
+    return np.append(kept, np.array(more, dtype=kept.dtype))
 
 
 def _best(scores: Array, k: int) -> Array:

@@ -32,11 +32,13 @@ from recall.blend.runner import Runner
 from recall.discovery import channel_type
 from recall.grouped import rank_within_group, sorted_unique
 from recall.listeners.interests import Leaders
+from recall.listeners.kept import KeptListeners
 from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
 from recall.live.live import Overlay
 from recall.recordings import Recordings
+from recall.standing import StandingList
 
 KNOWN: Final = 5
 """Songs heard from which on a listener is answered like all others."""
@@ -44,6 +46,14 @@ NOTHING: Final = "nothing"
 """What stands in the folder of a channel that had nothing to learn from."""
 RANKED_ALONE: Final = 10
 """First places of a slate that no interest takes: kept there, they cost more than they gave."""
+STANDING: Final = "standing"
+"""What brings songs where channels did not answer: see `recall.standing`."""
+LATE: Final = "some of these songs are popular ones: not every channel answered in time"
+_ENOUGH: Final = 3
+"""Candidates for each place of a slate below which the list that stands ready fills up: several may be one recording,
+or by one artist."""
+_LAST: Final = 1e-6
+"""Weight of that list beside channels: what they found comes first."""
 _log = structlog.get_logger(__name__)
 
 
@@ -129,6 +139,8 @@ class Cascade:
         self._reranker, self._runner = reranker(config), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
+        self._listeners = KeptListeners.of_snapshot(self.snapshot)
+        self._standing = StandingList.of(self.snapshot)
         self._artist, self._recordings = artist_of(self.snapshot), Recordings(self.snapshot)
         space = song_space(release)
         self._unit = None if space is None else space.unit
@@ -230,7 +242,7 @@ class Cascade:
         listener = (
             Listener.of_session(self.snapshot, songs.indices(session), at)
             if user_id is None
-            else Listener.of(self.snapshot, user_id, latest, new)
+            else self._listeners.of(user_id, latest, new)
         )
         extra = np.append(songs.indices(exclude), [new[song] for song in exclude if song in new]).astype(np.int32)
         return self.ask(listener, at, extra=extra, latitude=latitude, longitude=longitude, overlay=overlay)
@@ -268,16 +280,20 @@ class Cascade:
             self._closed_after = edits, closed
         return closed
 
-    def propose(self, query: Query) -> tuple[dict[str, Candidates], Stage]:
-        """Each channel's candidates within the scene's budget; channels that fail or time out are listed as dropped."""
+    def propose(self, query: Query, n: int = 0) -> tuple[dict[str, Candidates], Stage]:
+        """Each channel's candidates within the scene's budget; channels that fail or time out are listed as dropped.
+        Where some did and the others have few songs for a slate of `n`, the list that stands ready fills up."""
         started = time.perf_counter()
         counts = {name: quota for name, quota in self.fusion_for(query.listener)[1].items() if quota > 0}
         asked = {name: channel for name, channel in self._asked(query).items() if name in counts}
         answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
-        total = sum(len(found) for found in answers.found.values())
+        found = dict(answers.found)
+        if answers.dropped and sum(len(one) for one in found.values()) < _ENOUGH * n:
+            found[STANDING] = self._standing.recall(query, _ENOUGH * n)
+        total = sum(len(one) for one in found.values())
         dropped = [{"channel": name, "reason": reason} for name, reason in answers.dropped.items()]
-        return dict(answers.found), Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
+        return found, Stage("recall", self.snapshot.songs - len(query.exclude), total, ms, dropped)
 
     def _asked(self, query: Query) -> dict[str, Channel]:
         """The channels that are there for such a query."""
@@ -302,10 +318,11 @@ class Cascade:
         them."""
         n = self.scene.n if n is None else n
         query = self._by_interest(query, n)
-        proposals, recalled = self.propose(query)
+        proposals, recalled = self.propose(query, n)
         started = time.perf_counter()
         fusion, quotas = self.fusion_for(query.listener)
-        merged = merge(proposals, quotas, self.weights(fusion), fusion)
+        quotas, weights = quotas | {STANDING: _ENOUGH * n}, self.weights(fusion) | {STANDING: _LAST}
+        merged = merge(proposals, quotas, weights, fusion)
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
         pool = merged.of(self._kept(query, merged.songs))
@@ -352,16 +369,17 @@ class Cascade:
         started = time.perf_counter()
         before = rows
         rows, needed = self._reacting(query, pool, scores, rows)
-        reserved = dict.fromkeys(np.setdiff1d(needed, before).tolist(), LATEST)
+        reserved = dict.fromkeys(_without(needed, before), LATEST)
         if NEARBY in pool.channels:
             ranks, reacted = pool.ranks[:, pool.channels.index(NEARBY)], rows
             rows = loved_here(rows, ranks, scores, round(self.scene.here * len(rows)), needed)
-            reserved |= dict.fromkeys(np.setdiff1d(rows, reacted).tolist(), NEARBY)
+            reserved |= dict.fromkeys(_without(rows, reacted), NEARBY)
         ms = trace[-1].ms + (time.perf_counter() - started) * 1000
         trace[-1] = replace(trace[-1], left=len(rows), ms=ms)
         own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(query, pool)].any(axis=1))
         short = not own.all() or len(rows) < n
         note = self.scene.note if self.scene.otherwise and short else ""
+        note = LATE if STANDING in pool.channels else note
         return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note, reserved)
 
     def ordered(self, query: Query, n: int) -> tuple[Pool, Array, Array, list[Stage]]:
@@ -418,7 +436,8 @@ class Cascade:
         A scene that is filled where nothing is loved near by is made of that alone for a request that names a place,
         and for a listener near whom nothing is known.
         """
-        found = np.array([name not in self.scene.otherwise for name in pool.channels], dtype=bool)
+        fills = {STANDING, *self.scene.otherwise}
+        found = np.array([name not in fills for name in pool.channels], dtype=bool)
         use = self.scene.channels.get(NEARBY)
         if not self.scene.otherwise or use is None or use.asked != ALWAYS:
             return found
@@ -458,6 +477,12 @@ def keeping(rows: Array, served: Array, scores: Array) -> Array:
             break
         rows[spare[0]] = able[np.argmax(scores[able])]
     return rows
+
+
+def _without(rows: Array, others: Array) -> list[int]:
+    """Those of the rows that are none of the others."""
+    held = set(others.tolist())
+    return [row for row in rows.tolist() if row not in held]
 
 
 def _falling(scores: Array) -> Array:

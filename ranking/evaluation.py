@@ -31,9 +31,9 @@ from graph.snapshot.snapshot import Snapshot
 from graph.units import UnitUse
 from ranking.cascade import Cascade
 from ranking.holdout import Holdout
-from ranking.learning import NEAREST, Learner, LearningConfig, unhurried
+from ranking.learning import NEAREST, Learner, LearningConfig
 from ranking.metrics import Scoreboard
-from ranking.scene import FUSED, ORDER, SceneConfig
+from ranking.scene import FUSED, ORDER, SceneConfig, unhurried
 from ranking.sides import join_side
 from ranking.training import best_first
 from recall.base import Channel, Query

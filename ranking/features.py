@@ -14,6 +14,7 @@ from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER
 from recall.base import Query
 from recall.blend.merge import Pool
+from recall.grouped import isin_sorted, worth_of_targets
 from recall.listeners.preferences import decayed, listeners
 
 _RELATIONS: Final = ("PERFORMED_BY", "HAS_GENRE", "HAS_TAG", "ON_ALBUM", "LANGUAGE")
@@ -67,7 +68,7 @@ class Features:
         new = query.live.songs
         released = new.take(self._released, new.released, songs)
         age = np.where(released == UNKNOWN_INTEGER, 0, np.maximum(query.at - released, 0) / DAY_MS)
-        heard = np.isin(songs, listener.heard)
+        heard = isin_sorted(songs, listener.heard)
         plays = np.zeros(len(songs))
         if heard.any():
             own, counts = np.unique(listener.song, return_counts=True)
@@ -91,12 +92,11 @@ class Features:
 
     def _affinity(self, query: Query, relation: Relation, songs: Array) -> Array:
         """(P,) how much the listener likes what each song's edges lead to, evenly over those of a new song."""
-        affinity, new = query.listener.affinity(relation, query.at), query.live.songs
-        late = songs >= new.first
-        found = np.zeros(len(songs))
-        found[~late] = relation.shares[songs[~late]] @ affinity
-        if late.any():
-            found[late] = new.shares(relation)[songs[late] - new.first] @ affinity
+        targets, liked = query.listener.affinity(relation, query.at)
+        found, new = worth_of_targets(relation.shares, songs, targets, liked), query.live.songs
+        late = np.flatnonzero(songs >= new.first)
+        if len(late):
+            found[late] = worth_of_targets(new.shares(relation), songs[late] - new.first, targets, liked)
         return found
 
     def _cosine(self, query: Query, songs: Array) -> Array:

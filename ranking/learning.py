@@ -26,7 +26,7 @@ from graph.snapshot.snapshot import Snapshot
 from ranking.breadth import Breadth
 from ranking.cascade import NOTHING, Cascade
 from ranking.metrics import Scoreboard
-from ranking.scene import LEARNED, SceneConfig
+from ranking.scene import LEARNED, SceneConfig, unhurried
 from ranking.training import (
     CHANNEL_TRAIN,
     RANKER_TRAIN,
@@ -88,11 +88,6 @@ class LearningConfig:
     that does not ships as it was measured."""
     seed: int = 0
     """Seed of all that is drawn, 0 or more."""
-
-
-def unhurried(scene: SceneConfig) -> SceneConfig:
-    """The scene without its time budget: what is learned must not depend on how busy the machine was."""
-    return replace(scene, budget_ms=float("inf"))
 
 
 class Learner:

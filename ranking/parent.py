@@ -22,8 +22,8 @@ from graph.snapshot.snapshot import Snapshot
 from graph.units import UnitUse
 from ranking.cascade import Cascade
 from ranking.gate import Paired
-from ranking.learning import DEFAULT_SCENE, SLATE, Learner, Truth, unhurried
-from ranking.scene import ChannelUse, SceneConfig
+from ranking.learning import DEFAULT_SCENE, SLATE, Learner, Truth
+from ranking.scene import ChannelUse, SceneConfig, unhurried
 from ranking.training import TEST, Split, cut, measure
 from recall.base import Query
 from recall.listeners.listener import Listener

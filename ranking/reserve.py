@@ -96,6 +96,8 @@ def answering(rows: Array, answers: Array, ranks: Array, count: int) -> Array:
     order they do. Each of the newest `count` actions has a song; a song that is missing takes the place of the last
     that nothing lacks.
     """
+    if not (answers >= 0).any():
+        return rows
     kept = rows.tolist()
     for _ in range(count):
         served = np.bincount(answers[kept][answers[kept] >= 0], minlength=max(int(answers.max(initial=-1)) + 1, 1))
@@ -117,6 +119,8 @@ def without_refused(rows: Array, refused: Array, scores: Array, count: int) -> A
     """Rows (n,) of a slate in which at most `count` songs near to what was just turned down, the last ones, give way to
     the best of the pool that are not: refused (P,) and scores (P,) are of the pool."""
     out = [i for i in range(len(rows) - 1, -1, -1) if refused[rows[i]]][:count]
+    if not out:
+        return rows
     able = np.setdiff1d(np.flatnonzero(~refused), rows)
     best = able[np.argsort(-scores[able], kind="stable")][: len(out)]
     return np.concatenate([np.delete(rows, out[: len(best)]), best]).astype(rows.dtype)
@@ -129,11 +133,14 @@ def loved_here(rows: Array, ranks: Array, scores: Array, count: int, needed: Arr
     ranks (P,) are those of the pool's songs near by, -1 for others. Of the first `ANSWERING` the ones that the ranker
     `scores` (P,) highest come in: what a place loves is not yet what the listener loves.
     """
+    wanted = count - int((ranks[rows] >= 0).sum())
+    if wanted <= 0:
+        return rows
     others = np.setdiff1d(np.flatnonzero(ranks >= 0), rows)
     others = others[np.argsort(ranks[others], kind="stable")]
     first = others[ranks[others] < ANSWERING]
     others = np.concatenate([first[np.argsort(-scores[first], kind="stable")], others[len(first) :]])
-    best = others[: max(count - int((ranks[rows] >= 0).sum()), 0)]
+    best = others[:wanted]
     out = np.flatnonzero((ranks[rows] < 0) & ~np.isin(rows, needed))[::-1][: len(best)]
     return np.concatenate([np.delete(rows, out), best[: len(out)]]).astype(rows.dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from graph.durations import DAY_MS, HOUR_MS
@@ -200,6 +200,11 @@ class SceneConfig:
         if match is None:
             raise SettingsError(f'scene: heard must be "never", "always" or like "after 14d" (got {self.heard!r})')
         return float(match[1]) * _UNITS_MS[match[2]]
+
+
+def unhurried(scene: SceneConfig) -> SceneConfig:
+    """The scene without its time budget, where what comes out must not depend on how busy the machine is."""
+    return replace(scene, budget_ms=float("inf"))
 
 
 def _as_json(name: str, uses: Mapping[str, UnitUse], config: Any) -> dict[str, Any]:

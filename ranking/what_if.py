@@ -90,7 +90,7 @@ def forget(listener: Listener, song: int, actions: tuple[str, ...]) -> Listener:
     kept = ~((listener.song == song) & np.isin(listener.action, codes))
     columns = {name: getattr(listener, name)[kept] for name in ("song", "action", "at", "count")}
     late = [event for event in listener.new_events if event[0] != song or event[1] not in codes]
-    return replace(listener, **columns, new_events=late, _affinities={})
+    return replace(listener, **columns, new_events=late, _kept={})
 
 
 def unfollow(edits: Edits, who: tuple[str, str], other: str) -> Edits:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.grouped import isin_sorted, top_k
+from recall.grouped import isin_sorted
+from recall.kernels.best import best_of
 from recall.listeners.interests import Interests, Leaders
 from recall.listeners.listener import Listener
 from recall.live.live import Overlay
@@ -105,10 +106,7 @@ class Candidates:
     @classmethod
     def best(cls, songs: Array, scores: Array, k: int) -> Candidates:
         """The `k` highest of `songs`; equal scores keep the order in which the songs come."""
-        kept = top_k(scores, k)
-        songs, scores = songs[kept], scores[kept]
-        order = np.argsort(-scores, kind="stable")[:k]
-        return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
+        return cls._best(songs, scores, NO_SONGS, k)
 
     @classmethod
     def of_scores(cls, scores: Array, query: Query, k: int, *, floor: float = 0.0) -> Candidates:
@@ -116,15 +114,13 @@ class Candidates:
 
         Looks at every song; `of_songs` and `Ranked` do not.
         """
-        songs = np.flatnonzero((scores > floor) & query.allowed)
-        first_seen = query.listener.snapshot.histories.first_seen
-        return cls._by_arrival(songs, scores[songs], query, k, first_seen)
+        arrival = query.listener.snapshot.histories.first_seen
+        return cls._best(_positions(len(scores)), scores, query.exclude, k, arrival, floor)
 
     @classmethod
     def of_songs(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
         """The `k` allowed ones of `songs` (n,), ascending, with the highest `scores` (n,) above 0; ties as there."""
-        kept = scores > 0
-        return cls.permitted(songs[kept], scores[kept], query, k, query.listener.snapshot.histories.first_seen)
+        return cls._best(songs, scores, query.exclude, k, query.listener.snapshot.histories.first_seen, 0.0)
 
     @classmethod
     def permitted(cls, songs: Array, scores: Array, query: Query, k: int, arrival: Array | None = None) -> Candidates:
@@ -133,25 +129,28 @@ class Candidates:
         With `arrival` (songs,), when each song of the release was first heard, equal scores come in that order, new
         songs last, and then by position.
         """
-        look = 2 * k + _SOME
-        while True:
-            kept = top_k(scores, look)
-            near, theirs = songs[kept], scores[kept]
-            may = query.permits(near)
-            if look >= len(songs) or np.count_nonzero(may) >= k:
-                near, theirs = near[may], theirs[may]
-                if arrival is not None:
-                    return cls._by_arrival(near, theirs, query, k, arrival)
-                return cls.best(near, theirs, k)
-            look *= 4
+        return cls._best(songs, scores, query.exclude, k, arrival)
 
     @classmethod
-    def _by_arrival(cls, songs: Array, scores: Array, query: Query, k: int, arrival: Array) -> Candidates:
-        kept = top_k(scores, k)
-        songs, scores = songs[kept], scores[kept]
-        first = query.live.songs.take(arrival, np.iinfo(np.int64).max, songs)
-        order = np.lexsort((songs, first, -scores))[:k]
-        return cls(songs[order].astype(np.int32), scores[order].astype(np.float64))
+    def _best(
+        cls,
+        songs: Array,
+        scores: Array,
+        exclude: Array,
+        k: int,
+        arrival: Array | None = None,
+        floor: float = -np.inf,
+    ) -> Candidates:
+        songs = np.ascontiguousarray(songs, dtype=np.int64)
+        scores = np.ascontiguousarray(scores, dtype=np.float64)
+        rows = best_of(songs, scores, exclude, _IN_ORDER if arrival is None else arrival, floor, k)
+        return cls(songs[rows].astype(np.int32), scores[rows])
+
+
+@lru_cache(maxsize=8)
+def _positions(songs: int) -> Array:
+    """(songs,) every position; the same array for all who ask."""
+    return np.arange(songs)
 
 
 class Ranked:
@@ -174,6 +173,9 @@ class Ranked:
 
 
 _SOME: Final = 64
+NO_SONGS: Final = np.empty(0, dtype=np.int32)
+_IN_ORDER: Final = np.empty(0, dtype=np.int64)
+"""For `best_of`: equal scores come as they are given."""
 
 
 @runtime_checkable

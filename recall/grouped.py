@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
+from scipy import sparse
 
 from graph.snapshot.arrays import Array
-
-_FEW: Final = 1024
-_BITS: Final = 63
+from recall.kernels.edges import gathered_from_targets
+from recall.kernels.sums import ranks_within, sums_of
 
 
 def sum_by_key(keys: Array, values: Array) -> tuple[Array, Array]:
     """The unique `keys` (E,) in ascending order, (n,) int64, and the sum (n,) of the `values` (E,) of each.
 
-    Values are summed in their given order. Where key and index fit into 63 bits they are packed into one integer, which
-    sorts several times as fast as `argsort`.
+    Values are summed in their given order.
     """
-    shift = max(len(keys) - 1, 0).bit_length()
-    if len(keys) < _FEW or int(keys.min()) < 0 or int(keys.max()).bit_length() + shift > _BITS:
-        found, place = np.unique(keys, return_inverse=True)
-        return found.astype(np.int64), np.bincount(place, values, len(found))
-    packed = (keys.astype(np.int64) << shift) | np.arange(len(keys))
-    packed.sort()
-    key = packed >> shift
-    begins = np.empty(len(key), dtype=bool)
-    begins[0] = True
-    np.not_equal(key[1:], key[:-1], out=begins[1:])
-    place = np.cumsum(begins)
-    place -= 1
-    packed &= (1 << shift) - 1
-    return key[begins], np.bincount(place, values[packed])
+    found, sums = sums_of(np.ascontiguousarray(keys, dtype=np.int64), np.ascontiguousarray(values, dtype=np.float64))
+    return found, sums
 
 
 def sorted_unique(keys: Array) -> Array:
@@ -57,6 +42,12 @@ def index_in_sorted(known: Array, keys: Array) -> Array:
     return np.where(known[place] == keys, place, len(known))
 
 
+def worth_of_targets(edges: sparse.csr_array, songs: Array, targets: Array, worth: Array) -> Array:
+    """(n,) for each of `songs` (n,), rows of `edges`, the sum over its edges of weight x what the target is worth (T,);
+    `targets` (T,) are unique, others are worth nothing."""
+    return np.asarray(gathered_from_targets(edges.indptr, edges.indices, edges.data, songs, targets, worth))
+
+
 def csr_entries(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, Array]:
     """The entries of some `rows` (R,) of a CSR matrix: (m,) the index into `rows`, and (m,) the position of each entry.
 
@@ -77,11 +68,7 @@ def ranges(first: Array, last: Array) -> tuple[Array, Array]:
 
 def rank_within_group(groups: Array) -> Array:
     """(n,) how many entries before each one have the same `groups` (n,) value: 0 for the first of a group."""
-    order = np.argsort(groups, kind="stable")
-    ordered = groups[order]
-    ranks = np.empty(len(groups), dtype=np.int64)
-    ranks[order] = np.arange(len(groups)) - np.searchsorted(ordered, ordered)
-    return ranks
+    return np.asarray(ranks_within(np.ascontiguousarray(groups, dtype=np.int64)))
 
 
 def top_k(scores: Array, k: int) -> Array | slice:

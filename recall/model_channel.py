@@ -61,7 +61,7 @@ class ModelChannel:
         self._index = VectorIndex.of(release, f"index/{self.model}", self._vectors.unit)
         # a vector composed of what describes a song does not hang on its listeners: it counts by half
         heard = np.where(self._vectors.trained, listeners(release.snapshot), config.support)
-        self._known = self._vectors.unit.any(axis=1)
+        self._known = np.flatnonzero(self._vectors.unit.any(axis=1))
         self._support = (heard / np.maximum(heard + config.support, 1e-12)).astype(np.float32)
 
     def serves(self, listener: Listener) -> bool:
@@ -97,12 +97,15 @@ class ModelChannel:
 
     def _by_score(self, query: Query, k: int) -> Candidates:
         liked = query.listener.liked
-        vector = self._vectors.listener(query.listener.user, liked)
+        listener = query.listener
+        vector = listener.once((self, "vector"), lambda: self._vectors.listener(listener.user, liked))
         if not vector.any():
             return Candidates.none()
         table, encoder = self._vectors.songs, self._vectors.encoder
         assert table is not None
         assert encoder is not None
+        if self._index.kind == "exact" and len(query.interests) < 2:
+            return Candidates.of_scores(table @ vector, query, k)
         parts = self._parts(query, liked, np.full(len(liked), 1 / max(len(liked), 1))) @ encoder
         queries, songs = np.vstack([vector, parts]), np.arange(len(table))
         if self._index.kind != "exact":
@@ -117,7 +120,7 @@ class ModelChannel:
         if not length:
             return Candidates.none()
         unit, queries = self._vectors.unit, np.vstack([vector / length, parts]).astype(np.float32)
-        songs = np.flatnonzero(self._known)
+        songs = self._known
         if self._index.kind != "exact":
             songs = self._near(queries, query, k)
             songs = songs[songs < len(unit)]

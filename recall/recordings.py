@@ -10,6 +10,7 @@ from scipy import sparse
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
+from recall.grouped import rank_within_group
 from recall.live.edits import NewSongs
 from recall.once import once
 
@@ -54,8 +55,7 @@ class Recordings:
 
     def firsts(self, songs: Array, new: NewSongs) -> Array:
         """Where (m,), ascending, the first song of each recording stands in `songs` (n,), the best first."""
-        _, first = np.unique(self.of(songs, new), return_index=True)
-        return np.sort(first)
+        return np.flatnonzero(rank_within_group(self.of(songs, new)) == 0)
 
     def _found(self, new: NewSongs) -> Array:
         found = np.arange(new.first, new.first + len(new), dtype=np.int32)

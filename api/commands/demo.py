@@ -55,7 +55,7 @@ def _run(folder: Path) -> list[dict[str, Any]]:
     with console.event_log(settings) as log:
         with console.progress() as progress:
             Refresh(settings, log, lambda: console.graph_store(settings), progress).run()
-        recommender = Recommender(settings, log)
+        recommender = Recommender(settings, log, budgeted=False)
         return [
             {"user_id": user, **recommender.recommend(SlateRequest(user_id=user, explain=True))}
             for user in _listeners(recommender)

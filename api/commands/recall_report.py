@@ -26,8 +26,9 @@ def recall_report(
     from graph.errors import InvalidInput
     from graph.release import Releases
     from ranking.cascade import Cascade
-    from ranking.learning import Learner, unhurried
+    from ranking.learning import Learner
     from ranking.report import report
+    from ranking.scene import unhurried
 
     settings = console.settings()
     scenes = settings.scene_configs()

@@ -31,7 +31,7 @@ def _recommender() -> Iterator[Recommender]:
 
     settings = console.settings()
     with console.event_log(settings) as log:
-        yield Recommender(settings, log)
+        yield Recommender(settings, log, budgeted=False)
 
 
 def recommend(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graph.snapshot.arrays import Array
+from recall.kernels.mmr import mmr_order
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,8 @@ class Mmr:
         whose inner products are likenesses; artist (P,) a number for each song's artist, -1 for none -> (min(n, P),).
         """
         count = min(n, len(relevance))
-        picked = np.empty(count, dtype=np.int64)
         if not count:
-            return picked
+            return np.empty(0, dtype=np.int64)
         low, high = float(relevance.min()), float(relevance.max())
         gain = self._config.balance * (relevance - low) / max(high - low, 1e-12)
-        closest = np.zeros(len(relevance))
-        free = np.ones(len(relevance), dtype=bool)
-        for turn in range(count):
-            best = int(np.argmax(np.where(free, gain - (1 - self._config.balance) * closest, -np.inf)))
-            picked[turn] = best
-            free[best] = False
-            same = (artist == artist[best]) & (artist >= 0)
-            closest = np.maximum(closest, np.maximum(likeness @ likeness[best], same))
-        return picked
+        return np.asarray(mmr_order(gain, likeness, artist, 1 - self._config.balance, count))

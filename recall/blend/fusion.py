@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +31,8 @@ from recall.blend.calibration import Calibration
 from recall.blend.listwise import listwise
 from recall.blend.outcome import Outcome, candidate_table
 from recall.blend.quotas import learned_quotas
+from recall.kernels.merging import RANK_OFFSET, gap_contributions
 
-_RANK_OFFSET: Final = 60.0
 _TIE: Final = 1e-3
 _L2S: Final = (1e-3, 1e-2, 1e-1)
 """L2 penalties of the weights; the one that ranks best on held-out listeners is used."""
@@ -44,7 +45,7 @@ class Fusion:
 
     calibrations: Mapping[str, Calibration]
     quotas: Mapping[str, int]
-    otherwise: float = 1 / _RANK_OFFSET
+    otherwise: float = 1 / RANK_OFFSET
     weights: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -89,21 +90,38 @@ class Fusion:
         return replace(plain, weights=learned_weights(cut, signed=signed, l2=l2))
 
     def contribution(self, name: str, found: Candidates) -> Array:
-        """(C,) the contribution of each candidate to the fused score, the best first; ties keep the channel's order.
+        """(C,) the contribution of each candidate of one channel; see `contributions`."""
+        starts, mains = np.array([0, len(found)]), np.array([len(found) - found.besides])
+        return self.contributions((name,), found.scores, starts, mains, (1.0,))
+
+    def contributions(
+        self, names: Sequence[str], scores: Array, starts: Array, mains: Array, factors: Sequence[float]
+    ) -> Array:
+        """(E,) the contribution of each candidate to the fused score; ties keep the channel's order.
 
         The channel's weight (the median weight where it has none) x the log-standardised gap, if there are weights.
         Else the calibrated chance, or the reciprocal of the rank for a channel without calibration. 0 for what is there
         for an interest alone.
+
+        Shapes: scores (E,) of C channels, one after the other, each the best first, starts (C + 1,); mains (C,) how
+        many of each stand for the whole history; factors (C,) what all that a channel contributes is multiplied by.
         """
-        if found.besides:
-            return np.append(self.contribution(name, found.main), np.zeros(found.besides))
-        by_rank = _RANK_OFFSET / (_RANK_OFFSET + np.arange(len(found)))
         if self.weights:
-            weight = self.weights.get(name, float(np.median(list(self.weights.values()))))
-            return np.asarray(weight * log_standardised_gap(found.scores) + _TIE * by_rank)
-        if name in self.calibrations:
-            return np.asarray(self.calibrations[name](found.scores) * (1 + _TIE * by_rank))
-        return np.asarray(self.otherwise * by_rank)
+            weights = np.array([self.weights.get(name, self._median) for name in names])
+            return np.asarray(gap_contributions(scores, starts, mains, weights, np.array(factors, dtype=float), _TIE))
+        found = np.zeros(len(scores))
+        for name, first, main, factor in zip(names, starts.tolist(), mains.tolist(), factors, strict=False):
+            by_rank = RANK_OFFSET / (RANK_OFFSET + np.arange(main))
+            mine = slice(first, first + main)
+            if name in self.calibrations:
+                found[mine] = factor * self.calibrations[name](scores[mine]) * (1 + _TIE * by_rank)
+            else:
+                found[mine] = factor * self.otherwise * by_rank
+        return found
+
+    @cached_property
+    def _median(self) -> float:
+        return float(np.median(list(self.weights.values())))
 
     def interpolate(self, other: Fusion, share: float) -> Fusion:
         """Weights and quotas between those of this fusion (`share` 0) and of `other` (`share` 1).

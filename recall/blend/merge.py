@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from graph.snapshot.arrays import Array
-from recall.base import Candidates
+from recall.base import NO_SONGS, Candidates
 from recall.blend.fusion import Fusion
 from recall.blend.places import within
-from recall.grouped import index_in_sorted, isin_sorted, ranges, sorted_unique
+from recall.grouped import sorted_unique
+from recall.kernels.merging import merged
 
 UNFITTED: Final = Fusion({}, {})
 """Nothing learned: every candidate contributes the reciprocal of 60 + its rank."""
@@ -71,27 +72,19 @@ def merge(
     for the whole history.
     Source: Cormack et al. 2009, Reciprocal rank fusion.
     """
-    names = tuple(proposals)
-    chosen = {name: proposals[name].of(within(proposals[name], quotas[name])) for name in names}
-    inside = [found.songs for found in chosen.values()]
-    songs = sorted_unique(np.concatenate(inside)) if inside else np.empty(0, dtype=np.int32)
-    ranks = np.full((len(songs), len(names)), -1, dtype=np.int32)
-    scores = np.zeros((len(songs), len(names)))
-    if not len(songs):
-        return Pool(names, songs, np.zeros(0), ranks, scores, np.zeros(0, dtype=bool))
-    main = sorted_unique(np.concatenate([found.main.songs for found in chosen.values()]))
-    besides = ~isin_sorted(songs, main)
-    # all candidates of all channels, one after the other: the channel, the rank, and the contribution
-    sizes = np.array([len(found) for found in proposals.values()])
-    channel, rank = ranges(np.zeros(len(names), dtype=np.int64), sizes)
-    contributions = [weights.get(name, 1.0) * fusion.contribution(name, proposals[name]) for name in names]
-    place = index_in_sorted(songs, np.concatenate([found.songs for found in proposals.values()]))
-    alone = rank >= (sizes - [found.besides for found in proposals.values()])[channel]
-    known = place < len(songs)
-    known[alone] &= besides[np.minimum(place[alone], len(songs) - 1)]
-    place, channel = place[known], channel[known]
-    ranks[place, channel] = rank[known]
-    scores[place, channel] = np.concatenate([found.scores for found in proposals.values()])[known]
-    fused = np.bincount(place, np.concatenate(contributions)[known], len(songs))
+    names, lists = tuple(proposals), list(proposals.values())
+    starts = np.cumsum([0, *(len(found) for found in lists)])
+    songs = np.concatenate([found.songs for found in lists] or [NO_SONGS])
+    inside = np.zeros(len(songs), dtype=bool)
+    for name, found, first in zip(names, lists, starts.tolist(), strict=False):
+        inside[first + within(found, quotas[name])] = True
+    unique = sorted_unique(songs[inside])
+    if not len(unique):
+        none = np.zeros((0, len(names)))
+        return Pool(names, unique, np.zeros(0), none.astype(np.int32), none, np.zeros(0, dtype=bool))
+    scores = np.concatenate([found.scores for found in lists])
+    mains = np.array([len(found) - found.besides for found in lists])
+    contributions = fusion.contributions(names, scores, starts, mains, [weights.get(name, 1.0) for name in names])
+    fused, ranks, theirs, besides = merged(unique, songs, scores, contributions, starts, mains, inside)
     order = np.argsort(-fused, kind="stable")
-    return Pool(names, songs[order], fused[order], ranks[order], scores[order], besides[order])
+    return Pool(names, unique[order], fused[order], ranks[order], theirs[order], besides[order])

@@ -14,15 +14,21 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Final
 
-import numpy as np
 import structlog
 
 from recall.base import Candidates, Channel, Query, Warms
+from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
 from recall.listeners.listener import Listener
 
 _log = structlog.get_logger(__name__)
 PATIENCE: Final = 0.25
 """Share of the time left after which the channels still to be asked no longer wait for the one being asked."""
+_FAULTS: Final = {
+    UNKNOWN: "songs that do not exist",
+    NOT_FINITE: "scores that are not finite",
+    TWICE: "the same song twice",
+    EXCLUDED: "songs that are excluded",
+}
 STUCK: Final = 4
 """Calls of one channel that have not come back from requests that are over; with so many it is not asked."""
 
@@ -183,16 +189,8 @@ def _answer(channel: Channel, query: Query, count: int) -> Any:
 def _problem_of(found: Candidates, query: Query) -> str | None:
     if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
         return "songs and scores that do not pair"
-    songs = np.sort(found.songs)
-    if len(songs) and not 0 <= songs[0] <= songs[-1] < query.live.size:
-        return "songs that do not exist"
-    if not np.isfinite(found.scores).all():
-        return "scores that are not finite"
-    if (songs[1:] == songs[:-1]).any():
-        return "the same song twice"
-    if not query.permits(songs).all():
-        return "songs that are excluded"
-    return None
+    fault = fault_of(found.songs, found.scores, query.exclude, query.live.size)
+    return None if fault == FINE else _FAULTS[fault]
 
 
 class _Threads:

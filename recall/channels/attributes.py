@@ -23,7 +23,14 @@ from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ATTRIBUTE, RELATION_OF, Cause
 from recall.decay import Decay
-from recall.grouped import csr_entries, index_in_sorted, isin_sorted, rank_within_group, sorted_unique, sum_by_key
+from recall.grouped import (
+    index_in_sorted,
+    isin_sorted,
+    rank_within_group,
+    sorted_unique,
+    sum_by_key,
+    worth_of_targets,
+)
 from recall.item_lists.neighbours import Neighbours
 from recall.linear.matrices import interaction_matrix
 from recall.listeners.listener import Listener
@@ -32,8 +39,6 @@ from recall.listeners.profile import Dimensions, Profile, offered_shares
 from recall.live.edits import NewSongs
 from recall.release_times import release_times
 
-_TABLE: Final = 4096
-"""Entities of all dimensions together that are few."""
 ACCOMPANIMENT: Final = "COVER_OF"
 WIDEN_BY: Final = ("song2vec", "relation_gamma_gcn")
 
@@ -153,7 +158,6 @@ class Attributes:
         # those with few entities come first: what is worth how much can be read from a short table
         relations = sorted(_relations(snapshot, config), key=lambda relation: relation.targets)
         self._all = Dimensions.of(relations) if relations else None
-        self._few = max((last for last in self._all.first.tolist() if last <= _TABLE), default=0) if self._all else 0
         self._weights = np.array([config.weights[relation.name] for relation in relations])
         self._common = np.concatenate([[], *(offered_shares(relation, shown) for relation in relations)])
         self._dimensions = []
@@ -176,9 +180,9 @@ class Attributes:
         best = [self._best(d, entities[d.of(entities)] - d.first, values[d.of(entities)]) for d in self._dimensions]
         known, late = sorted_unique(np.concatenate(best)), np.arange(len(new))
         worth = values * self._weights[self._all.which(entities)]
-        scores = self._scores(self._all.shares, known, entities, worth) * self._quality[known]
+        scores = worth_of_targets(self._all.shares, known, entities, worth) * self._quality[known]
         # nobody has heard new songs, and they have just come
-        newest = self._scores(self._shares(new), late, entities, worth) * (1 + self._config.freshness)
+        newest = worth_of_targets(self._shares(new), late, entities, worth) * (1 + self._config.freshness)
         songs, scores = np.concatenate([known, new.first + late]), np.concatenate([scores, newest])
         kept = scores > 0
         return Candidates.permitted(songs[kept], scores[kept], query, k, self._first_seen)
@@ -219,10 +223,15 @@ class Attributes:
 
     def _strong(self, query: Query, dimensions: Dimensions) -> tuple[Array, Array]:
         """Entities (n,), ascending, and how much each is preferred (n,), as the listener's events say."""
-        config, newest = self._config, int(query.listener.at.max())
-        # from the listener's own newest event on, so that short half-lives do not fade before it
-        landmark = newest if newest >= 0 else max(self._as_of, 0)
-        profile = Profile.of(dimensions, [Decay(d.half_life_ms, landmark) for d in self._dimensions], query.listener)
+        config, listener = self._config, query.listener
+
+        def profiled() -> Profile:
+            newest = int(listener.at.max())
+            # from the listener's own newest event on, so that short half-lives do not fade before it
+            landmark = newest if newest >= 0 else max(self._as_of, 0)
+            return Profile.of(dimensions, [Decay(d.half_life_ms, landmark) for d in self._dimensions], listener)
+
+        profile = listener.once(self, profiled)
         values = profile.preferences(query.at, self._common, config.prior, config.correction)
         dimension = dimensions.which(profile.entities)
         order = np.lexsort((-values, dimension))
@@ -259,18 +268,6 @@ class Attributes:
         # nearness to something loved does not turn a dislike
         sums[disliked] = np.minimum(sums[disliked], 0)
         return found, sums
-
-    def _scores(self, shares: sparse.csr_array, songs: Array, entities: Array, worth: Array) -> Array:
-        """(n,) what the entities of some songs are worth, by the songs' shares (S, entities) of them."""
-        song, at = csr_entries(shares.indptr, songs)
-        theirs = shares.indices[at]
-        few = int(np.searchsorted(entities, self._few))
-        table = np.zeros(self._few + 1)
-        table[entities[:few]] = worth[:few]
-        found = table[np.minimum(theirs, self._few)]
-        rest = np.flatnonzero(theirs >= self._few)
-        found[rest] = np.append(worth[few:], 0.0)[index_in_sorted(entities[few:], theirs[rest])]
-        return np.bincount(song, found * shares.data[at], len(songs))
 
     def _shares(self, new: NewSongs) -> sparse.csr_array:
         """(M, entities) those of new songs."""

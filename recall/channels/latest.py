@@ -29,7 +29,7 @@ from recall.causes import (
 from recall.channels.lbs import Lbs, LbsConfig
 from recall.decay import HALF_LIFE_MS, decay
 from recall.geo.cells import distance_km, home_cells
-from recall.grouped import sum_by_key
+from recall.grouped import isin_sorted, sum_by_key
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
@@ -165,7 +165,7 @@ class Latest:
         """(n,) which recent action has each of these songs among its `FIRST` answers: 0 the newest, -1 none."""
         which = np.full(len(songs), -1, dtype=np.int64)
         for i, answer in reversed(list(enumerate(self._answers(query)))):
-            which[np.isin(songs, answer.songs[:FIRST])] = i
+            which[isin_sorted(songs, np.sort(answer.songs[:FIRST]))] = i
         return which
 
     def refused(self, query: Query, songs: Array) -> Array:
@@ -174,7 +174,7 @@ class Latest:
         if not turned_down:
             return np.zeros(len(songs), dtype=bool)
         near_to = np.concatenate([self._around(query, song)[0] for song in turned_down])
-        return np.isin(songs, near_to) & (self.answers(query, songs) < 0)
+        return isin_sorted(songs, np.sort(near_to)) & (self.answers(query, songs) < 0)
 
     # ---- what was done
 

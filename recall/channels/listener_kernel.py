@@ -19,7 +19,7 @@ from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.by_interest import for_each
 from recall.channels.ease import EaseConfig, regression
-from recall.grouped import sum_by_key
+from recall.grouped import isin_sorted, sorted_unique, sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
 from recall.linear.listener_kernel import ListenerRidge, paths
@@ -148,7 +148,8 @@ class ListenerKernel:
         known = listener.user >= 0 and listener.user < len(self._songs)
         if known:
             histories = listener.snapshot.histories
-            new = ~np.isin(songs, histories.song[histories.of(listener.user)])
+            before = listener.once("heard_before", lambda: sorted_unique(histories.song[histories.of(listener.user)]))
+            new = ~isin_sorted(songs, before)
             songs, weights = songs[new], weights[new]
         found, scores = matrices.sums(self._neighbours, songs, weights)
         if known:

@@ -14,16 +14,17 @@ from graph.configure import check_positive
 from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
-from graph.snapshot.histories import UNKNOWN_TIME, strengths
+from graph.snapshot.histories import STRENGTH_BY_CODE, UNKNOWN_TIME
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
-from recall.decay import HALF_LIFE_MS, decay
-from recall.grouped import csr_entries, index_in_sorted, isin_sorted, rank_within_group, sum_by_key, top_k
+from recall.decay import HALF_LIFE_MS
+from recall.grouped import csr_entries, isin_sorted, rank_within_group, sum_by_key, top_k
+from recall.kernels.people import loves_of
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
-from recall.live.since import people_events
+from recall.live.since import since_by_person
 from recall.pagerank.circles import Circles, nearest
 from recall.release_times import release_times
 
@@ -156,8 +157,8 @@ class Social:
         return listener.user >= 0 and len(self._snapshot.relation("FOLLOWS").of(listener.user)) >= 3
 
     def recall(self, query: Query, k: int) -> Candidates:
-        shares = self._shares(query)
-        songs, scores = sum_by_key(shares.songs, shares.worth)
+        parts = self._parts(query)
+        songs, scores = sum_by_key(*(np.concatenate(column) for column in zip(*(p[:2] for p in parts), strict=True)))
         if self._config.fame:
             scores = scores * np.maximum(self._known(songs), 1.0) ** -self._config.fame
         kept = scores > 0
@@ -181,32 +182,35 @@ class Social:
         return causes
 
     def _shares(self, query: Query) -> Shares:
+        parts = [(songs, worth, kind[who], name[who]) for songs, worth, who, kind, name in self._parts(query)]
+        shares = Shares(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        kept = shares.worth > 0
+        return Shares(shares.songs[kept], shares.worth[kept], shares.kind[kept], shares.who[kept])
+
+    def _parts(self, query: Query) -> list[tuple[Array, Array, Array, Array, Array]]:
+        """Songs (n,), what each is worth (n,) and by whom (n,) of P causes, with the kind (P,) of each and the position
+        that it is named by (P,)."""
         listener, edits = query.listener, query.live.edits
         followees = edits.follows(listener.user_id, listener.user, "User")
         artists = edits.follows(listener.user_id, listener.user, "Artist")
-        parts = [self._loves(query, followees), *self._works(query, artists, followees)]
-        return Shares(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return [self._loves(query, followees), *self._works(query, artists, followees)]
 
-    def _loves(self, query: Query, followees: Array) -> tuple[Array, ...]:
+    def _loves(self, query: Query, followees: Array) -> tuple[Array, Array, Array, Array, Array]:
         """What people have loved, by what they weigh."""
         people, weight, kind, via = self._people(query, self._latest(followees))
-        done = people_events(query.listener.snapshot.histories, query.live.counters, people, LATEST)
-        decayed = strengths(done.action, done.count) * decay(done.at, query.at, HALF_LIFE_MS)
-        size = query.live.size
-        known = done.song < size  # what was folded in since this request began may be on a song that is newer still
-        pairs, love = sum_by_key(done.who[known] * np.int64(size) + done.song[known], decayed[known])
-        pairs, love = pairs[love > 0], love[love > 0]
-        who, songs = np.divmod(pairs, size)
-        most, norm = np.zeros(len(people)), np.sqrt(np.bincount(who, love**2, len(people)))
-        np.maximum.at(most, who, love)
-        mine, likes = query.listener.preferences(query.at)
-        likes = np.maximum(likes, 0.0)
-        common = np.append(likes, 0.0)[index_in_sorted(mine, songs)]
-        taste = np.bincount(who, love * common, len(people)) / np.maximum(norm * np.linalg.norm(likes), 1e-12)
+        histories, now = query.listener.snapshot.histories, query.at
+        last = histories.indptr[people + 1]
+        first = np.maximum(histories.indptr[people], last - LATEST)
+        events = histories.song, histories.action, histories.at, histories.count
+        late = since_by_person(query.live.counters, people)
+        mine, likes = query.listener.preferences(now)
+        # what was folded in since this request began may be on a song that is newer still
+        who, songs, love, most, taste = loves_of(
+            first, last, *events, *late, STRENGTH_BY_CODE, now, HALF_LIFE_MS, mine, likes, query.live.size
+        )
         weight = weight * (np.where(kind == ALIKE, 0.0, self._config.trust) + taste)
-        worth = weight[who] * love / np.maximum(most[who], 1e-12)
-        kept = worth > 0
-        return songs[kept], worth[kept], kind[who][kept], via[who][kept]
+        worth = (weight / np.maximum(most, 1e-12))[who] * love
+        return songs, worth, who, kind, via
 
     def _people(self, query: Query, followees: Array) -> tuple[Array, Array, Array, Array]:
         """Whom to ask, each once: people, their weights, the kind of each, and the followee to name (all (P,))."""
@@ -252,7 +256,9 @@ class Social:
         when = np.where(last > histories.indptr[followees], histories.at[np.maximum(last - 1, 0)], UNKNOWN_TIME)
         return np.sort(followees[np.argsort(-when, kind="stable")[:FOLLOWEES]])
 
-    def _works(self, query: Query, artists: Array, creators: Array) -> Iterator[tuple[Array, ...]]:
+    def _works(
+        self, query: Query, artists: Array, creators: Array
+    ) -> Iterator[tuple[Array, Array, Array, Array, Array]]:
         """Works of followed artists and creators that are out, by how new and how well known they are."""
         config, new = self._config, query.live.songs
         late, which = np.nonzero(new.artist[:, None] == artists[None, :])
@@ -264,14 +270,16 @@ class Social:
             ),
             (CREATOR, self._by_creator.newest(creators)),
         )
-        for kind, (works, makers, released) in groups:
+        for kind, (works, by, released) in groups:
             out = released <= query.at
-            songs, who = works[out].astype(np.int64), makers[out]
+            songs, makers = works[out].astype(np.int64), by[out]
+            if not len(songs):
+                continue
             age = (query.at - released[out].astype(np.float64)) / DAY_MS
             fresh = np.exp2(-np.minimum(age / config.fresh_days, 1e3))
             known = np.log1p(self._known(songs)) / self._famous
             worth = config.works * np.maximum(fresh, config.catalogue * known)
-            yield songs, worth, np.full(len(songs), kind), who
+            yield songs, worth, np.arange(len(songs)), np.full(len(songs), kind), makers
 
     def _known(self, songs: Array) -> Array:
         """(n,) how many listeners songs have, new ones included."""

@@ -147,7 +147,7 @@ class Trending:
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener, parts = query.listener, self._leaders(query).parts
-        tastes = [(weight, listener.affinity(r, query.at)) for r, weight in self._relations if len(listener)]
+        tastes = [(weight, _dense(listener, r, query.at)) for r, weight in self._relations if len(listener)]
         songs = np.concatenate([known.songs for known, _ in parts])
         scores = np.concatenate([scores * _bend(known, tastes) for known, scores in parts])
         kept = scores > 0
@@ -373,6 +373,14 @@ def _shares(relation: Relation, new: NewSongs, songs: Array) -> tuple[Array, Arr
     late = which + first, shares.indices[at], shares.data[at]
     target, share = (np.concatenate([known[i], late[i]]) for i in (1, 2))
     return np.concatenate([known[0], late[0]]), target, share
+
+
+def _dense(listener: Listener, relation: Relation, now: int) -> Array:
+    """(targets,) the listener's affinity to each target of a relation that has few."""
+    targets, liked = listener.affinity(relation, now)
+    found = np.zeros(relation.targets)
+    found[targets] = liked
+    return found
 
 
 def _bend(known: _Described, tastes: list[tuple[float, Array]]) -> Array | float:

@@ -13,8 +13,8 @@ from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from recall.base import Candidates, Query
 from recall.by_interest import for_each, sums_by_interest
-from recall.grouped import sum_by_key
 from recall.item_lists.top_k import top_k_of_rows
+from recall.kernels.sums import neighbour_sums
 
 WHOLE: Final = 30_000
 """Vectors up to which every one is compared with every other."""
@@ -60,15 +60,21 @@ class Neighbours:
         listener's interests."""
         if not len(seeds):
             return Candidates.none()
-        songs = self.songs[seeds]
-        known = songs >= 0
-        adds = (self.weights[seeds] * seed_weights[:, None])[known]
         if len(query.interests) > 1:
+            songs = self.songs[seeds]
+            known = songs >= 0
+            adds = (self.weights[seeds] * seed_weights[:, None])[known]
             interest = np.repeat(query.interest_of(seeds), known.sum(axis=1))
             return for_each(*sums_by_interest(songs[known], adds, interest, len(query.interests)), query, k)
-        found, scores = sum_by_key(songs[known], adds)
+        found, scores = self.sums(seeds, seed_weights)
         kept = scores > 0
         return Candidates.permitted(found[kept], scores[kept], query, k)
+
+    def sums(self, seeds: Array, seed_weights: Array) -> tuple[Array, Array]:
+        """The neighbours (n,) of `seeds` (S,), ascending, and the sums (n,) over seeds of seed weight x neighbour
+        weight."""
+        found, sums = neighbour_sums(self.songs, self.weights, seeds, seed_weights)
+        return found, sums
 
     def because(self, seeds: Array, seed_weights: Array, songs: Array) -> Array:
         """(n,) the seed that adds most to the score of each of `songs`, -1 where none does."""

@@ -21,7 +21,6 @@ from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.by_interest import for_each, sums_by_interest
-from recall.grouped import sum_by_key
 from recall.item_lists.neighbours import Neighbours
 from recall.item_lists.top_k import top_k_of_rows
 from recall.listeners.listener import Listener
@@ -176,7 +175,7 @@ def answer(near: Neighbours, query: Query, songs: Array, weights: Array, k: int)
 
 def sums(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:
     """The neighbours (n,) of `songs` (S,), ascending, and the sums (n,) over `songs` of weight x neighbour weight."""
-    return sum_by_key(*_entries(near, songs, weights))
+    return near.sums(songs, weights.astype(np.float32))
 
 
 def _entries(near: Neighbours, songs: Array, weights: Array) -> tuple[Array, Array]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -16,11 +16,15 @@ from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, stren
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
 from recall.decay import HALF_LIFE_MS, decay
-from recall.grouped import csr_entries, sorted_unique
+from recall.grouped import sorted_unique
+from recall.kernels.edges import spread_over_targets
 
+T = TypeVar("T")
 UNHEARD: Final = np.empty(0, dtype=np.int32)
 BLOCKING: Final = (CODE["block"], CODE["unblock"])
 """Actions that say whether a song may come back, and not that it was heard."""
+
+_IS_BLOCKING: Final = np.isin(np.arange(len(CODE)), BLOCKING)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Listener:
     user_id: str | None = None
     new_events: Sequence[tuple[int, int, int]] = ()
     since: Sequence[Event] = ()
-    _affinities: dict[str, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -101,15 +105,13 @@ class Listener:
     @cached_property
     def liked(self) -> Array:
         """Those of `heard` that all events together say are liked, whenever they were: what models learn from."""
-        total = np.zeros(len(self.heard))
-        np.add.at(total, np.searchsorted(self.heard, self.song), strengths(self.action, self.count))
-        return self.heard[total > 0]
+        return self.heard[self._sums(np.ones(len(self))) > 0]
 
     @cached_property
     def last_heard(self) -> Array:
         """Time of the latest event on each of `heard` (-1 where unknown); blocks and unblocks are no hearing."""
         last = np.full(len(self.heard), UNKNOWN_TIME, dtype=np.int64)
-        met = ~np.isin(self.action, BLOCKING)
+        met = ~_IS_BLOCKING[self.action]
         np.maximum.at(last, np.searchsorted(self.heard, self.song[met]), self.at[met])
         return last
 
@@ -117,13 +119,13 @@ class Listener:
     def unmet(self) -> Array:
         """(H,) True for those of `heard` that were only ever blocked or unblocked."""
         met = np.zeros(len(self.heard), dtype=bool)
-        met[np.searchsorted(self.heard, self.song[~np.isin(self.action, BLOCKING)])] = True
+        met[np.searchsorted(self.heard, self.song[~_IS_BLOCKING[self.action]])] = True
         return ~met
 
     @cached_property
     def blocked(self) -> Array:
         """Songs that are blocked and were not unblocked since, new ones included."""
-        relevant = np.isin(self.action, BLOCKING)
+        relevant = _IS_BLOCKING[self.action]
         latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
         latest |= {song: action for song, action, _ in self.new_events if action in BLOCKING}
         return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
@@ -133,21 +135,19 @@ class Listener:
 
         Negative weights are kept: they say what to avoid.
         """
-        key = f"preferences@{now}"
-        if key not in self._affinities:
-            weights = strengths(self.action, self.count) * decay(self.at, now, HALF_LIFE_MS)
-            total = np.zeros(len(self.heard))
-            np.add.at(total, np.searchsorted(self.heard, self.song), weights)
-            self._affinities[key] = self.heard, total
-        return self._affinities[key]
+        return self._at(now, "preferences", lambda: (self.heard, self._sums(decay(self.at, now, HALF_LIFE_MS))))
 
     def top_songs(self, now: int, most: int) -> tuple[Array, Array]:
         """The `most` songs with the highest positive weights, the highest first: songs (S,), weights (S,)."""
-        songs, weights = self.preferences(now)
-        positive = weights > 0
-        songs, weights = songs[positive], weights[positive]
-        order = np.argsort(-weights, kind="stable")[:most]
-        return songs[order], weights[order]
+
+        def liked() -> tuple[Array, Array]:
+            songs, weights = self.preferences(now)
+            songs, weights = songs[weights > 0], weights[weights > 0]
+            order = np.argsort(-weights, kind="stable")
+            return songs[order], weights[order]
+
+        songs, weights = self._at(now, "liked", liked)
+        return songs[:most], weights[:most]
 
     def recent(self, most: int) -> Array:
         """The latest songs that were liked (anything but skips and blocks), the latest first, without repetition."""
@@ -155,17 +155,42 @@ class Listener:
         _, first = np.unique(liked, return_index=True)
         return liked[np.sort(first)[:most]]
 
-    def affinity(self, relation: Relation, now: int) -> Array:
-        """How much the listener likes each target of a song relation (targets,), as a share between -1 and 1.
+    def affinity(self, relation: Relation, now: int) -> tuple[Array, Array]:
+        """What the listener likes or dislikes of a song relation: targets (n,), ascending, and how much (n,), as a
+        share between -1 and 1.
 
         Each song's weight is spread over its targets by the relation's weights.
         """
-        key = f"{relation.key}@{now}"
-        if key not in self._affinities:
+
+        def spread() -> tuple[Array, Array]:
             songs, weights = self.preferences(now)
-            shares = relation.shares
-            rows, at = csr_entries(shares.indptr, songs)
-            norm = float(np.abs(weights[shares.indptr[songs + 1] > shares.indptr[songs]]).sum())
-            liked = np.bincount(shares.indices[at], weights[rows] * shares.data[at], relation.targets)
-            self._affinities[key] = liked / max(norm, 1e-12), UNHEARD
-        return self._affinities[key][0]
+            edges = relation.shares
+            targets, sums, norm = spread_over_targets(edges.indptr, edges.indices, edges.data, songs, weights)
+            return targets, sums / max(norm, 1e-12)
+
+        return self._at(now, relation.key, spread)
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives from this listener's events alone, computed at the first call."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]  # type: ignore[no-any-return]
+
+    def _at(self, now: int, key: Hashable, compute: Callable[[], T]) -> T:
+        """The same for one moment, the last that was asked for."""
+        moment, found = self._kept.get("at", (None, None))
+        if moment != now:
+            found = {}
+            self._kept["at"] = now, found
+        if key not in found:
+            found[key] = compute()
+        return found[key]  # type: ignore[no-any-return]
+
+    def _sums(self, worth: Array) -> Array:
+        """(H,) for each of `heard` the sum of what its events say, each event times its worth (E,)."""
+        place, strength = self.once("places", self._places)
+        return np.bincount(place, strength * worth, len(self.heard))
+
+    def _places(self) -> tuple[Array, Array]:
+        """(E,) where each event's song stands in `heard`, and what the event says."""
+        return np.searchsorted(self.heard, self.song), strengths(self.action, self.count)

@@ -13,7 +13,7 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
 from graph.units import UnitUse
-from ranking.cascade import Cascade, Slate, keeping
+from ranking.cascade import LATE, STANDING, Cascade, Slate, keeping
 from ranking.fine.linear import Linear
 from ranking.reserve import Reserve
 from ranking.scene import ChannelUse, SceneConfig
@@ -154,7 +154,8 @@ def test_a_bad_channel_costs_its_own_candidates_only(
     made.channels = both
     made.scene = dataclasses.replace(made.scene, channels=dict.fromkeys(both, ChannelUse()))
     slate = made.slate(made.query("ana", NOW), 10)
-    assert lopsided.ids(slate.songs) == ["s4", "s5"]
+    assert [slate.channel(i) for i in range(len(slate.songs))][:2] == ["good", "good"]
+    assert sorted(lopsided.ids(slate.songs[:2])) == ["s4", "s5"]  # behind them what stands ready fills up
     (dropped,) = slate.trace[0].dropped
     assert dropped["channel"] == "bad"
     assert reason in dropped["reason"]
@@ -198,8 +199,25 @@ def test_without_a_budget_every_channel_is_waited_for(lopsided: World) -> None:
 
 def test_without_any_candidate_the_slate_is_empty(lopsided: World) -> None:
     made = cascade(lopsided)
-    made.channels = {"popularity": Answers(raises)}
+    made.channels = {"popularity": Answers(lambda _: found())}
     assert len(made.slate(made.query("ana", NOW)).songs) == 0
+
+
+def test_where_every_channel_fails_popular_songs_answer_and_the_note_says_so(lopsided: World) -> None:
+    made = cascade(lopsided)
+    made.channels = {"popularity": Answers(raises)}
+    slate = made.slate(made.query("ana", NOW), 2)
+    assert (len(slate.songs), slate.note) == (2, LATE)
+    assert {slate.channel(i) for i in range(2)} == {STANDING}
+    assert not set(slate.songs.tolist()) & set(made.query("ana", NOW).exclude.tolist())
+
+
+def test_a_spent_budget_answers_with_a_whole_slate(planted: World) -> None:
+    made = Cascade(planted.release, SceneConfig(budget_ms=0.3, heard="always"))
+    for user in planted.snapshot.ids["User"].to_list()[:50]:
+        slate = made.slate(made.query(user, NOW), 10)
+        assert len(slate.songs) == 10
+        assert len(set(slate.songs.tolist())) == 10
 
 
 # ---- the trace and the order

@@ -172,14 +172,3 @@ def test_the_more_an_entity_is_preferred_the_more_of_its_songs_are_looked_at(lop
 def test_a_half_life_must_be_above_0() -> None:
     with pytest.raises(ValueError, match=r"half_life_days of HAS_TAG must be above 0 \(got 0\)"):
         AttributesConfig(half_life_days={"HAS_TAG": 0})
-
-
-@pytest.mark.parametrize("few", [0, 3])
-def test_how_many_entities_are_few_changes_no_answer(
-    lopsided: World, monkeypatch: pytest.MonkeyPatch, few: int
-) -> None:
-    expected = lopsided.answer(Attributes(lopsided.release), "ana")
-    monkeypatch.setattr("recall.channels.attributes._TABLE", few)
-    found = lopsided.answer(Attributes(lopsided.release), "ana")
-    assert len(found) > 1
-    assert found == pytest.approx(expected)

@@ -1,0 +1,57 @@
+"""What songs' edges lead to, by rows of CSR matrices: how much a listener likes it, and what that makes of a song."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graph.compiled import compiled
+from graph.snapshot.arrays import Array
+from recall.kernels.sums import bits_for, slot_of, sums_of
+
+
+@compiled
+def spread_over_targets(
+    indptr: Array, indices: Array, shares: Array, songs: Array, weights: Array
+) -> tuple[Array, Array, float]:
+    """The targets (n,), ascending, of the edges of `songs` (S,), what of the songs' weights (S,) each gets by the
+    edges' shares (n,), and the sum of |weight| over songs that have an edge."""
+    count, norm = 0, 0.0
+    for i in range(len(songs)):
+        edges = indptr[songs[i] + 1] - indptr[songs[i]]
+        count += edges
+        if edges:
+            norm += abs(weights[i])
+    keys, values, at = np.empty(count, dtype=np.int64), np.empty(count), 0
+    for i in range(len(songs)):
+        for edge in range(indptr[songs[i]], indptr[songs[i] + 1]):
+            keys[at], values[at] = indices[edge], weights[i] * shares[edge]
+            at += 1
+    targets, sums = sums_of(keys, values)
+    return targets, sums, norm
+
+
+@compiled
+def gathered_from_targets(
+    indptr: Array, indices: Array, shares: Array, songs: Array, targets: Array, worth: Array
+) -> Array:
+    """(n,) for each of `songs` (n,) the sum over its edges of share x what the target is worth (T,); `targets` (T,) are
+    unique, others are worth nothing. A position beyond the rows of `indptr` has no edges."""
+    found = np.zeros(len(songs))
+    bits = bits_for(len(targets))
+    last = (1 << bits) - 1
+    known, theirs = np.full(last + 1, -1, dtype=np.int64), np.zeros(last + 1)
+    for i in range(len(targets)):
+        slot = slot_of(targets[i], bits)
+        while known[slot] >= 0:
+            slot = (slot + 1) & last
+        known[slot], theirs[slot] = targets[i], worth[i]
+    for i in range(len(songs)):
+        if songs[i] + 1 >= len(indptr):
+            continue
+        for edge in range(indptr[songs[i]], indptr[songs[i] + 1]):
+            slot = slot_of(indices[edge], bits)
+            while known[slot] >= 0 and known[slot] != indices[edge]:
+                slot = (slot + 1) & last
+            if known[slot] >= 0:
+                found[i] += shares[edge] * theirs[slot]
+    return found

@@ -1,0 +1,230 @@
+"""Every compiled kernel gives what a plain model of it gives."""
+
+import math
+
+import numpy as np
+import pytest
+
+from graph.snapshot.histories import STRENGTH_BY_CODE
+from recall.kernels.best import best_of, index_in
+from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
+from recall.kernels.edges import gathered_from_targets, spread_over_targets
+from recall.kernels.merging import RANK_OFFSET, gap_contributions, merged
+from recall.kernels.mmr import mmr_order
+from recall.kernels.people import loves_of
+from recall.kernels.sums import neighbour_sums, ranks_within, sums_of
+
+SEEDS = range(8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("highest", [5, 300, 2**40])
+def test_sums_are_those_of_a_dictionary(seed: int, highest: int) -> None:
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(-3 if seed % 2 else 0, highest, 200)
+    values = rng.normal(size=len(keys))
+    sums: dict[int, float] = {}
+    for key, value in zip(keys.tolist(), values.tolist(), strict=True):
+        sums[key] = sums.get(key, 0.0) + value
+    found, summed = sums_of(keys, values)
+    assert found.tolist() == sorted(sums)
+    assert summed.tolist() == [sums[key] for key in sorted(sums)]
+
+
+def test_sums_of_nothing_are_nothing() -> None:
+    found, summed = sums_of(np.empty(0, dtype=np.int64), np.empty(0))
+    assert (len(found), len(summed)) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_neighbours_of_a_history_are_summed_by_weight(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    songs = rng.integers(-1, 40, (40, 6)).astype(np.int32)
+    weights = rng.random((40, 6)).astype(np.float32)
+    seeds, seed_weights = rng.choice(40, 7, replace=False), rng.normal(size=7)
+    sums: dict[int, float] = {}
+    for one, weight in zip(seeds.tolist(), seed_weights.tolist(), strict=True):
+        for song, near in zip(songs[one].tolist(), weights[one].tolist(), strict=True):
+            if song >= 0:
+                sums[song] = sums.get(song, 0.0) + weight * near
+    found, summed = neighbour_sums(songs, weights, seeds, seed_weights)
+    assert found.tolist() == sorted(sums)
+    assert summed == pytest.approx([sums[song] for song in sorted(sums)])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ranks_within_a_group_count_those_before(seed: int) -> None:
+    groups = np.random.default_rng(seed).integers(-2, 9, 60)
+    assert ranks_within(groups).tolist() == [groups[:i].tolist().count(group) for i, group in enumerate(groups)]
+
+
+def test_a_key_is_found_where_it_stands() -> None:
+    known = np.array([2, 5, 9])
+    assert [index_in(known, key) for key in (1, 2, 5, 7, 9, 10)] == [-1, 0, 1, -1, 2, -1]
+    assert index_in(known[:0], 3) == -1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("k", [0, 1, 7, 60, 500])
+@pytest.mark.parametrize("by_arrival", [True, False])
+def test_the_best_are_the_first_of_all_sorted(seed: int, k: int, by_arrival: bool) -> None:
+    rng = np.random.default_rng(seed)
+    songs = rng.permutation(400)[:200].astype(np.int64)
+    scores = rng.integers(-2, 6, 200).astype(float)  # many are equal
+    exclude = np.sort(rng.choice(400, 80, replace=False)).astype(np.int32)
+    arrival = rng.integers(0, 4, 300) if by_arrival else np.empty(0, dtype=np.int64)
+
+    def order(i: int) -> tuple[float, ...]:
+        song = int(songs[i])
+        first = int(arrival[song]) if song < len(arrival) else 2**63 - 1
+        return (-scores[i], first, song) if by_arrival else (-scores[i], i)
+
+    may = [i for i in range(200) if scores[i] > 0 and songs[i] not in exclude]
+    assert best_of(songs, scores, exclude, arrival, 0.0, k).tolist() == sorted(may, key=order)[:k]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_candidate_contributes_its_gap_to_the_last_of_its_list(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lists = [np.sort(rng.random(n))[::-1] for n in (5, 0, 1, 12)]
+    lists[0][:] = lists[0][0]  # a list of equal scores says nothing
+    mains, starts = np.array([5, 0, 1, 9]), np.cumsum([0, *map(len, lists)])
+    weights, factors = rng.random(4), np.array([1.0, 1.0, 0.0, 2.0])
+    expected = []
+    for found, main, weight, factor in zip(lists, mains, weights, factors, strict=True):
+        scores = found[:main].tolist()
+        mean = sum(scores) / max(main, 1)
+        spread = math.sqrt(sum((score - mean) ** 2 for score in scores) / max(main, 1))
+        for i, score in enumerate(scores):
+            gap = math.log1p((score - scores[-1]) / spread) if spread > 1e-12 else 0.0
+            expected.append(factor * (weight * gap + 0.001 * RANK_OFFSET / (RANK_OFFSET + i)))
+        expected += [0.0] * (len(found) - main)
+    found = gap_contributions(np.concatenate(lists), starts, mains, weights, factors, 0.001)
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lists_are_merged_song_by_song(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes, mains = [9, 0, 14, 6], np.array([9, 0, 10, 4])
+    lists = [rng.permutation(30)[:size] for size in sizes]
+    songs, starts = np.concatenate(lists).astype(np.int32), np.cumsum([0, *sizes])
+    scores, adds, inside = rng.random(len(songs)), rng.random(len(songs)), rng.random(len(songs)) < 0.6
+    whole = {int(songs[i]) for c in range(4) for i in range(starts[c], starts[c] + mains[c]) if inside[i]}
+    unique = np.unique(songs[inside])
+    fused, ranks, theirs, besides = merged(unique, songs, scores, adds, starts, mains, inside)
+    for at, song in enumerate(unique.tolist()):
+        assert besides[at] == (song not in whole)
+        total = 0.0
+        for c, found in enumerate(lists):
+            rank = found.tolist().index(song) if song in found else -1
+            if rank >= mains[c] and song in whole:
+                rank = -1  # what is there for an interest says nothing of a song that is there for all
+            assert ranks[at, c] == rank
+            assert theirs[at, c] == (scores[starts[c] + rank] if rank >= 0 else 0)
+            total += adds[starts[c] + rank] if rank >= 0 else 0
+        assert fused[at] == pytest.approx(total)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("novelty", [0.0, 0.1, 0.9])
+def test_mmr_picks_the_highest_of_all_each_time(seed: int, novelty: float) -> None:
+    rng = np.random.default_rng(seed)
+    unit = rng.normal(size=(50, 4))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    gain, artist = rng.integers(0, 10, 50) / 10, rng.integers(-1, 8, 50)
+    picked: list[int] = []
+    while len(picked) < 12:
+
+        def value(row: int) -> float:
+            alike = [
+                1.0 if artist[row] >= 0 and artist[row] == artist[one] else float(unit[row] @ unit[one])
+                for one in picked
+            ]
+            return float(gain[row]) - novelty * max([0.0, *alike])
+
+        picked.append(max((row for row in range(50) if row not in picked), key=lambda row: (value(row), -row)))
+    assert mmr_order(gain, unit, artist, novelty, 12).tolist() == picked
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_weights_go_along_edges_and_back(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    edges = [rng.choice(25, rng.integers(0, 4), replace=False).tolist() for _ in range(30)]
+    indptr, indices = np.cumsum([0, *map(len, edges)]), np.concatenate([np.array(one, dtype=np.int64) for one in edges])
+    shares = rng.random(len(indices))
+    songs, weights = rng.choice(30, 8, replace=False), rng.normal(size=8)
+    spread: dict[int, float] = {}
+    norm = 0.0
+    for song, weight in zip(songs.tolist(), weights.tolist(), strict=True):
+        norm += abs(weight) if edges[song] else 0
+        for edge in range(indptr[song], indptr[song + 1]):
+            target = int(indices[edge])
+            spread[target] = spread.get(target, 0.0) + weight * shares[edge]
+    targets, sums, length = spread_over_targets(indptr, indices, shares, songs, weights)
+    assert targets.tolist() == sorted(spread)
+    assert sums == pytest.approx([spread[target] for target in sorted(spread)])
+    assert length == pytest.approx(norm)
+    back = [
+        sum(shares[edge] * spread.get(int(indices[edge]), 0.0) for edge in range(indptr[song], indptr[song + 1]))
+        for song in range(30)
+    ]
+    found = gathered_from_targets(indptr, indices, shares, np.arange(31), targets, sums)
+    assert found == pytest.approx([*back, 0.0])  # a song beyond the rows has no edges
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_people_love_what_their_events_say_by_now(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    now, half_life, size = 10_000, 3_000.0, 18
+
+    def events(n: int) -> tuple[np.ndarray, ...]:
+        at = rng.integers(0, 12_000, n)
+        return (
+            rng.integers(0, 20, n),
+            rng.integers(0, len(STRENGTH_BY_CODE), n).astype(np.uint8),
+            np.where(rng.random(n) < 0.2, -1, at),
+            rng.integers(1, 4, n),
+        )
+
+    old, new = events(60), events(20)
+    first, last = np.array([0, 20, 20, 45]), np.array([20, 20, 45, 60])
+    late_first, late_last = np.array([0, 5, 5, 5]), np.array([5, 5, 5, 20])
+    mine, likes = rng.choice(20, 9, replace=False), rng.normal(size=9)
+    who, songs, love, highest, cosine = loves_of(
+        first, last, *old, late_first, late_last, *new, STRENGTH_BY_CODE, now, half_life, mine, likes, size
+    )
+    mine_by_song = {int(s): max(float(w), 0.0) for s, w in zip(mine, likes, strict=True)}
+    length = math.sqrt(sum(w * w for w in mine_by_song.values()))
+    for person in range(4):
+        sums: dict[int, float] = {}
+        parts = ((old, first[person], last[person]), (new, late_first[person], late_last[person]))
+        for (song, action, at, count), begin, end in parts:
+            for event in range(begin, end):
+                if song[event] < size:
+                    age = max(now - int(at[event]), 0) if at[event] >= 0 else 0
+                    worth = STRENGTH_BY_CODE[action[event]] * (1 + math.log(count[event])) * 2 ** (-age / half_life)
+                    sums[int(song[event])] = sums.get(int(song[event]), 0.0) + worth
+        loved = {song: worth for song, worth in sums.items() if worth > 0}
+        of = who == person
+        assert dict(zip(songs[of].tolist(), love[of].tolist(), strict=True)) == pytest.approx(loved)
+        assert highest[person] == pytest.approx(max(loved.values(), default=0.0))
+        common = sum(worth * mine_by_song.get(song, 0.0) for song, worth in loved.items())
+        norm = math.sqrt(sum(worth * worth for worth in loved.values()))
+        assert cosine[person] == pytest.approx(common / max(norm * length, 1e-12))
+
+
+def test_a_faulty_answer_is_told_by_its_first_fault() -> None:
+    exclude = np.array([3, 8], dtype=np.int32)
+
+    def fault(songs: list[int], scores: list[float]) -> int:
+        return int(fault_of(np.array(songs, dtype=np.int32), np.array(scores), exclude, 10))
+
+    assert fault([1, 9, 0], [3.0, 2.0, 1.0]) == FINE
+    assert fault([], []) == FINE
+    assert fault([10], [1.0]) == UNKNOWN
+    assert fault([-1], [1.0]) == UNKNOWN
+    assert fault([1, 2], [math.nan, 1.0]) == NOT_FINITE
+    assert fault([1, 2], [1.0, math.inf]) == NOT_FINITE
+    assert fault([4, 5, 4], [3.0, 2.0, 1.0]) == TWICE
+    assert fault([4, 8], [3.0, 2.0]) == EXCLUDED
