@@ -46,5 +46,5 @@ class Mmr:
         if not count:
             return np.empty(0, dtype=np.int64)
         low, high = float(relevance.min()), float(relevance.max())
-        gain = self._config.balance * (relevance - low) / max(high - low, 1e-12)
+        gain = self._config.balance * (relevance.astype(np.float64) - low) / max(high - low, 1e-12)
         return np.asarray(mmr_order(gain, likeness, artist, 1 - self._config.balance, count))

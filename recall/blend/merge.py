@@ -74,7 +74,7 @@ def merge(
     """
     names, lists = tuple(proposals), list(proposals.values())
     starts = np.cumsum([0, *(len(found) for found in lists)])
-    songs = np.concatenate([found.songs for found in lists] or [NO_SONGS])
+    songs = np.concatenate([found.songs for found in lists] or [NO_SONGS]).astype(np.int32)
     inside = np.zeros(len(songs), dtype=bool)
     for name, found, first in zip(names, lists, starts.tolist(), strict=False):
         inside[first + within(found, quotas[name])] = True
@@ -82,7 +82,7 @@ def merge(
     if not len(unique):
         none = np.zeros((0, len(names)))
         return Pool(names, unique, np.zeros(0), none.astype(np.int32), none, np.zeros(0, dtype=bool))
-    scores = np.concatenate([found.scores for found in lists])
+    scores = np.concatenate([found.scores for found in lists]).astype(np.float64)
     mains = np.array([len(found) - found.besides for found in lists])
     contributions = fusion.contributions(names, scores, starts, mains, [weights.get(name, 1.0) for name in names])
     fused, ranks, theirs, besides = merged(unique, songs, scores, contributions, starts, mains, inside)

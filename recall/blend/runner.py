@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import structlog
 
 from recall.base import Candidates, Channel, Query, Warms
@@ -189,7 +190,8 @@ def _answer(channel: Channel, query: Query, count: int) -> Any:
 def _problem_of(found: Candidates, query: Query) -> str | None:
     if found.songs.shape != found.scores.shape or found.songs.ndim != 1:
         return "songs and scores that do not pair"
-    fault = fault_of(found.songs, found.scores, query.exclude, query.live.size)
+    songs, scores = found.songs.astype(np.int64), found.scores.astype(np.float64)
+    fault = fault_of(songs, scores, query.exclude, query.live.size)
     return None if fault == FINE else _FAULTS[fault]
 
 

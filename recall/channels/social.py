@@ -204,6 +204,7 @@ class Social:
         events = histories.song, histories.action, histories.at, histories.count
         late = since_by_person(query.live.counters, people)
         mine, likes = query.listener.preferences(now)
+        mine = mine.astype(np.int64)
         # what was folded in since this request began may be on a song that is newer still
         who, songs, love, most, taste = loves_of(
             first, last, *events, *late, STRENGTH_BY_CODE, now, HALF_LIFE_MS, mine, likes, query.live.size

@@ -73,6 +73,7 @@ class Neighbours:
     def sums(self, seeds: Array, seed_weights: Array) -> tuple[Array, Array]:
         """The neighbours (n,) of `seeds` (S,), ascending, and the sums (n,) over seeds of seed weight x neighbour
         weight."""
+        seeds = np.ascontiguousarray(seeds, dtype=np.int64)
         found, sums = neighbour_sums(self.songs, self.weights, seeds, seed_weights)
         return found, sums
 

@@ -164,7 +164,7 @@ class Listener:
 
         def spread() -> tuple[Array, Array]:
             songs, weights = self.preferences(now)
-            edges = relation.shares
+            songs, edges = songs.astype(np.int64), relation.shares
             targets, sums, norm = spread_over_targets(edges.indptr, edges.indices, edges.data, songs, weights)
             return targets, sums / max(norm, 1e-12)
 
