@@ -1,9 +1,11 @@
-"""`POST /v1/recommend` of a running `segue serve`: requests a second, median and 99th percentile, with 1 and 8 clients.
+"""`POST /v1/recommend` of a running `segue serve` beside an empty FastAPI route: requests a second, CPU a request.
 
 The release is that of the settings file that SEGUE_CONFIG names, else one of a small world made in a temporary folder.
 The load comes from a process of its own over connections that stay open, to loopback only, and ends after so many
 requests or seconds. Every request asks for another listener of the release, ten songs each, and is logged as exposures
-as every slate is. No peer runs here, so there is no ratio.
+as every slate is. The peer is a FastAPI route that reads the same body into a model and answers with bytes of the same
+size: what no recommender on this framework can beat. Runs of both alternate; CPU is that of the whole server process,
+folding and writing of exposures included, read from `/proc`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import http.client
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +35,32 @@ RUNS = 2  # the better one counts
 
 def run() -> list[dict[str, Any]]:
     """Rows as `segue bench` prints them."""
-    with _release() as (config, users), _service(config) as port:
-        _load(port, 1, users, WARM_UP)
-        rows = []
-        for clients in CLIENTS:
-            runs = [_load(port, clients, users, REQUESTS) for _ in range(RUNS)]
-            best = max(runs, key=lambda found: found["per_second"])
-            quality = f"{best['requests']} requests, {best['errors']} errors, {best['songs']} songs each"
-            what = f"recommend, {clients} client{'s' if clients > 1 else ''}"
-            rows += [
-                _row(f"{what}: requests/s", best["per_second"], "1/s", quality),
-                _row(f"{what}: p50", best["p50_ms"], "ms", quality),
-                _row(f"{what}: p99", best["p99_ms"], "ms", quality),
-            ]
+    with _release() as (config, users), _service(config) as ours:
+        size = _load(ours, 1, users, WARM_UP)["bytes"]
+        with _empty(size) as empty:
+            _load(empty, 1, users, WARM_UP)
+            rows = []
+            for clients in CLIENTS:
+                runs = [[_load(one, clients, users, REQUESTS) for one in (ours, empty)] for _ in range(RUNS)]
+                mine, peer = (max((run[i] for run in runs), key=lambda found: found["per_second"]) for i in (0, 1))
+                what = f"recommend, {clients} client{'s' if clients > 1 else ''}"
+                rows += [
+                    _row(f"{what}: {name}", mine, peer, key, unit)
+                    for name, key, unit in (
+                        ("requests/s", "per_second", "1/s"),
+                        ("p50", "p50_ms", "ms"),
+                        ("p99", "p99_ms", "ms"),
+                        ("CPU a request", "cpu_ms", "ms"),
+                    )
+                ]
     return rows
 
 
-def _row(what: str, ours: float, unit: str, quality: str) -> dict[str, Any]:
-    row = {"what": what, "ours": round(ours, 2), "peer": None, "peer_name": "", "ratio": None, "unit": unit}
-    return row | {"ours_quality": quality, "peer_quality": ""}
+def _row(what: str, mine: dict[str, Any], peer: dict[str, Any], key: str, unit: str) -> dict[str, Any]:
+    row = {"what": what, "ours": round(mine[key], 2), "peer": round(peer[key], 2), "peer_name": "empty FastAPI route"}
+    told = [f"{found['requests']} requests, {found['errors']} errors" for found in (mine, peer)]
+    quality = {"ours_quality": f"{told[0]}, {mine['songs']} songs each", "peer_quality": told[1]}
+    return row | {"ratio": round(mine[key] / peer[key], 2), "unit": unit} | quality
 
 
 @contextmanager
@@ -76,16 +87,44 @@ def _segue() -> list[str]:
     return [sys.executable, "-P", "-m", "api"]
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server process with one worker, and its port."""
+
+    pid: int
+    port: int
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _service(config: Path) -> Iterator[int]:
-    """The port of a service with one worker."""
+def _empty(size: int) -> Iterator[Server]:
+    """A server whose one route reads the same body and answers with `size` bytes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen([sys.executable, __file__, "empty", str(port), str(size)]) as process:
+        try:
+            _wait(port)
+            yield Server(process.pid, port)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@contextmanager
+def _service(config: Path) -> Iterator[Server]:
+    """A service with one worker."""
     command = [*_segue(), "--config", str(config), "serve", "--host", "127.0.0.1", "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             port = int(json.loads(process.stdout.readline())["address"].rpartition(":")[2])
             _wait(port)
-            yield port
+            yield Server(process.pid, port)
         finally:
             process.terminate()
             process.wait(60)
@@ -108,13 +147,14 @@ def _wait(port: int) -> None:
         time.sleep(0.05)
 
 
-def _load(port: int, clients: int, users: list[str], requests: int) -> dict[str, Any]:
-    """What a load process measures."""
-    order = {"port": port, "clients": clients, "requests": requests, "seconds": SECONDS, "users": users}
+def _load(server: Server, clients: int, users: list[str], requests: int) -> dict[str, Any]:
+    """What a load process measures, and the server's CPU meanwhile."""
+    before = server.cpu_s()
+    order = {"port": server.port, "clients": clients, "requests": requests, "seconds": SECONDS, "users": users}
     command = [sys.executable, __file__]
     done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, timeout=120, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return found | {"cpu_ms": (server.cpu_s() - before) * 1000 / max(found["requests"], 1)}
 
 
 # ---- the load process
@@ -127,6 +167,7 @@ def _main() -> None:
     each = order["requests"] // order["clients"]
     times: list[list[float]] = [[] for _ in range(order["clients"])]
     songs: list[int] = []
+    sizes: list[int] = []
     errors: list[int] = []
     end = time.perf_counter() + order["seconds"]
 
@@ -145,7 +186,8 @@ def _main() -> None:
             if answer.status != 200:
                 errors.append(answer.status)
             elif not i % 50:  # parsing every answer would be measured too
-                songs.append(len(json.loads(data)["items"]))
+                songs.append(len(json.loads(data).get("items", ())))
+                sizes.append(len(data))
         connection.close()
 
     threads = [threading.Thread(target=client, args=(n,)) for n in range(order["clients"])]
@@ -160,6 +202,7 @@ def _main() -> None:
         "requests": len(all_),
         "errors": len(errors),
         "songs": min(songs, default=0),
+        "bytes": sum(sizes) // max(len(sizes), 1),
         "per_second": len(all_) / took,
         "p50_ms": all_[len(all_) // 2] * 1000,
         "p99_ms": all_[min(int(len(all_) * 0.99), len(all_) - 1)] * 1000,
@@ -167,5 +210,36 @@ def _main() -> None:
     sys.stdout.write(json.dumps(report))
 
 
+# ---- the empty route
+
+
+def _serve_empty(port: int, size: int) -> None:
+    import uvicorn
+    from fastapi import FastAPI, Response
+    from pydantic import BaseModel
+
+    class Body(BaseModel):
+        user_id: str
+
+    app = FastAPI()
+    answer = json.dumps({"items": [], "filled": "x" * max(size - 26, 0)}).encode()
+
+    def recommend(body: Any) -> Response:  # noqa: ARG001  it is read into the model
+        return Response(answer, media_type="application/json")
+
+    # the class is made here, where annotations are only names
+    recommend.__annotations__ = {"body": Body, "return": Response}
+    app.post("/v1/recommend")(recommend)
+
+    @app.get("/readyz")
+    def ready() -> dict[str, bool]:
+        return {"ready": True}
+
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+
+
 if __name__ == "__main__":
-    _main()
+    if sys.argv[1:2] == ["empty"]:
+        _serve_empty(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        _main()
