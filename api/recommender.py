@@ -34,6 +34,8 @@ SCENE: Final = "radio"
 REASONS: Final = 3  # of each song of a slate
 WHY: Final = 10  # of a song that somebody asks about
 WARM_S: Final = 120.0
+TOLD: Final = 20_000
+"""Songs whose titles and artists are kept as texts, at most."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -66,6 +68,7 @@ class ServingState:
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
+        self._told: dict[int, dict[str, Any]] = {}
 
     def warm(self, at: int) -> None:
         """Read the release once, and have every channel of every scene answer the busiest listener.
@@ -83,6 +86,28 @@ class ServingState:
         for cascade in self.cascades.values():
             left_ms = max(deadline - time.perf_counter(), 1.0) * 1000
             cascade.warm(cascade.query(busiest, at, overlay=self.live.overlay), left_ms)
+
+    def told(self, song: int, live: Overlay) -> dict[str, Any]:
+        """Id, title and artists of a song; of one in the release looked up once."""
+        if song >= live.songs.first:
+            return self._described(song, live)
+        if (known := self._told.get(song)) is None:
+            if len(self._told) >= TOLD:
+                self._told.clear()
+            known = self._told[song] = self._described(song, live)
+        return known
+
+    def _described(self, song: int, live: Overlay) -> dict[str, Any]:
+        snapshot, new = self.release.snapshot, live.songs
+        if song < new.first:
+            title, artists = snapshot.name("Song", song), snapshot.relation("PERFORMED_BY").of(song)
+        else:
+            title, artists = new.title(song - new.first), new.entities["PERFORMED_BY"][song - new.first]
+        return {
+            "song_id": live.song_id(song),
+            "title": title,
+            "artists": [snapshot.name("Artist", int(artist)) for artist in artists],
+        }
 
     def channel(self, name: str, cascade: Cascade) -> Channel:
         """A channel of the scene, or another one that ships, with its defaults.
@@ -293,15 +318,8 @@ class Recommender:
         )
 
     def _item(self, served: ServingState, query: Query, slate: Slate, i: int) -> dict[str, Any]:
-        snapshot, song, new = served.release.snapshot, int(slate.songs[i]), query.live.songs
-        if song < new.first:
-            title, artists = snapshot.name("Song", song), snapshot.relation("PERFORMED_BY").of(song)
-        else:
-            title, artists = new.title(song - new.first), new.entities["PERFORMED_BY"][song - new.first]
         return {
-            "song_id": query.live.song_id(song),
-            "title": title,
-            "artists": [snapshot.name("Artist", int(a)) for a in artists],
+            **served.told(int(slate.songs[i]), query.live),
             "score": float(slate.scores[i]),
             "channels": slate.pool.provenance(int(slate.rows[i])),
             "reasons": [],

@@ -45,16 +45,13 @@ class Pool:
 
     def first_channel(self, i: int) -> str:
         """The channel in whose list song `i` of the pool stands highest, the first of several."""
-        ranks = self.ranks[i]
-        return self.channels[int(np.argmin(np.where(ranks < 0, np.iinfo(np.int32).max, ranks)))]
+        ranks = self.ranks[i].tolist()
+        return self.channels[min((rank, c) for c, rank in enumerate(ranks) if rank >= 0)[1]]
 
     def provenance(self, i: int) -> list[dict[str, object]]:
         """Channels that proposed song `i` of the pool, with its rank (from 1) and score in each."""
-        return [
-            {"channel": name, "rank": int(self.ranks[i, c]) + 1, "score": float(self.scores[i, c])}
-            for c, name in enumerate(self.channels)
-            if self.ranks[i, c] >= 0
-        ]
+        found = zip(self.channels, self.ranks[i].tolist(), self.scores[i].tolist(), strict=True)
+        return [{"channel": name, "rank": rank + 1, "score": score} for name, rank, score in found if rank >= 0]
 
 
 def merge(

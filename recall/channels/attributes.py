@@ -32,6 +32,7 @@ from recall.grouped import (
     worth_of_targets,
 )
 from recall.item_lists.neighbours import Neighbours
+from recall.kernels.edges import best_by_share
 from recall.linear.matrices import interaction_matrix
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import decayed, listeners
@@ -177,7 +178,12 @@ class Attributes:
         if not len(listener) or self._all is None:
             return Candidates.none()
         entities, values = self._preferences(query, self._all)
-        best = [self._best(d, entities[d.of(entities)] - d.first, values[d.of(entities)]) for d in self._dimensions]
+        mine = [d.of(entities) for d in self._dimensions]
+        best = [
+            # the more of an entity, the larger its share of the preferences
+            best_by_share(d.best, entities[of] - d.first, values[of], self._config.songs)
+            for d, of in zip(self._dimensions, mine, strict=True)
+        ]
         known, late = sorted_unique(np.concatenate(best)), np.arange(len(new))
         worth = values * self._weights[self._all.which(entities)]
         scores = worth_of_targets(self._all.shares, known, entities, worth) * self._quality[known]
@@ -240,17 +246,6 @@ class Attributes:
         keep[order[(rank_within_group(dimension[order]) < config.strongest) & (values[order] > 0)]] = True
         return profile.entities[keep], values[keep]
 
-    def _best(self, dimension: _Dimension, entities: Array, values: Array) -> Array:
-        """The best songs of what is preferred: the more of an entity, the larger its share of the preferences."""
-        entities, values = entities[values > 0], values[values > 0]
-        width = dimension.best.shape[1]
-        if not len(entities):
-            return np.empty(0, dtype=np.int64)
-        many = np.minimum(np.ceil(self._config.songs * values / values.sum()), width).astype(np.int64)
-        rows = np.repeat(entities, many)
-        songs = dimension.best[rows, rank_within_group(rows)]
-        return np.asarray(songs[songs >= 0], dtype=np.int64)
-
     def _widened(self, entities: Array, values: Array) -> tuple[Array, Array]:
         together, worth = [entities], [values]
         for dimension in self._dimensions:
@@ -259,10 +254,9 @@ class Attributes:
             mine = dimension.of(entities)
             liked = values[mine] > 0
             lending = entities[mine][liked] - dimension.first
-            others = near.songs[lending]
-            known = others >= 0
-            together.append(others[known] + dimension.first)
-            worth.append((self._config.widen * near.weights[lending] * values[mine][liked][:, None])[known])
+            others, sums = near.sums(lending, self._config.widen * values[mine][liked])
+            together.append(others + dimension.first)
+            worth.append(sums)
         found, sums = sum_by_key(np.concatenate(together), np.concatenate(worth))
         disliked = isin_sorted(found, entities[values < 0])
         # nearness to something loved does not turn a dislike

@@ -31,6 +31,23 @@ def spread_over_targets(
 
 
 @compiled
+def best_by_share(best: Array, entities: Array, values: Array, most: int) -> Array:
+    """The first songs (n,) of each of `entities` (E,) whose value (E,) is above 0: `most`, shared out by value, rounded
+    up. best (N, M) are the songs of every entity, -1 where there are fewer."""
+    total = 0.0
+    for i in range(len(entities)):
+        total += max(values[i], 0.0)
+    found, n = np.empty(most + len(entities), dtype=np.int64), 0
+    for i in range(len(entities)):
+        if values[i] > 0:
+            for rank in range(min(int(np.ceil(most * values[i] / total)), best.shape[1])):
+                if best[entities[i], rank] >= 0:
+                    found[n] = best[entities[i], rank]
+                    n += 1
+    return found[:n]
+
+
+@compiled
 def gathered_from_targets(
     indptr: Array, indices: Array, shares: Array, songs: Array, targets: Array, worth: Array
 ) -> Array:

@@ -8,7 +8,7 @@ import pytest
 from graph.snapshot.histories import STRENGTH_BY_CODE
 from recall.kernels.best import best_of, index_in
 from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
-from recall.kernels.edges import gathered_from_targets, spread_over_targets
+from recall.kernels.edges import best_by_share, gathered_from_targets, spread_over_targets
 from recall.kernels.merging import RANK_OFFSET, gap_contributions, merged
 from recall.kernels.mmr import mmr_order
 from recall.kernels.people import loves_of
@@ -171,6 +171,19 @@ def test_weights_go_along_edges_and_back(seed: int) -> None:
     ]
     found = gathered_from_targets(indptr, indices, shares, np.arange(31), targets, sums)
     assert found == pytest.approx([*back, 0.0])  # a song beyond the rows has no edges
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_entities_bring_songs_by_their_share(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    best = rng.integers(-1, 90, (12, 6)).astype(np.int32)
+    entities, values = rng.choice(12, 5, replace=False), rng.normal(size=5)
+    total, expected = sum(value for value in values if value > 0), []
+    for entity, value in zip(entities.tolist(), values.tolist(), strict=True):
+        if value > 0:
+            expected += [song for song in best[entity, : math.ceil(10 * value / total)].tolist() if song >= 0]
+    assert best_by_share(best, entities, values, 10).tolist() == expected
+    assert not len(best_by_share(best, entities, -np.abs(values), 10))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
