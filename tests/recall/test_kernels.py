@@ -173,6 +173,12 @@ def test_weights_go_along_edges_and_back(seed: int) -> None:
     assert found == pytest.approx([*back, 0.0])  # a song beyond the rows has no edges
 
 
+def test_the_more_an_entity_is_preferred_the_more_of_its_songs_are_looked_at() -> None:
+    best = np.array([[0, 1, 2, 3], [4, 5, 6, -1]])
+    assert best_by_share(best, np.array([0, 1]), np.array([3.0, 1.0]), 4).tolist() == [0, 1, 2, 4]
+    assert best_by_share(best, np.array([1]), np.array([0.1]), 4).tolist() == [4, 5, 6]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_entities_bring_songs_by_their_share(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -162,13 +162,6 @@ def test_without_decay_all_that_was_ever_said_counts_alike(make_world: Callable[
     assert answer["s4"] == answer["s5"] == 0.5
 
 
-def test_the_more_an_entity_is_preferred_the_more_of_its_songs_are_looked_at(lopsided: World) -> None:
-    channel = Attributes(lopsided.release, AttributesConfig({"HAS_GENRE": 1.0}, songs=4))
-    dimension = dataclasses.replace(channel._dimensions[0], best=np.array([[0, 1, 2, 3], [4, 5, 6, -1]]))
-    assert channel._best(dimension, np.array([0, 1]), np.array([3.0, 1.0])).tolist() == [0, 1, 2, 4]
-    assert channel._best(dimension, np.array([1]), np.array([0.1])).tolist() == [4, 5, 6]
-
-
 def test_a_half_life_must_be_above_0() -> None:
     with pytest.raises(ValueError, match=r"half_life_days of HAS_TAG must be above 0 \(got 0\)"):
         AttributesConfig(half_life_days={"HAS_TAG": 0})
