@@ -25,10 +25,12 @@ from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import STRENGTH_BY_CODE
 from graph.snapshot.snapshot import Snapshot
+from ranking.learning import NEAREST
 from ranking.metrics import ndcg_at, recall_at
 from recall.base import Query
 from recall.channels.again import Again, AgainConfig
-from recall.channels.recent import Recent, RecentConfig
+from recall.channels.recent import Recent
+from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import UNHEARD, Listener
 
 DAY_MS: Final = 86_400_000
@@ -63,11 +65,11 @@ def _learned(known: Snapshot, whole: Snapshot, folder: Path, seed: int) -> Relea
     whole.write(folder / "snapshot")
     vectors = Song2Vec.fit(known, Song2VecConfig(), rng=np.random.default_rng(seed), workers=2)
     vectors.save(folder / "vectors" / "song2vec", {})
-    for channel, config in ((Again, AgainConfig()), (Recent, RecentConfig())):
-        mine = folder / "recall" / channel.__name__.lower()
-        mine.mkdir(parents=True)
-        rng = np.random.default_rng(seed)
-        channel.prepare(known, {"song2vec": vectors}, config, mine, rng=rng)  # type: ignore[attr-defined]
+    near = Neighbours.of_vectors(vectors.unit, NEAREST)
+    near.save(folder / "similar" / "song2vec")
+    mine = folder / "recall" / "again"
+    mine.mkdir(parents=True)
+    Again.prepare(known, {"song2vec": vectors}, AgainConfig(), mine, rng=np.random.default_rng(seed))
     return Release.open(folder).seeing(known)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api import console
-from graph.batch import Batch
 from graph.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from graph.batch import Batch
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +33,7 @@ def evaluate(
     json_: console.Json = False,
 ) -> None:
     """Measure a model on a data set by a protocol, ranking all items."""
+    from graph.batch import Batch
     from graph.importers.base import existing_file, read_lists
     from ranking.evaluation import evaluate as run
     from ranking.evaluation import model_names, prepare, with_negatives
@@ -63,6 +66,7 @@ def read_data(data: str, protocol: str, progress: Any) -> Batch:
 
     import polars as pl
 
+    from graph.batch import Batch
     from graph.importers.base import importer, open_importer
 
     format_, colon, path = data.partition(":")

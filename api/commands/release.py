@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api import console
-from embeddings.vectors.alignment import drift_of_releases
 from graph.errors import CorruptRelease, ReleaseNotFound
-from graph.release import Releases, read_manifest
+
+if TYPE_CHECKING:
+    from graph.release import Releases
 
 Id = Annotated[str | None, typer.Argument(help="A release; the current one by default.")]
 
@@ -24,6 +25,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _releases() -> Releases:
+    from graph.release import Releases
+
     return Releases(console.settings().releases.dir)
 
 
@@ -53,6 +56,8 @@ def list_(json_: console.Json = False) -> None:
 
 def show(id_: Id = None, json_: console.Json = False) -> None:
     """The manifest of a release."""
+    from graph.release import read_manifest
+
     releases = _releases()
     manifest = read_manifest(releases.path(_wanted(releases, id_)))
     if json_:
@@ -64,6 +69,8 @@ def show(id_: Id = None, json_: console.Json = False) -> None:
 
 def diff(old: Annotated[str, typer.Argument(help="A release.")], new: Id = None, json_: console.Json = False) -> None:
     """What changed from one release to another."""
+    from embeddings.vectors.alignment import drift_of_releases
+
     releases = _releases()
     answer = releases.diff(old, _wanted(releases, new))
     answer["drift"] = drift_of_releases(releases.open(answer["old"]), releases.open(answer["new"]))
