@@ -5,6 +5,7 @@ Serving, evaluation and the world's closed loop all call this one class, so what
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -208,6 +209,14 @@ class Cascade:
         uses = {name: use for name, use in self._uses.items() if name in fusion.quotas or use.asked != ALWAYS}
         return fusion, self._quotas(fusion, uses)
 
+    def _fusion_and_quotas(self, query: Query, n: int) -> tuple[Fusion, dict[str, int]]:
+        """Those that serve the listener; a slate of `n` that is larger than the scene's pool takes as many more of each
+        channel."""
+        fusion, quotas = self.fusion_for(query.listener)
+        if n <= self.scene.pool:
+            return fusion, quotas
+        return fusion, {name: math.ceil(quota * n / self.scene.pool) for name, quota in quotas.items()}
+
     def _quotas(self, fusion: Fusion, all_uses: Mapping[str, ChannelUse]) -> dict[str, int]:
         """The quota of each channel; those that are not always asked keep theirs and take none of the others'."""
         uses = {name: use for name, use in all_uses.items() if use.asked == ALWAYS}
@@ -282,14 +291,16 @@ class Cascade:
 
     def propose(self, query: Query, n: int = 0) -> tuple[dict[str, Candidates], Stage]:
         """Each channel's candidates within the scene's budget; channels that fail or time out are listed as dropped.
-        Where some did and the others have few songs for a slate of `n`, the list that stands ready fills up."""
+        Where some did and the others have few songs for a slate of `n`, or where that is larger than the scene's pool,
+        the list that stands ready fills up."""
         started = time.perf_counter()
-        counts = {name: quota for name, quota in self.fusion_for(query.listener)[1].items() if quota > 0}
+        counts = {name: quota for name, quota in self._fusion_and_quotas(query, n)[1].items() if quota > 0}
         asked = {name: channel for name, channel in self._asked(query).items() if name in counts}
         answers = self._runner.ask(asked, query, counts, self.scene.budget_ms)
         ms = (time.perf_counter() - started) * 1000
         found = dict(answers.found)
-        if answers.dropped and sum(len(one) for one in found.values()) < _ENOUGH * n:
+        few = answers.dropped and sum(len(one) for one in found.values()) < _ENOUGH * n
+        if few or n > self.scene.pool:
             found[STANDING] = self._standing.recall(query, _ENOUGH * n)
         total = sum(len(one) for one in found.values())
         dropped = [{"channel": name, "reason": reason} for name, reason in answers.dropped.items()]
@@ -320,14 +331,13 @@ class Cascade:
         query = self._by_interest(query, n)
         proposals, recalled = self.propose(query, n)
         started = time.perf_counter()
-        fusion, quotas = self.fusion_for(query.listener)
-        quotas, weights = quotas | {STANDING: _ENOUGH * n}, self.weights(fusion) | {STANDING: _LAST}
-        merged = merge(proposals, quotas, weights, fusion)
+        fusion, quotas = self._fusion_and_quotas(query, n)
+        merged = merge(proposals, quotas | {STANDING: _ENOUGH * n}, self.weights(fusion) | {STANDING: _LAST}, fusion)
         # what stands beyond the pool fills the places of what is taken out
         merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
         pool = merged.of(self._kept(query, merged.songs))
         pool = self._filled(query, pool, n)
-        pool = pool.of(self._inside(pool))
+        pool = pool.of(self._inside(pool, n))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
 
@@ -345,13 +355,15 @@ class Cascade:
         rows = np.concatenate([np.flatnonzero(own), behind])
         return replace(pool.of(rows), fused=np.where(own[rows], 1.0, 0.0) + _falling(pool.fused[rows]))
 
-    def _inside(self, pool: Pool) -> Array:
-        """Rows within the scene's pool, and those that answer to what was done a moment ago or serve an interest."""
-        late = np.arange(self.scene.pool, len(pool))
+    def _inside(self, pool: Pool, n: int) -> Array:
+        """Rows within the scene's pool, or the `n` of a larger slate, and those that answer to what was done a moment
+        ago or serve an interest."""
+        size = max(self.scene.pool, n)
+        late = np.arange(size, len(pool))
         kept = [pool.channels.index(name) for name in (LATEST, NEARBY) if name in pool.channels]
         ranks = pool.ranks[late][:, kept]
         late = late[((ranks >= 0) & (ranks < ANSWERING)).any(axis=1) | pool.besides[late]]
-        return np.concatenate([np.arange(min(len(pool), self.scene.pool)), late])
+        return np.concatenate([np.arange(min(len(pool), size)), late])
 
     def _kept(self, query: Query, songs: Array) -> Array:
         """Places of the songs, the best first, that are not beyond the scene's count of one artist."""
@@ -379,7 +391,7 @@ class Cascade:
         own = np.asarray((pool.ranks[rows] >= 0)[:, self._main(query, pool)].any(axis=1))
         short = not own.all() or len(rows) < n
         note = self.scene.note if self.scene.otherwise and short else ""
-        note = LATE if STANDING in pool.channels else note
+        note = LATE if STANDING in pool.channels and trace[0].dropped else note
         return Slate(pool.songs[rows], scores[rows], rows, pool, trace, note, reserved)
 
     def ordered(self, query: Query, n: int) -> tuple[Pool, Array, Array, list[Stage]]:

@@ -25,6 +25,7 @@ from recall.channels.popularity import Popularity
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
 from recall.live.live import Overlay
+from recall.recordings import recordings
 
 
 def cascade(world: World, **scene: Any) -> Cascade:
@@ -103,7 +104,7 @@ def test_an_unknown_listener_gets_a_slate(lopsided: World) -> None:
 def test_a_recording_is_in_a_slate_once_and_the_reserve_takes_its_place(lopsided: World) -> None:
     made = cascade(lopsided, heard="always", pool=3)
     made.channels = {"popularity": Answers(lambda _: found(3, 0, 2, 1))}  # s4 is a cover of s1
-    pool, trace = made.pool(made.query("unknown", NOW))
+    pool, trace = made.pool(made.query("unknown", NOW), 3)
     assert lopsided.ids(pool.songs) == ["s4", "s3", "s2"]
     assert [(stage.stage, stage.entered, stage.left) for stage in trace[1:]] == [("merge", 4, 3)]
 
@@ -210,6 +211,18 @@ def test_where_every_channel_fails_popular_songs_answer_and_the_note_says_so(lop
     assert (len(slate.songs), slate.note) == (2, LATE)
     assert {slate.channel(i) for i in range(2)} == {STANDING}
     assert not set(slate.songs.tolist()) & set(made.query("ana", NOW).exclude.tolist())
+
+
+def test_a_slate_larger_than_the_pool_is_answered_in_full(planted: World) -> None:
+    made = Cascade(planted.release, SceneConfig(pool=5, budget_ms=60_000, heard="always"))
+    query = made.query(planted.snapshot.ids["User"][0], NOW)
+    may = np.setdiff1d(np.arange(planted.snapshot.songs), query.exclude)
+    different = len(np.unique(recordings(planted.snapshot)[may]))
+    assert different > 10
+    for n in (6, 10, different, different + 5):
+        slate = made.slate(query, n)
+        assert len(set(slate.songs.tolist())) == len(slate.songs) == min(n, different)
+        assert slate.note == ""
 
 
 def test_a_spent_budget_answers_with_a_whole_slate(planted: World) -> None:
@@ -446,7 +459,7 @@ def test_until_quotas_are_learned_they_are_as_set(lopsided: World) -> None:
 
 def test_the_reserve_takes_the_places_of_an_artist_beyond_the_scenes_count(lopsided: World) -> None:
     made = cascade(lopsided, heard="always", pool=2, per_artist=1)  # s1, s2 and s5 are by alba, s3 and s4 by brio
-    pool, trace = made.pool(made.query("ana", NOW))
+    pool, trace = made.pool(made.query("ana", NOW), 2)
     assert lopsided.ids(pool.songs) == ["s1", "s3"]
     assert [(stage.stage, stage.entered, stage.left) for stage in trace[1:]] == [("merge", 5, 2)]
 
@@ -621,7 +634,7 @@ def test_a_song_for_an_interest_alone_takes_none_of_the_first_ten_places(planted
     release = built(tmp_path, snapshot, vectors)
     uses = {"popularity": ChannelUse()}
     scene = SceneConfig(quotas="fixed", heard="always", channels=uses, budget_ms=60_000, breadth=0.0, reserve=0.0)
-    scene = dataclasses.replace(scene, pool=10)  # what comes besides comes beyond it
+    scene = dataclasses.replace(scene, pool=12)  # what comes besides comes beyond it
     made = Cascade(release, dataclasses.replace(scene, rerankers={"mmr": UnitUse(options={"balance": 1})}))
 
     class Apart(Popularity):
@@ -629,7 +642,7 @@ def test_a_song_for_an_interest_alone_takes_none_of_the_first_ten_places(planted
 
         def recall(self, query: Query, k: int) -> Candidates:
             songs = [*np.flatnonzero(unit[:, 0]), *(names.index(name) for name in ("b-4", "b-5", "b-6", "b-7"))]
-            songs += [names.index("b-9")] * (query.leaders is not None)
+            songs = [*songs[-10:], *[names.index("b-9")] * (query.leaders is not None)]
             besides = int(query.leaders is not None)
             return Candidates(np.array(songs, dtype=np.int32), np.linspace(1, 0.1, len(songs)), besides=besides)
 
