@@ -1,4 +1,6 @@
 import dataclasses
+import importlib
+import pkgutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,13 +20,14 @@ from ranking.fine.linear import Linear
 from ranking.reserve import Reserve
 from ranking.scene import ChannelUse, SceneConfig
 from ranking.training import best_first
+from recall import kernels
 from recall.base import Candidates, Query
 from recall.blend.fusion import Fusion
 from recall.blend.runner import STUCK
 from recall.channels.popularity import Popularity
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
-from recall.live.live import Overlay
+from recall.live.live import EventBatch, Overlay
 from recall.recordings import recordings
 
 
@@ -231,6 +234,37 @@ def test_a_spent_budget_answers_with_a_whole_slate(planted: World) -> None:
         slate = made.slate(made.query(user, NOW), 10)
         assert len(slate.songs) == 10
         assert len(set(slate.songs.tolist())) == 10
+
+
+# ---- kernels
+
+
+def compilations() -> dict[str, int]:
+    """How many kinds of arguments each kernel has been compiled for."""
+    modules = [importlib.import_module(f"recall.kernels.{one.name}") for one in pkgutil.iter_modules(kernels.__path__)]
+    found = {name: one for module in modules for name, one in vars(module).items() if hasattr(one, "signatures")}
+    return {name: len(one.signatures) for name, one in found.items()}
+
+
+def test_no_request_compiles_a_kernel_whatever_happened_since_the_release(planted: World) -> None:
+    made = Cascade(planted.release, SceneConfig(budget_ms=60_000))
+    users = planted.snapshot.ids["User"].to_list()
+    for user in (*users, "unknown"):
+        made.slate(made.query(user, NOW))
+    compiled = compilations()
+    assert sum(compiled.values()) > 8
+    edits = Edits(planted.snapshot, 0).after([JournalEntry(1, "upsert", "Song", "new", {"properties": {}})])
+    counters = Counters(planted.snapshot)
+    one = np.ones(3, dtype=np.int64)
+    played = np.array([0, planted.snapshot.songs, 2])
+    counters.fold(EventBatch(np.array([0, 1, -1]), played, one.astype(np.uint8), NOW * one, one, 0 * one))
+    live = Overlay(counters, edits, NewSongs(edits, ModelVectors.load(planted.release, "song2vec")))
+    song = planted.snapshot.ids["Song"][0]
+    for user in (*users, "unknown"):
+        done = [Event("e", user, action, song, at=NOW, offset=9) for action in ("full_play", "block")]
+        made.slate(made.query(user, NOW + 1, latest=done, exclude=[song], overlay=live))
+    made.slate(made.query(None, NOW, session=[song], overlay=live))
+    assert compilations() == compiled
 
 
 # ---- the trace and the order
