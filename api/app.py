@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from api import console, metrics, problems
+from api import console, metrics, problems, roles
 from api.jobs.queue import refresh_command
 from api.security import Guard
 from api.service import Service
@@ -36,10 +36,12 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
     problems.install(app)
 
     app.add_middleware(metrics.Measured)
-    app.add_middleware(Guard, keys=[key.get_secret_value() for key in settings.api.keys])
+    app.add_middleware(Guard, keys=settings.api.known_keys())
     package = importlib.import_module("api.routes")
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        app.include_router(importlib.import_module(f"api.routes.{module.name}").router)
+        router = importlib.import_module(f"api.routes.{module.name}").router
+        roles.check(router.routes)
+        app.include_router(router)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -49,6 +50,14 @@ class NotReady(Exception):
     """There is no release to serve from yet."""
 
 
+class RoleMissing(Exception):
+    """A key without the role that a route needs."""
+
+    def __init__(self, role: str, given: Iterable[str]) -> None:
+        super().__init__(f"this needs a key with the role {role!r} (this key has: {', '.join(sorted(given))})")
+        self.role = role
+
+
 def problem(status: int, title: str, detail: str, **more: Any) -> Response:
     """A problem details object."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
@@ -77,6 +86,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(NotReady)
     async def _not_ready(_: Request, error: NotReady) -> Response:
         return problem(503, "Not ready", str(error))
+
+    @app.exception_handler(RoleMissing)
+    async def _role_missing(_: Request, error: RoleMissing) -> Response:
+        return problem(403, "Role missing", str(error), role=error.role)
 
     async def _ours(request: Request, error: Exception) -> Response:
         for kind, status, title in STATUS:

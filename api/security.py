@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.keys import ANYBODY, Key, digest
 from api.problems import problem
 from graph.errors import SettingsError
 
@@ -17,7 +17,7 @@ MAX_BODY: Final = 8 * 1024 * 1024
 OPEN_PATHS: Final = ("/healthz", "/readyz")
 
 
-def check_exposure(host: str, keys: Sequence[str]) -> None:
+def check_exposure(host: str, keys: Sequence[Key]) -> None:
     """Refuse to listen beyond this machine without a key.
 
     Raises: SettingsError.
@@ -26,26 +26,31 @@ def check_exposure(host: str, keys: Sequence[str]) -> None:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         local = False
-    if not local and not any(keys):
+    if not local and not keys:
         raise SettingsError(f"api.host {host} is reached from other machines: set api.keys first")
 
 
 class Guard:
-    """Answers 401 to who has no key where keys are set, and 413 to a body that is too large."""
+    """Answers 401 to who has no key where keys are set, and 413 to a body that is too large.
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
-        self._app, self._keys = app, [key.encode() for key in keys]
+    The scope's `key` is who asks; whether that key may do what is asked the route says (`api/roles.py`).
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[Key]) -> None:
+        self._app, self._keys = app, {key.digest: key for key in keys}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if self._keys and scope["path"] not in OPEN_PATHS and not self._known(headers):
+        key = self._known(headers) if self._keys else ANYBODY
+        if key is None and scope["path"] not in OPEN_PATHS:
             answer = problem(401, "Unauthorized", "expected the header 'Authorization: Bearer KEY'")
             answer.headers["www-authenticate"] = "Bearer"
             await answer(scope, receive, send)
             return
+        scope["key"] = key
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > MAX_BODY:
             await problem(413, "Body too large", f"expected at most {MAX_BODY} bytes")(scope, receive, send)
@@ -75,11 +80,11 @@ class Guard:
         if over:
             await problem(413, "Body too large", f"expected at most {MAX_BODY} bytes")(scope, receive, send)
 
-    def _known(self, headers: dict[bytes, bytes]) -> bool:
+    def _known(self, headers: dict[bytes, bytes]) -> Key | None:
         given = headers.get(b"authorization", b"")
         key = given[7:] if given[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
-        # every key is compared, so that the time taken says nothing; no key is the same as none given
-        return sum(hmac.compare_digest(key, known) for known in self._keys) > 0 and bool(key)
+        # looked up by the hash: the time that takes says nothing about a key that hashes to something else
+        return self._keys.get(digest(key)) if key else None
 
 
 class BodyTooLarge(Exception):

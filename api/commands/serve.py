@@ -40,7 +40,12 @@ def serve(
 
     settings = console.settings()
     host, port = host or settings.api.host, settings.api.port if port is None else port
-    check_exposure(host, [key.get_secret_value() for key in settings.api.keys])
+    check_exposure(host, settings.api.known_keys())
+    for place in settings.api.plain_keys():
+        console.warn(
+            f"api.keys: key {place} is plain text and may do everything; the next release refuses it. "
+            "`segue keys new` makes one that is hashed and has roles"
+        )
     if console.state.config is not None:
         os.environ["SEGUE_CONFIG"] = str(console.state.config.resolve())
     # opened once here, so that a database that does not answer is one line and not a traceback of each worker

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from pydantic import Field, create_model
 
 from api.problems import problem
+from api.roles import needs
 from api.schemas import Body, Id, Time
 from api.service import reply, service
 from graph import schema
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/v1", tags=["catalogue"])
 LABELS: Final = ("Song", "Artist", "Album", "Genre", "Tag", "User", "Place", "Playlist")
 KINDS: Final = ("artists", "albums", "genres", "tags", "cover_of")
 _TYPES: Final[dict[str, type]] = {"string": str, "integer": int, "float": float}
+_READ, _WRITE = [needs("read")], [needs("catalogue")]
 Ends = Annotated[list[Id], Field(max_length=1000)]
 
 
@@ -90,39 +92,41 @@ def _add(label: schema.Label) -> None:
         handler.__annotations__["body"] = body
     path = f"/{plural}/{{id}}"
     said = "relations kind by kind; what the body does not name stays as it is."
-    router.put(path, name=f"put_{plural}", description=f"Make the node or change it: {said}")(put)
-    router.get(path, name=f"get_{plural}", description="The node as the graph holds it.")(get)
-    router.patch(path, name=f"patch_{plural}", description=f"Change a node that is there: {said}")(patch)
+    router.put(path, dependencies=_WRITE, name=f"put_{plural}", description=f"Make the node or change it: {said}")(put)
+    router.get(path, dependencies=_READ, name=f"get_{plural}", description="The node as the graph holds it.")(get)
+    router.patch(path, dependencies=_WRITE, name=f"patch_{plural}", description=f"Change a node that is there: {said}")(
+        patch
+    )
     described = "Delete the node and its relationships."
-    router.delete(path, name=f"delete_{plural}", description=described, status_code=204)(delete)
+    router.delete(path, dependencies=_WRITE, name=f"delete_{plural}", description=described, status_code=204)(delete)
 
 
 for _label in LABELS:
     _add(schema.label(_label))
 
 
-@router.put("/users/{id}/follows/{other}", status_code=204)
+@router.put("/users/{id}/follows/{other}", status_code=204, dependencies=_WRITE)
 def follow(request: Request, id: Id, other: Id, body: Since | None = None) -> Response:
     """Make a listener follow another; once is enough."""
     service(request).catalogue().follow(id, other, since=body.since if body else None)
     return Response(status_code=204)
 
 
-@router.delete("/users/{id}/follows/{other}", status_code=204)
+@router.delete("/users/{id}/follows/{other}", status_code=204, dependencies=_WRITE)
 def unfollow(request: Request, id: Id, other: Id) -> Response:
     """Undo a follow; one that is not there is no error."""
     service(request).catalogue().unfollow(id, other)
     return Response(status_code=204)
 
 
-@router.put("/users/{id}/follows-artist/{artist}", status_code=204)
+@router.put("/users/{id}/follows-artist/{artist}", status_code=204, dependencies=_WRITE)
 def follow_artist(request: Request, id: Id, artist: Id, body: Since | None = None) -> Response:
     """Make a listener follow an artist."""
     service(request).catalogue().follow(id, artist, "Artist", since=body.since if body else None)
     return Response(status_code=204)
 
 
-@router.delete("/users/{id}/follows-artist/{artist}", status_code=204)
+@router.delete("/users/{id}/follows-artist/{artist}", status_code=204, dependencies=_WRITE)
 def unfollow_artist(request: Request, id: Id, artist: Id) -> Response:
     """Undo the follow of an artist; one that is not there is no error."""
     service(request).catalogue().unfollow(id, artist, "Artist")

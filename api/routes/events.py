@@ -8,11 +8,12 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 
 from api import metrics
+from api.roles import needs
 from api.schemas import EventsAnswer
 from api.service import reply, service
 from graph.errors import InvalidInput
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"], dependencies=[needs("events")])
 MOST = 1000
 
 

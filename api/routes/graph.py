@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.roles import needs
 from api.schemas import QueryBody, TableAnswer
 from api.service import reply, service
 
-router = APIRouter(prefix="/v1/graph", tags=["graph"])
+router = APIRouter(prefix="/v1/graph", tags=["graph"], dependencies=[needs("operate")])
 
 
 @router.post("/query", response_model=TableAnswer)

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from api import metrics
 from api.problems import NotReady
+from api.roles import needs
 from api.service import reply, service
 
 router = APIRouter(tags=["health"])
@@ -35,7 +36,7 @@ async def readyz(request: Request) -> Response:
     return reply({"status": "ready", "release": served.release.id, **told})
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[needs("read")])
 async def prometheus() -> Response:
     """Metrics of all workers, for Prometheus."""
     content, kind = metrics.exposition()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
+from api.roles import needs
 from api.schemas import Id, JobAnswer, RefreshBody
 from api.service import reply, service
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs("operate")])
 
 
 @router.post("/refresh", status_code=202, response_model=JobAnswer)

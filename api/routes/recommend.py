@@ -15,10 +15,11 @@ from fastapi.responses import Response
 
 from api import metrics
 from api.recommender import SlateRequest
+from api.roles import needs
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 
-router = APIRouter(prefix="/v1", tags=["recommend"])
+router = APIRouter(prefix="/v1", tags=["recommend"], dependencies=[needs("read")])
 
 
 @router.post("/recommend", response_model=SlateAnswer)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.roles import needs
 from api.schemas import Id
 from api.service import reply, service
 
-router = APIRouter(prefix="/v1/releases", tags=["releases"])
+router = APIRouter(prefix="/v1/releases", tags=["releases"], dependencies=[needs("operate")])
 
 
 @router.get("")

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.gammas import parse_gamma
+from api.roles import needs
 from api.schemas import Id, Name, SimilarAnswer, SimilarArtists, SimilarGenres, SimilarTags
 from api.service import reply, service
 from graph.errors import InvalidInput
 from recall.similarity.sources import FUSION
 
-router = APIRouter(prefix="/v1", tags=["similar"])
+router = APIRouter(prefix="/v1", tags=["similar"], dependencies=[needs("read")])
 Count = Annotated[int, Query(ge=1, le=500)]
 
 

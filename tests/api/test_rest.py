@@ -510,6 +510,9 @@ def test_with_keys_nobody_else_is_answered(house):
             is_problem(server.get("/v1/releases", headers={"Authorization": wrong}), 401)
         for headers in ({"Authorization": "Bearer open sesame, please"}, {"X-API-Key": "the second of them"}):
             assert server.get("/v1/releases", headers=headers).status_code == 200
+    warned = (house.folder / "serve.log").read_text(encoding="utf-8")
+    assert "api.keys: key 2 is plain text and may do everything" in " ".join(warned.split())
+    assert "sesame" not in warned
 
 
 # ---- releases and jobs
