@@ -24,9 +24,8 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 def routes() -> list[tuple[str, str, str | None]]:
     """Every route of the application: method, path and role."""
     return sorted(
-        (method, str(found.path), roles.role_of(found.route))
+        (method, str(found.path), roles.role_of(found.route) if isinstance(found.route, APIRoute) else None)
         for found in iter_route_contexts(create_app(Settings()).routes)
-        if isinstance(found.route, APIRoute)
         for method in (found.methods or {"GET"}) - {"HEAD"}
     )
 
@@ -101,6 +100,31 @@ def test_a_route_of_two_roles_is_refused():
     router.get("/v1/both", dependencies=[roles.needs("operate")])(lambda: None)
     with pytest.raises(ValueError, match="/v1/both needs several roles: read, operate"):
         roles.check(router.routes)
+
+
+# ---- /docs in a browser
+
+
+def test_the_docs_open_in_a_browser_and_their_schema_with_them(guarded):
+    page = guarded.get("/docs", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "url: '/openapi.json'" in page.text
+    assert guarded.get("/openapi.json").status_code == 200
+
+
+def test_authorize_knows_how_a_key_is_sent_and_which_role_a_route_needs(guarded):
+    schema = guarded.get("/openapi.json").json()
+    schemes = schema["components"]["securitySchemes"]
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+    assert (schemes["header"]["in"], schemes["header"]["name"]) == ("header", "X-API-Key")
+    told = {
+        (method.upper(), path): operation.get("security")
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+    }
+    for method, path, role in routes():
+        if (method, path) in told:
+            assert told[method, path] == ([{"bearer": [role]}, {"header": [role]}] if role else None)
 
 
 # ---- the table of docs/operations.md
