@@ -11,8 +11,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from api import console, metrics, problems, roles
+from api import metrics, problems, roles
 from api.jobs.queue import refresh_command
+from api.log_lines import use_json
+from api.request_log import RequestLog
 from api.security import Guard
 from api.service import Service
 from api.settings import Settings, load
@@ -35,8 +37,10 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
     )
     problems.install(app)
 
-    app.add_middleware(metrics.Measured)
+    # the last one added is the first that a request comes to
     app.add_middleware(Guard, keys=settings.api.known_keys())
+    app.add_middleware(metrics.Measured)
+    app.add_middleware(RequestLog)
     package = importlib.import_module("api.routes")
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
         router = importlib.import_module(f"api.routes.{module.name}").router
@@ -47,6 +51,6 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application of `SEGUE_CONFIG`, as each worker of `segue serve` makes it."""
-    console.log_to_stderr()
+    use_json()
     config = os.environ.get("SEGUE_CONFIG")
     return create_app(load(Path(config) if config else None), refresh_command(config))

@@ -11,7 +11,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.log_lines import REQUEST_ID
 from graph import errors
 
 _log = structlog.get_logger(__name__)
@@ -61,13 +63,39 @@ class RoleMissing(Exception):
 def problem(status: int, title: str, detail: str, **more: Any) -> Response:
     """A problem details object."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    if (request := REQUEST_ID.get()) is not None:
+        body["request_id"] = request
     # what cannot be said in UTF-8 (a lone surrogate that came in as an escape) is shown as its escape
     content = orjson.dumps(_sayable(body))
     return Response(content, status, media_type="application/problem+json")
 
 
+class LastResort:
+    """Answers what nothing else has caught: within the other middleware, which then see an answer like any other."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            _log.error("unexpected error", path=scope["path"], exc_info=error)
+            await problem(500, "Internal error", _PRIVATE["Internal error"])(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
-    """Teach the app to answer every error with a problem."""
+    """Teach the app to answer every error with a problem; before other middleware is added."""
+    app.add_middleware(LastResort)
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(_: Request, error: RequestValidationError) -> Response:
@@ -99,11 +127,6 @@ def install(app: FastAPI) -> None:
 
     app.exception_handler(errors.SegueError)(_ours)
     app.exception_handler(ValueError)(_ours)
-
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> Response:
-        _log.error("unexpected error", path=request.url.path, exc_info=error)
-        return await _ours(request, error)
 
 
 def _told(request: Request, error: Exception, title: str) -> str:

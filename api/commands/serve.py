@@ -36,6 +36,7 @@ def serve(
     import uvicorn
 
     from api.jobs.queue import Jobs
+    from api.log_lines import UVICORN
     from api.security import check_exposure
 
     settings = console.settings()
@@ -67,7 +68,7 @@ def serve(
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = uvicorn.Config(
-            "api.app:from_environment", factory=True, workers=workers, log_level="warning", access_log=False
+            "api.app:from_environment", factory=True, workers=workers, log_config=UVICORN, access_log=False
         )
         _run(config, listener, workers)
 
