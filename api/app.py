@@ -8,8 +8,10 @@ import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from api import metrics, problems, roles
 from api.jobs.queue import refresh_command
@@ -39,6 +41,9 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
 
     # the last one added is the first that a request comes to
     app.add_middleware(Guard, keys=settings.api.known_keys())
+    if settings.api.cors_origins:
+        # outside of what refuses: a page must be able to read why it was refused
+        app.add_middleware(CORSMiddleware, **_cors(settings.api.cors_origins))
     app.add_middleware(metrics.Measured)
     app.add_middleware(RequestLog)
     package = importlib.import_module("api.routes")
@@ -47,6 +52,16 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         roles.check(router.routes)
         app.include_router(router)
     return app
+
+
+def _cors(origins: list[str]) -> dict[str, Any]:
+    """What pages of other origins may do: all that a key may, without cookies, which nothing here reads."""
+    return {
+        "allow_origins": origins,
+        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+        "allow_headers": ["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+        "expose_headers": ["X-Request-Id", "Retry-After"],
+    }
 
 
 def from_environment() -> FastAPI:

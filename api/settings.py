@@ -326,6 +326,19 @@ class ApiSettings(_Section):
     """Keys that may ask, as `segue keys new` prints them; without keys only loopback addresses are served. A plain text
     of 16 characters or more is a key with every role; from the next release on it is refused."""
 
+    cors_origins: list[str] = []
+    """Origins whose pages a browser lets ask: "https://player.example", or "*" for any."""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if not re.fullmatch(r"\*|https?://[A-Za-z0-9.\[\]:-]+", origin):
+                raise ValueError(
+                    f'expected "*", or a scheme and a host as in "https://player.example" (got {origin!r})'
+                )
+        return origins
+
     @field_validator("keys")
     @classmethod
     def _long_enough(cls, keys: list[KeySettings | SecretStr]) -> list[KeySettings | SecretStr]:
