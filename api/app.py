@@ -15,6 +15,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import metrics, problems, roles
 from api.jobs.queue import refresh_command
+from api.limits import Limits
 from api.log_lines import use_json
 from api.request_log import RequestLog
 from api.security import Guard
@@ -40,6 +41,7 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
     problems.install(app)
 
     # the last one added is the first that a request comes to
+    app.add_middleware(Limits, most=settings.api.concurrent_requests, receive_s=settings.api.receive_timeout_s)
     app.add_middleware(Guard, keys=settings.api.known_keys())
     if settings.api.cors_origins:
         # outside of what refuses: a page must be able to read why it was refused

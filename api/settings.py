@@ -328,6 +328,10 @@ class ApiSettings(_Section):
 
     cors_origins: list[str] = []
     """Origins whose pages a browser lets ask: "https://player.example", or "*" for any."""
+    receive_timeout_s: float = Field(default=30, gt=0, le=3600)
+    """Seconds within which the head of a request must arrive, and again its body, more than 0 and at most 3600."""
+    concurrent_requests: int = Field(default=100, ge=1)
+    """Requests that each worker answers at once, 1 or more; the others are told to come again."""
 
     @field_validator("cors_origins")
     @classmethod

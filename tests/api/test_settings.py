@@ -124,6 +124,8 @@ def test_absolute_paths_and_servers_stay_as_they_are(house: Path) -> None:
         ("[api]\nport = 70000", r"api\.port: "),
         ('[api]\ncors_origins = ["player.example"]', r"api\.cors_origins: .*a scheme and a host .*'player\.example'"),
         ('[api]\ncors_origins = ["https://player.example/"]', r"api\.cors_origins: "),
+        ("[api]\nreceive_timeout_s = 0", r"api\.receive_timeout_s: "),
+        ("[api]\nconcurrent_requests = 0", r"api\.concurrent_requests: "),
         ("[privacy]\nh3_resolution = 16", r"privacy\.h3_resolution: "),
         ('[refresh]\nschedule = "25:00"', r"refresh\.schedule: "),
         ("[graph]\nquery_timeout_s = 0", r"graph: query_timeout_s must be more than 0 \(got 0"),
