@@ -52,6 +52,14 @@ class NotReady(Exception):
     """There is no release to serve from yet."""
 
 
+class UnknownName(errors.InvalidInput):
+    """A field that names a scene, a channel or a model that there is none of."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
 class RoleMissing(Exception):
     """A key without the role that a route needs."""
 
@@ -102,8 +110,11 @@ def install(app: FastAPI) -> None:
         found = [
             {"field": ".".join(str(part) for part in e["loc"]), "reason": str(e["msg"])} for e in error.errors()[:20]
         ]
-        first = found[0] if found else {"field": "body", "reason": "malformed"}
-        return problem(422, "Malformed request", f"{first['field']}: {first['reason']}", errors=found)
+        return _malformed_fields(found or [{"field": "body", "reason": "malformed"}])
+
+    @app.exception_handler(UnknownName)
+    async def _unknown_name(_: Request, error: UnknownName) -> Response:
+        return _malformed_fields([{"field": error.field, "reason": str(error)}])
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> Response:
@@ -127,6 +138,10 @@ def install(app: FastAPI) -> None:
 
     app.exception_handler(errors.SegueError)(_ours)
     app.exception_handler(ValueError)(_ours)
+
+
+def _malformed_fields(found: list[dict[str, str]]) -> Response:
+    return problem(422, "Malformed request", f"{found[0]['field']}: {found[0]['reason']}", errors=found)
 
 
 def _told(request: Request, error: Exception, title: str) -> str:

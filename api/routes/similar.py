@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.gammas import parse_gamma
+from api.names import check_name
 from api.roles import needs
 from api.schemas import Id, Name, SimilarAnswer, SimilarArtists, SimilarGenres, SimilarTags
 from api.service import reply, service
@@ -24,7 +25,9 @@ async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) ->
 
     `by` is "fusion", "attributes", "item_knn" or a model of the release; `gamma.RELATION=VALUE` weighs a relation anew.
     """
-    return reply(service(request).recommender.similar(id, n, by, _gammas(request)))
+    recommender = service(request).recommender
+    check_name("query.by", by, recommender.check_by)
+    return reply(recommender.similar(id, n, by, _gammas(request)))
 
 
 @router.get("/artists/{id}/similar", response_model=SimilarArtists)
@@ -46,7 +49,9 @@ async def similar_genres(request: Request, id: Id, n: Count = 10, by: Name = FUS
 
 
 def _entities(request: Request, label: str, id: str, n: int, by: str) -> Response:
-    return reply(service(request).recommender.similar_entities(label, id, n, by, _gammas(request)))
+    recommender = service(request).recommender
+    check_name("query.by", by, recommender.check_by)
+    return reply(recommender.similar_entities(label, id, n, by, _gammas(request)))
 
 
 def _gammas(request: Request) -> dict[str, float]:
