@@ -5,18 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import metrics, problems, roles
 from api.jobs.queue import refresh_command
 from api.limits import Limits
 from api.log_lines import use_json
+from api.openapi import TAGS, Described
 from api.request_log import RequestLog
 from api.security import Guard
 from api.service import Service
@@ -35,8 +36,12 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         finally:
             app.state.service.close()
 
-    app = FastAPI(
-        title="Segue", version=VERSION, lifespan=lifespan, description="Graph in, ranked and explained songs out."
+    app = Described(
+        title="Segue",
+        version=VERSION,
+        lifespan=lifespan,
+        description="Graph in, ranked and explained songs out.",
+        openapi_tags=TAGS,
     )
     problems.install(app)
 
@@ -48,12 +53,18 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         app.add_middleware(CORSMiddleware, **_cors(settings.api.cors_origins))
     app.add_middleware(metrics.Measured)
     app.add_middleware(RequestLog)
-    package = importlib.import_module("api.routes")
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        router = importlib.import_module(f"api.routes.{module.name}").router
+    for router in _routers():
         roles.check(router.routes)
         app.include_router(router)
     return app
+
+
+def _routers() -> Iterator[APIRouter]:
+    """Every router of the files of `api/routes/`."""
+    package = importlib.import_module("api.routes")
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+        found = vars(importlib.import_module(f"api.routes.{module.name}")).values()
+        yield from (router for router in found if isinstance(router, APIRouter))
 
 
 def _cors(origins: list[str]) -> dict[str, Any]:

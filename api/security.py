@@ -26,7 +26,7 @@ def check_exposure(host: str, keys: Sequence[Key]) -> None:
     except ValueError:
         local = False
     if not local and not keys:
-        raise SettingsError(f"api.host {host} is reached from other machines: set api.keys first")
+        raise SettingsError(f"api.host {host} is reached from other machines: set api.keys first (`segue keys new`)")
 
 
 class Guard:

@@ -15,15 +15,16 @@ from fastapi.responses import Response
 
 from api import metrics
 from api.names import check_name
+from api.openapi import problems
 from api.recommender import SlateRequest
-from api.roles import needs
+from api.roles import routes_for
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 
-router = APIRouter(prefix="/v1", tags=["recommend"], dependencies=[needs("read")])
+router = APIRouter(prefix="/v1", tags=["recommend"], route_class=routes_for("read"))
 
 
-@router.post("/recommend", response_model=SlateAnswer)
+@router.post("/recommend", response_model=SlateAnswer, summary="Recommend songs")
 async def recommend(request: Request, body: RecommendBody) -> Response:
     """Songs for a listener or a session, each with the channels that found it and, on demand, the reasons."""
     ask = SlateRequest(
@@ -47,7 +48,7 @@ async def recommend(request: Request, body: RecommendBody) -> Response:
     return reply(answer)
 
 
-@router.post("/recall", response_model=RecallAnswer)
+@router.post("/recall", response_model=RecallAnswer, summary="Each channel's candidates", responses=problems(409))
 async def recall(request: Request, body: RecallBody) -> Response:
     """Each channel's own candidates, unmerged."""
     recommender = service(request).recommender
@@ -56,7 +57,9 @@ async def recall(request: Request, body: RecallBody) -> Response:
     return reply(recommender.recall(body.user_id, body.channels, body.k))
 
 
-@router.get("/recall/{channel}", response_model=RecallAnswer)
+@router.get(
+    "/recall/{channel}", response_model=RecallAnswer, summary="One channel's candidates", responses=problems(409)
+)
 async def recall_one(
     request: Request, channel: Name, user_id: Id, k: Annotated[int, Query(ge=1, le=10_000)] = 100
 ) -> Response:
@@ -66,7 +69,7 @@ async def recall_one(
     return reply(recommender.recall(user_id, [channel], k))
 
 
-@router.get("/users/{id}/why/{song_id}", response_model=WhyAnswer)
+@router.get("/users/{id}/why/{song_id}", response_model=WhyAnswer, summary="Say why", responses=problems(400, 404))
 async def why(
     request: Request,
     id: Id,

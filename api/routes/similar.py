@@ -9,17 +9,19 @@ from fastapi.responses import Response
 
 from api.gammas import parse_gamma
 from api.names import check_name
-from api.roles import needs
+from api.openapi import problems
+from api.roles import routes_for
 from api.schemas import Id, Name, SimilarAnswer, SimilarArtists, SimilarGenres, SimilarTags
 from api.service import reply, service
 from graph.errors import InvalidInput
 from recall.similarity.sources import FUSION
 
-router = APIRouter(prefix="/v1", tags=["similar"], dependencies=[needs("read")])
+router = APIRouter(prefix="/v1", tags=["similar"], route_class=routes_for("read"))
+_PROBLEMS = problems(400, 404, 409)
 Count = Annotated[int, Query(ge=1, le=500)]
 
 
-@router.get("/songs/{id}/similar", response_model=SimilarAnswer)
+@router.get("/songs/{id}/similar", response_model=SimilarAnswer, summary="Similar songs", responses=_PROBLEMS)
 async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The songs nearest to one, each recording once.
 
@@ -30,19 +32,19 @@ async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) ->
     return reply(recommender.similar(id, n, by, _gammas(request)))
 
 
-@router.get("/artists/{id}/similar", response_model=SimilarArtists)
+@router.get("/artists/{id}/similar", response_model=SimilarArtists, summary="Similar artists", responses=_PROBLEMS)
 async def similar_artists(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The artists nearest to one."""
     return _entities(request, "Artist", id, n, by)
 
 
-@router.get("/tags/{id}/similar", response_model=SimilarTags)
+@router.get("/tags/{id}/similar", response_model=SimilarTags, summary="Similar tags", responses=_PROBLEMS)
 async def similar_tags(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The tags nearest to one."""
     return _entities(request, "Tag", id, n, by)
 
 
-@router.get("/genres/{id}/similar", response_model=SimilarGenres)
+@router.get("/genres/{id}/similar", response_model=SimilarGenres, summary="Similar genres", responses=_PROBLEMS)
 async def similar_genres(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The genres nearest to one."""
     return _entities(request, "Genre", id, n, by)
