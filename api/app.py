@@ -5,14 +5,20 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
-from api import console, metrics, problems
+from api import metrics, problems, roles
 from api.jobs.queue import refresh_command
+from api.limits import Limits
+from api.log_lines import use_json
+from api.openapi import TAGS, Described
+from api.request_log import RequestLog
 from api.security import Guard
 from api.service import Service
 from api.settings import Settings, load
@@ -30,21 +36,49 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         finally:
             app.state.service.close()
 
-    app = FastAPI(
-        title="Segue", version=VERSION, lifespan=lifespan, description="Graph in, ranked and explained songs out."
+    app = Described(
+        title="Segue",
+        version=VERSION,
+        lifespan=lifespan,
+        description="Graph in, ranked and explained songs out.",
+        openapi_tags=TAGS,
     )
     problems.install(app)
 
+    # the last one added is the first that a request comes to
+    app.add_middleware(Limits, most=settings.api.concurrent_requests, receive_s=settings.api.receive_timeout_s)
+    app.add_middleware(Guard, keys=settings.api.known_keys())
+    if settings.api.cors_origins:
+        # outside of what refuses: a page must be able to read why it was refused
+        app.add_middleware(CORSMiddleware, **_cors(settings.api.cors_origins))
     app.add_middleware(metrics.Measured)
-    app.add_middleware(Guard, keys=[key.get_secret_value() for key in settings.api.keys])
+    app.add_middleware(RequestLog)
+    for router in _routers():
+        roles.check(router.routes)
+        app.include_router(router)
+    return app
+
+
+def _routers() -> Iterator[APIRouter]:
+    """Every router of the files of `api/routes/`."""
     package = importlib.import_module("api.routes")
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        app.include_router(importlib.import_module(f"api.routes.{module.name}").router)
-    return app
+        found = vars(importlib.import_module(f"api.routes.{module.name}")).values()
+        yield from (router for router in found if isinstance(router, APIRouter))
+
+
+def _cors(origins: list[str]) -> dict[str, Any]:
+    """What pages of other origins may do: all that a key may, without cookies, which nothing here reads."""
+    return {
+        "allow_origins": origins,
+        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+        "allow_headers": ["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+        "expose_headers": ["X-Request-Id", "Retry-After"],
+    }
 
 
 def from_environment() -> FastAPI:
     """The application of `SEGUE_CONFIG`, as each worker of `segue serve` makes it."""
-    console.log_to_stderr()
+    use_json()
     config = os.environ.get("SEGUE_CONFIG")
     return create_app(load(Path(config) if config else None), refresh_command(config))

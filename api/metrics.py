@@ -40,7 +40,7 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 499  # the client left before it was answered
 
         async def noted(message: Message) -> None:
             nonlocal status

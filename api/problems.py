@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -10,7 +11,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.log_lines import REQUEST_ID
 from graph import errors
 
 _log = structlog.get_logger(__name__)
@@ -49,24 +52,69 @@ class NotReady(Exception):
     """There is no release to serve from yet."""
 
 
+class UnknownName(errors.InvalidInput):
+    """A field that names a scene, a channel or a model that there is none of."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class RoleMissing(Exception):
+    """A key without the role that a route needs."""
+
+    def __init__(self, role: str, given: Iterable[str]) -> None:
+        super().__init__(f"this needs a key with the role {role!r} (this key has: {', '.join(sorted(given))})")
+        self.role = role
+
+
 def problem(status: int, title: str, detail: str, **more: Any) -> Response:
     """A problem details object."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    if (request := REQUEST_ID.get()) is not None:
+        body["request_id"] = request
     # what cannot be said in UTF-8 (a lone surrogate that came in as an escape) is shown as its escape
     content = orjson.dumps(_sayable(body))
     return Response(content, status, media_type="application/problem+json")
 
 
+class LastResort:
+    """Answers what nothing else has caught: within the other middleware, which then see an answer like any other."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            _log.error("unexpected error", path=scope["path"], exc_info=error)
+            await problem(500, "Internal error", _PRIVATE["Internal error"])(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
-    """Teach the app to answer every error with a problem."""
+    """Teach the app to answer every error with a problem; before other middleware is added."""
+    app.add_middleware(LastResort)
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(_: Request, error: RequestValidationError) -> Response:
         found = [
             {"field": ".".join(str(part) for part in e["loc"]), "reason": str(e["msg"])} for e in error.errors()[:20]
         ]
-        first = found[0] if found else {"field": "body", "reason": "malformed"}
-        return problem(422, "Malformed request", f"{first['field']}: {first['reason']}", errors=found)
+        return _malformed_fields(found or [{"field": "body", "reason": "malformed"}])
+
+    @app.exception_handler(UnknownName)
+    async def _unknown_name(_: Request, error: UnknownName) -> Response:
+        return _malformed_fields([{"field": error.field, "reason": str(error)}])
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> Response:
@@ -78,6 +126,10 @@ def install(app: FastAPI) -> None:
     async def _not_ready(_: Request, error: NotReady) -> Response:
         return problem(503, "Not ready", str(error))
 
+    @app.exception_handler(RoleMissing)
+    async def _role_missing(_: Request, error: RoleMissing) -> Response:
+        return problem(403, "Role missing", str(error), role=error.role)
+
     async def _ours(request: Request, error: Exception) -> Response:
         for kind, status, title in STATUS:
             if isinstance(error, kind):
@@ -87,10 +139,9 @@ def install(app: FastAPI) -> None:
     app.exception_handler(errors.SegueError)(_ours)
     app.exception_handler(ValueError)(_ours)
 
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> Response:
-        _log.error("unexpected error", path=request.url.path, exc_info=error)
-        return await _ours(request, error)
+
+def _malformed_fields(found: list[dict[str, str]]) -> Response:
+    return problem(422, "Malformed request", f"{found[0]['field']}: {found[0]['reason']}", errors=found)
 
 
 def _told(request: Request, error: Exception, title: str) -> str:

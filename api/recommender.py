@@ -286,6 +286,19 @@ class Recommender:
             **what_if(cascade, query, song, edge).as_json(),
         }
 
+    def check_scene(self, scene: str) -> None:
+        """Raises: InvalidInput for an unknown scene."""
+        self._cascade(self._served, scene)
+
+    def check_channel(self, name: str) -> None:
+        """Raises: SettingsError for a name that is no channel's; one that the release lacks is none of that."""
+        if name not in self._cascade(self._served, SCENE).channels:
+            channel_type(name)
+
+    def check_by(self, by: str) -> None:
+        """Raises: InvalidInput for a name that things cannot be compared by; NotInRelease."""
+        self._served.similar.check(by)
+
     # ---- inside
 
     def _cascade(self, served: ServingState, scene: str) -> Cascade:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from graph.schema import problem_of_id
+from graph.log.checks import MAX_COUNT
+from graph.schema import ACTIONS, problem_of_id
 
 
 def _checked(value: str) -> str:
@@ -26,6 +27,11 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _example(**body: Any) -> ConfigDict:
+    """A body's configuration with an example for the docs."""
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [body]})
+
+
 class Context(Body):
     """When and where the listener asks."""
 
@@ -42,6 +48,8 @@ class Context(Body):
 
 class RecommendBody(Body):
     """`POST /v1/recommend`: a listener, or a session of songs just played."""
+
+    model_config = _example(user_id="2", scene="radio", n=10, explain=True)
 
     user_id: Id | None = None
     session: Annotated[list[Id], Field(max_length=1000)] = []
@@ -63,6 +71,8 @@ class RecommendBody(Body):
 class RecallBody(Body):
     """`POST /v1/recall`."""
 
+    model_config = _example(user_id="2", channels=["item_knn", "social"], k=20)
+
     user_id: Id
     channels: Annotated[list[Name], Field(max_length=100)] = []
     k: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -70,6 +80,10 @@ class RecallBody(Body):
 
 class QueryBody(Body):
     """`POST /v1/graph/query`: read-only Cypher."""
+
+    model_config = _example(
+        query="MATCH (s:Song {id: $id})-[:PERFORMED_BY]->(a:Artist) RETURN a.name AS artist", parameters={"id": "1001"}
+    )
 
     query: Annotated[str, Field(min_length=1, max_length=100_000)]
     parameters: dict[str, Any] = {}
@@ -80,7 +94,74 @@ class QueryBody(Body):
 class RefreshBody(Body):
     """`POST /v1/jobs/refresh`."""
 
+    model_config = _example(full=False)
+
     full: bool = False
+
+
+class EventBody(BaseModel):
+    """One event, as the schema tells it; the log checks each by itself, and rejects it without its neighbours."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Id
+    action: Literal[ACTIONS]  # type: ignore[valid-type]
+    event_id: Annotated[Id | None, Field(description="makes a repeat harmless")] = None
+    song_id: Annotated[Id | None, Field(description="of actions on songs")] = None
+    target_label: Annotated[str | None, Field(description="User or Artist for follow and unfollow")] = None
+    target_id: Annotated[Id | None, Field(description="of follow and unfollow")] = None
+    query: Annotated[str | None, Field(description="of search", max_length=2000)] = None
+    count: Annotated[int | None, Field(ge=1, le=MAX_COUNT)] = None
+    rating: Annotated[float | None, Field(ge=-1e9, le=1e9)] = None
+    at: Annotated[int | None, Field(ge=0, description="epoch milliseconds; now where nothing is said")] = None
+    played_ms: Annotated[int | None, Field(ge=0, le=10**12)] = None
+    scene: Annotated[Id | None, Field(description="of the slate that showed the song")] = None
+    request_id: Annotated[Id | None, Field(description="of the slate that showed the song")] = None
+    position: Annotated[int | None, Field(ge=0, le=10**9, description="in that slate, from 0")] = None
+    latitude: Annotated[float | None, Field(ge=-90, le=90)] = None
+    longitude: Annotated[float | None, Field(ge=-180, le=180)] = None
+
+
+MAX_EVENTS: Final = 1000
+_LIST: Final = {"type": "array", "maxItems": MAX_EVENTS, "items": EventBody.model_json_schema()}
+Events = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "title": "Events",
+            "anyOf": [
+                _LIST,
+                {
+                    "type": "object",
+                    "properties": {"events": _LIST},
+                    "required": ["events"],
+                    "additionalProperties": False,
+                },
+            ],
+            "examples": [[{"event_id": "e1", "user_id": "2", "action": "full_play", "song_id": "1001"}]],
+        }
+    ),
+]
+"""Body of `POST /v1/events`: told in the schema, checked one by one by the log."""
+
+
+class FieldProblem(BaseModel):
+    """A field that does not fit."""
+
+    field: str
+    reason: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457); `title` says which, `detail` what to do about it."""
+
+    type: Annotated[str, Field(examples=["about:blank"])]
+    title: str
+    status: int
+    detail: str
+    request_id: Annotated[str | None, Field(description="as in the header X-Request-Id")] = None
+    errors: Annotated[list[FieldProblem] | None, Field(description="of 422")] = None
+    role: Annotated[str | None, Field(description="of 403: the role that is needed")] = None
 
 
 class Found(BaseModel):
@@ -197,3 +278,49 @@ class JobAnswer(BaseModel):
     steps: list[dict[str, Any]]
     release: str | None
     error: str | None
+
+
+class JobsAnswer(BaseModel):
+    """Answer of `GET /v1/jobs`."""
+
+    jobs: list[JobAnswer]
+
+
+class ReleaseRow(BaseModel):
+    """One release; `as_of` is its newest event, epoch milliseconds."""
+
+    id: str
+    as_of: int | None
+    parent: str | None
+    metrics: dict[str, Any]
+    size_bytes: int
+
+
+class ReleasesAnswer(BaseModel):
+    """Answer of `GET /v1/releases`."""
+
+    current: str | None
+    releases: list[ReleaseRow]
+
+
+class ActivatedAnswer(BaseModel):
+    """Answer of `POST /v1/releases/{id}/activate`."""
+
+    current: str
+
+
+class HealthAnswer(BaseModel):
+    """Answer of `GET /healthz`."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(BaseModel):
+    """Answer of `GET /readyz`; with 503 only `status`, `release` and `reason`."""
+
+    status: Literal["ready", "not ready"]
+    release: str | None
+    reason: str | None
+    live: str | None = None
+    lag: int | None = None
+    kept_back: dict[str, str] | None = None

@@ -9,9 +9,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,6 +33,7 @@ from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
+from api.keys import ROLES, Key, Role, digest
 from embeddings.models import enabled_by_default, model_names, model_type
 from embeddings.vectors.incremental import UpdateConfig
 from graph.configure import configure
@@ -276,6 +287,32 @@ class ReasonSettings(_Section):
     """Words and phrases; a tag whose name holds one of them, word by word and in any case, is never cited."""
 
 
+class KeySettings(_Section):
+    """An entry of `[api] keys`, as `segue keys new` prints it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """What the log calls the key: 1 to 64 letters, digits, dots, dashes and underscores."""
+    roles: list[Role] = Field(min_length=1)
+    """What the key may do: read, events, catalogue, operate."""
+    sha256: SecretStr
+    """SHA-256 of the key, 64 hexadecimal digits."""
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_a_hash(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[0-9a-f]{64}", value.get_secret_value()):
+            raise ValueError("expected 64 hexadecimal digits, as `segue keys new` prints them")
+        return value
+
+    def key(self) -> Key:
+        """The key as the service knows it."""
+        return Key(self.name, frozenset(self.roles), bytes.fromhex(self.sha256.get_secret_value()))
+
+
+def _kind_of_key(value: Any) -> str:
+    return "table" if isinstance(value, Mapping | KeySettings) else "text"
+
+
 class ApiSettings(_Section):
     """`[api]`: the address, and who may ask."""
 
@@ -283,16 +320,52 @@ class ApiSettings(_Section):
     """Address that is listened on."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port that is listened on, 0 to 65535; 0 for any free one."""
-    keys: list[SecretStr] = []
-    """Keys that may ask, 16 characters or more each; without keys only loopback addresses are served."""
+    keys: list[
+        Annotated[Annotated[KeySettings, Tag("table")] | Annotated[SecretStr, Tag("text")], Discriminator(_kind_of_key)]
+    ] = []
+    """Keys that may ask, as `segue keys new` prints them; without keys only loopback addresses are served. A plain text
+    of 16 characters or more is a key with every role; from the next release on it is refused."""
+
+    cors_origins: list[str] = []
+    """Origins whose pages a browser lets ask: "https://player.example", or "*" for any."""
+    receive_timeout_s: float = Field(default=30, gt=0, le=3600)
+    """Seconds within which the head of a request must arrive, and again its body, more than 0 and at most 3600."""
+    concurrent_requests: int = Field(default=100, ge=1)
+    """Requests that each worker answers at once, 1 or more; the others are told to come again."""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if not re.fullmatch(r"\*|https?://[A-Za-z0-9.\[\]:-]+", origin):
+                raise ValueError(
+                    f'expected "*", or a scheme and a host as in "https://player.example" (got {origin!r})'
+                )
+        return origins
 
     @field_validator("keys")
     @classmethod
-    def _long_enough(cls, keys: list[SecretStr]) -> list[SecretStr]:
+    def _long_enough(cls, keys: list[KeySettings | SecretStr]) -> list[KeySettings | SecretStr]:
         for place, key in enumerate(keys, start=1):
-            if (length := len(key.get_secret_value().strip())) < KEY_LENGTH:
+            if isinstance(key, SecretStr) and (length := len(key.get_secret_value().strip())) < KEY_LENGTH:
                 raise ValueError(f"key {place} has {length} characters (expected at least {KEY_LENGTH})")
+        names = [key.name for key in keys if isinstance(key, KeySettings)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two keys are called {twice[0]!r}")
         return keys
+
+    def known_keys(self) -> list[Key]:
+        """The keys as the service knows them; one of plain text is called by its place."""
+        return [
+            key.key()
+            if isinstance(key, KeySettings)
+            else Key(f"key {place}", frozenset(ROLES), digest(key.get_secret_value().encode()))
+            for place, key in enumerate(self.keys, start=1)
+        ]
+
+    def plain_keys(self) -> list[int]:
+        """The places, from 1, of keys that stand in the settings as plain text."""
+        return [place for place, key in enumerate(self.keys, start=1) if isinstance(key, SecretStr)]
 
 
 class _Variables(EnvSettingsSource):

@@ -34,6 +34,10 @@ class Similar:
             if len(self._release.snapshot.ids[label]):
                 self._of(label).nearest(0, 1)
 
+    def check(self, by: str) -> None:
+        """Raises: InvalidInput for a name that things cannot be compared by; NotInRelease."""
+        self._of_songs.sources.check(by)
+
     def songs(
         self, song: int, song_id: str, live: Overlay, n: int, by: str = FUSION, gamma: Mapping[str, float] | None = None
     ) -> dict[str, Any]:

@@ -33,21 +33,28 @@ def serve(
     """Answer over REST until stopped; docs at /docs."""
     use_one_thread()
     signal.signal(signal.SIGTERM, _leave)
-    import uvicorn
-
     from api.jobs.queue import Jobs
+    from api.log_lines import UVICORN
+    from api.protocol import Config
     from api.security import check_exposure
 
     settings = console.settings()
     host, port = host or settings.api.host, settings.api.port if port is None else port
-    check_exposure(host, [key.get_secret_value() for key in settings.api.keys])
+    check_exposure(host, settings.api.known_keys())
+    for place in settings.api.plain_keys():
+        console.warn(
+            f"api.keys: key {place} is plain text and may do everything; the next release refuses it. "
+            "`segue keys new` makes one that is hashed and has roles"
+        )
     if console.state.config is not None:
         os.environ["SEGUE_CONFIG"] = str(console.state.config.resolve())
     # opened once here, so that a database that does not answer is one line and not a traceback of each worker
     with console.event_log(settings):
         Jobs(settings, []).close()
     # bound before uvicorn, so that a port in use is the caller's mistake and port 0 can be told
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # its protocol is named, since asyncio sends small answers at once (TCP_NODELAY) on sockets that name theirs alone
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -61,8 +68,15 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="segue-metrics-") as folder:
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        config = uvicorn.Config(
-            "api.app:from_environment", factory=True, workers=workers, log_level="warning", access_log=False
+        config = Config(
+            "api.app:from_environment",
+            receive_timeout_s=settings.api.receive_timeout_s,
+            factory=True,
+            # uvloop takes one new connection a turn: a flood of them would wait unseen, and nothing would refuse it
+            loop="asyncio",
+            workers=workers,
+            log_config=UVICORN,
+            access_log=False,
         )
         _run(config, listener, workers)
 

@@ -7,21 +7,28 @@ next refresh on, but for its `tier` and its deletion, which count at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field, create_model
 
+from api.openapi import Responses, problems
 from api.problems import problem
+from api.roles import routes_for
 from api.schemas import Body, Id, Time
 from api.service import reply, service
 from graph import schema
 
-router = APIRouter(prefix="/v1", tags=["catalogue"])
+reads = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("read"))
+writes = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("catalogue"))
 LABELS: Final = ("Song", "Artist", "Album", "Genre", "Tag", "User", "Place", "Playlist")
 KINDS: Final = ("artists", "albums", "genres", "tags", "cover_of")
 _TYPES: Final[dict[str, type]] = {"string": str, "integer": int, "float": float}
+_FOLLOWS = problems(400, 404, 409)
+Node = dict[str, Any]
+Handler = Callable[..., Response]
 Ends = Annotated[list[Id], Field(max_length=1000)]
 
 
@@ -62,9 +69,8 @@ def _unknown(label: str, id_: str) -> Response:
     return problem(404, f"Unknown {label.lower()}", f"unknown {label.lower()} {id_!r}")
 
 
-def _add(label: schema.Label) -> None:
-    """The four routes of one label; bodies differ, so each label has its own."""
-    name, plural, body = label.name, str(label.table), _body(label)
+def _handlers(name: str, body: type[Body]) -> tuple[Handler, Handler, Handler, Handler]:
+    """What answers PUT, GET, PATCH and DELETE for one label; bodies differ, so each label has its own."""
 
     def put(request: Request, id: Id, body: Any) -> Response:
         known = service(request).catalogue().node(name, id) is not None
@@ -87,42 +93,93 @@ def _add(label: schema.Label) -> None:
         return Response(status_code=204)
 
     for handler in (put, patch):
+        # as FastAPI sees it; a name of this function is out of its sight
         handler.__annotations__["body"] = body
-    path = f"/{plural}/{{id}}"
+    return put, get, patch, delete
+
+
+def _add(label: schema.Label) -> None:
+    """The four routes of one label."""
+    name, plural = label.name, str(label.table)
+    put, get, patch, delete = _handlers(name, _body(label))
+    path, one = f"/{plural}/{{id}}", f"{'an' if name[0] == 'A' else 'a'} {name.lower()}"
     said = "relations kind by kind; what the body does not name stays as it is."
-    router.put(path, name=f"put_{plural}", description=f"Make the node or change it: {said}")(put)
-    router.get(path, name=f"get_{plural}", description="The node as the graph holds it.")(get)
-    router.patch(path, name=f"patch_{plural}", description=f"Change a node that is there: {said}")(patch)
-    described = "Delete the node and its relationships."
-    router.delete(path, name=f"delete_{plural}", description=described, status_code=204)(delete)
+    made: Responses = {201: {"description": "It was not there before", "model": Node}}
+    writes.put(
+        path,
+        name=f"put_{plural}",
+        summary=f"Make or change {one}",
+        description=f"Make the node or change it: {said}",
+        response_model=Node,
+        responses=made | problems(404, 409),
+    )(put)
+    reads.get(
+        path,
+        name=f"get_{plural}",
+        summary=f"Look at {one}",
+        description="The node as the graph holds it.",
+        response_model=Node,
+        responses=problems(404),
+    )(get)
+    writes.patch(
+        path,
+        name=f"patch_{plural}",
+        summary=f"Change {one}",
+        description=f"Change a node that is there: {said}",
+        response_model=Node,
+        responses=problems(404, 409),
+    )(patch)
+    writes.delete(
+        path,
+        name=f"delete_{plural}",
+        summary=f"Delete {one}",
+        description="Delete the node and its relationships.",
+        status_code=204,
+        responses=problems(404, 409),
+    )(delete)
 
 
 for _label in LABELS:
     _add(schema.label(_label))
 
 
-@router.put("/users/{id}/follows/{other}", status_code=204)
+@writes.put("/users/{id}/follows/{other}", status_code=204, summary="Follow a listener", responses=_FOLLOWS)
 def follow(request: Request, id: Id, other: Id, body: Since | None = None) -> Response:
     """Make a listener follow another; once is enough."""
     service(request).catalogue().follow(id, other, since=body.since if body else None)
     return Response(status_code=204)
 
 
-@router.delete("/users/{id}/follows/{other}", status_code=204)
+@writes.delete(
+    "/users/{id}/follows/{other}",
+    status_code=204,
+    summary="Unfollow a listener",
+    responses=_FOLLOWS,
+)
 def unfollow(request: Request, id: Id, other: Id) -> Response:
     """Undo a follow; one that is not there is no error."""
     service(request).catalogue().unfollow(id, other)
     return Response(status_code=204)
 
 
-@router.put("/users/{id}/follows-artist/{artist}", status_code=204)
+@writes.put(
+    "/users/{id}/follows-artist/{artist}",
+    status_code=204,
+    summary="Follow an artist",
+    responses=_FOLLOWS,
+)
 def follow_artist(request: Request, id: Id, artist: Id, body: Since | None = None) -> Response:
     """Make a listener follow an artist."""
     service(request).catalogue().follow(id, artist, "Artist", since=body.since if body else None)
     return Response(status_code=204)
 
 
-@router.delete("/users/{id}/follows-artist/{artist}", status_code=204)
+@writes.delete(
+    "/users/{id}/follows-artist/{artist}",
+    status_code=204,
+    summary="Unfollow an artist",
+    responses=_FOLLOWS,
+)
 def unfollow_artist(request: Request, id: Id, artist: Id) -> Response:
     """Undo the follow of an artist; one that is not there is no error."""
     service(request).catalogue().unfollow(id, artist, "Artist")

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 
 from api import metrics
-from api.schemas import EventsAnswer
+from api.openapi import problems
+from api.roles import routes_for
+from api.schemas import MAX_EVENTS, Events, EventsAnswer
 from api.service import reply, service
 from graph.errors import InvalidInput
 
-router = APIRouter(prefix="/v1", tags=["events"])
-MOST = 1000
+router = APIRouter(prefix="/v1", tags=["events"], route_class=routes_for("events"))
 
 
-@router.post("/events", status_code=202, response_model=EventsAnswer)
-def post_events(request: Request, body: Annotated[Any, Body()]) -> Response:
+@router.post(
+    "/events", status_code=202, response_model=EventsAnswer, summary="Post events", responses=problems(400, 409)
+)
+def post_events(request: Request, body: Annotated[Events, Body()]) -> Response:
     """Up to 1,000 events, as a list or under `events`; answered once the accepted ones are durable."""
     events = body.get("events") if isinstance(body, dict) and set(body) == {"events"} else body
     if not isinstance(events, list):
         raise InvalidInput('expected a list of events, or {"events": [...]}')
-    if len(events) > MOST:
-        raise InvalidInput(f"expected at most {MOST} events, got {len(events)}")
+    if len(events) > MAX_EVENTS:
+        raise InvalidInput(f"expected at most {MAX_EVENTS} events, got {len(events)}")
     places = [i for i, event in enumerate(events) if isinstance(event, dict)]
     done = service(request).log.append([events[i] for i in places])
     rejected = {places[i]: reason for i, reason in done.rejected}

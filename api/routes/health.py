@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 
 from api import metrics
 from api.problems import NotReady
+from api.roles import routes_for
+from api.schemas import HealthAnswer, ReadyAnswer
 from api.service import reply, service
 
 router = APIRouter(tags=["health"])
+scraped = APIRouter(tags=["health"], route_class=routes_for("read"))
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Does it live", response_model=HealthAnswer)
 async def healthz() -> Response:
     """The process answers."""
     return reply({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    summary="Is it ready",
+    response_model=ReadyAnswer,
+    responses={503: {"model": ReadyAnswer, "description": "Not ready: there is no release to serve yet"}},
+)
 async def readyz(request: Request) -> Response:
     """A release is served; says whether the live log is attached to it, how many events the log is ahead (`lag`), and
     which newer release is kept back (`kept_back`: its id and why, or null).
@@ -35,7 +43,7 @@ async def readyz(request: Request) -> Response:
     return reply({"status": "ready", "release": served.release.id, **told})
 
 
-@router.get("/metrics")
+@scraped.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def prometheus() -> Response:
     """Metrics of all workers, for Prometheus."""
     content, kind = metrics.exposition()

@@ -14,14 +14,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import metrics
+from api.names import check_name
+from api.openapi import problems
 from api.recommender import SlateRequest
+from api.roles import routes_for
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 
-router = APIRouter(prefix="/v1", tags=["recommend"])
+router = APIRouter(prefix="/v1", tags=["recommend"], route_class=routes_for("read"))
 
 
-@router.post("/recommend", response_model=SlateAnswer)
+@router.post("/recommend", response_model=SlateAnswer, summary="Recommend songs")
 async def recommend(request: Request, body: RecommendBody) -> Response:
     """Songs for a listener or a session, each with the channels that found it and, on demand, the reasons."""
     ask = SlateRequest(
@@ -35,7 +38,9 @@ async def recommend(request: Request, body: RecommendBody) -> Response:
         exclude=body.exclude,
         explain=body.explain,
     )
-    answer = service(request).recommender.recommend(ask)
+    recommender = service(request).recommender
+    check_name("body.scene", body.scene, recommender.check_scene)
+    answer = recommender.recommend(ask)
     for stage in answer["trace"]:
         metrics.STAGES.labels(stage["stage"]).observe(stage["ms"] / 1000)
         for dropped in stage["dropped"]:
@@ -43,21 +48,28 @@ async def recommend(request: Request, body: RecommendBody) -> Response:
     return reply(answer)
 
 
-@router.post("/recall", response_model=RecallAnswer)
+@router.post("/recall", response_model=RecallAnswer, summary="Each channel's candidates", responses=problems(409))
 async def recall(request: Request, body: RecallBody) -> Response:
     """Each channel's own candidates, unmerged."""
-    return reply(service(request).recommender.recall(body.user_id, body.channels, body.k))
+    recommender = service(request).recommender
+    for place, channel in enumerate(body.channels):
+        check_name(f"body.channels.{place}", channel, recommender.check_channel)
+    return reply(recommender.recall(body.user_id, body.channels, body.k))
 
 
-@router.get("/recall/{channel}", response_model=RecallAnswer)
+@router.get(
+    "/recall/{channel}", response_model=RecallAnswer, summary="One channel's candidates", responses=problems(409)
+)
 async def recall_one(
     request: Request, channel: Name, user_id: Id, k: Annotated[int, Query(ge=1, le=10_000)] = 100
 ) -> Response:
     """One channel's candidates."""
-    return reply(service(request).recommender.recall(user_id, [channel], k))
+    recommender = service(request).recommender
+    check_name("path.channel", channel, recommender.check_channel)
+    return reply(recommender.recall(user_id, [channel], k))
 
 
-@router.get("/users/{id}/why/{song_id}", response_model=WhyAnswer)
+@router.get("/users/{id}/why/{song_id}", response_model=WhyAnswer, summary="Say why", responses=problems(400, 404))
 async def why(
     request: Request,
     id: Id,

@@ -8,44 +8,52 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.gammas import parse_gamma
+from api.names import check_name
+from api.openapi import problems
+from api.roles import routes_for
 from api.schemas import Id, Name, SimilarAnswer, SimilarArtists, SimilarGenres, SimilarTags
 from api.service import reply, service
 from graph.errors import InvalidInput
 from recall.similarity.sources import FUSION
 
-router = APIRouter(prefix="/v1", tags=["similar"])
+router = APIRouter(prefix="/v1", tags=["similar"], route_class=routes_for("read"))
+_PROBLEMS = problems(400, 404, 409)
 Count = Annotated[int, Query(ge=1, le=500)]
 
 
-@router.get("/songs/{id}/similar", response_model=SimilarAnswer)
+@router.get("/songs/{id}/similar", response_model=SimilarAnswer, summary="Similar songs", responses=_PROBLEMS)
 async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The songs nearest to one, each recording once.
 
     `by` is "fusion", "attributes", "item_knn" or a model of the release; `gamma.RELATION=VALUE` weighs a relation anew.
     """
-    return reply(service(request).recommender.similar(id, n, by, _gammas(request)))
+    recommender = service(request).recommender
+    check_name("query.by", by, recommender.check_by)
+    return reply(recommender.similar(id, n, by, _gammas(request)))
 
 
-@router.get("/artists/{id}/similar", response_model=SimilarArtists)
+@router.get("/artists/{id}/similar", response_model=SimilarArtists, summary="Similar artists", responses=_PROBLEMS)
 async def similar_artists(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The artists nearest to one."""
     return _entities(request, "Artist", id, n, by)
 
 
-@router.get("/tags/{id}/similar", response_model=SimilarTags)
+@router.get("/tags/{id}/similar", response_model=SimilarTags, summary="Similar tags", responses=_PROBLEMS)
 async def similar_tags(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The tags nearest to one."""
     return _entities(request, "Tag", id, n, by)
 
 
-@router.get("/genres/{id}/similar", response_model=SimilarGenres)
+@router.get("/genres/{id}/similar", response_model=SimilarGenres, summary="Similar genres", responses=_PROBLEMS)
 async def similar_genres(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The genres nearest to one."""
     return _entities(request, "Genre", id, n, by)
 
 
 def _entities(request: Request, label: str, id: str, n: int, by: str) -> Response:
-    return reply(service(request).recommender.similar_entities(label, id, n, by, _gammas(request)))
+    recommender = service(request).recommender
+    check_name("query.by", by, recommender.check_by)
+    return reply(recommender.similar_entities(label, id, n, by, _gammas(request)))
 
 
 def _gammas(request: Request) -> dict[str, float]:

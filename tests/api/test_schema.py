@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 # a refresh for each example would take minutes; jobs have tests of their own
 SKIPPED = "/v1/jobs/refresh"
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,6 @@ def check(operation, mode) -> None:
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def run(case) -> None:
-        case.validate_response(case.call(), checks=[not_a_server_error])
+        case.validate_response(case.call(), checks=CHECKS)
 
     run()

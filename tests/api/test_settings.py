@@ -122,6 +122,10 @@ def test_absolute_paths_and_servers_stay_as_they_are(house: Path) -> None:
         ('seed = "x"', "seed: .*valid integer"),
         ('clock = "moon"', "clock: "),
         ("[api]\nport = 70000", r"api\.port: "),
+        ('[api]\ncors_origins = ["player.example"]', r"api\.cors_origins: .*a scheme and a host .*'player\.example'"),
+        ('[api]\ncors_origins = ["https://player.example/"]', r"api\.cors_origins: "),
+        ("[api]\nreceive_timeout_s = 0", r"api\.receive_timeout_s: "),
+        ("[api]\nconcurrent_requests = 0", r"api\.concurrent_requests: "),
         ("[privacy]\nh3_resolution = 16", r"privacy\.h3_resolution: "),
         ('[refresh]\nschedule = "25:00"', r"refresh\.schedule: "),
         ("[graph]\nquery_timeout_s = 0", r"graph: query_timeout_s must be more than 0 \(got 0"),
@@ -293,6 +297,41 @@ def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(monkeypatch: pyte
     with pytest.raises(SettingsError, match=r"api\.keys: .*expected at least 16") as refused:
         load()
     assert "swordfish" not in f"{refused.value} {refused.value.__cause__}"
+
+
+HASH = "0123456789abcdef" * 4
+
+
+def test_hashed_keys_and_keys_of_plain_text_stand_side_by_side() -> None:
+    api = written(f'[api]\nkeys = ["a plain text key", {{ name = "player", roles = ["read"], sha256 = "{HASH}" }}]').api
+    plain, hashed = api.known_keys()
+    assert (plain.name, plain.roles) == ("key 1", {"read", "events", "catalogue", "operate"})
+    assert (hashed.name, hashed.roles, hashed.digest.hex()) == ("player", {"read"}, HASH)
+    assert api.plain_keys() == [1]
+    assert HASH not in f"{api!r} {hashed!r}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (f'name = "p", roles = ["reed"], sha256 = "{HASH}"', r"api\.keys\.0\..*roles\.0: Input should be 'read'"),
+        (f'name = "p", roles = [], sha256 = "{HASH}"', r"roles: List should have at least 1"),
+        ('name = "p", roles = ["read"], sha256 = "swordfish"', r"sha256: .*expected 64 hexadecimal digits"),
+        (f'name = "p q", roles = ["read"], sha256 = "{HASH}"', r"name: String should match"),
+        (f'roles = ["read"], sha256 = "{HASH}"', r"name: Field required"),
+        (f'name = "p", role = "read", sha256 = "{HASH}"', r"roles: Field required"),
+    ],
+)
+def test_an_entry_of_a_key_that_does_not_fit_is_named(entry: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        written(f"[api]\nkeys = [{{ {entry} }}]")
+    assert "swordfish" not in str(refused.value)
+
+
+def test_two_keys_of_one_name_are_refused() -> None:
+    entry = f'{{ name = "player", roles = ["read"], sha256 = "{HASH}" }}'
+    with pytest.raises(SettingsError, match=r"api\.keys: .*two keys are called 'player'"):
+        written(f"[api]\nkeys = [{entry}, {entry}]")
 
 
 def test_everything_is_shown_with_its_default() -> None:
