@@ -1,17 +1,18 @@
 """Slates, candidates and reasons.
 
-These handlers are coroutines on purpose: they compute for a few milliseconds, and a thread pool would only make them
-wait for the interpreter. What they wait for is one indexed read of the event log for a listener's latest events; a
-log that does not answer is waited for once (3 s for a connection to PostgreSQL) and then left alone until the thread
-that follows it finds it again.
+A small slate is computed on the event loop: that takes a few milliseconds, and threads would only take turns at the
+interpreter. What it waits for is one indexed read of the event log for a listener's latest events; a log that does not
+answer is waited for once (3 s for a connection to PostgreSQL) and then left alone until the thread that follows it
+finds it again. Everything larger runs in a thread (`docs/decisions/0004`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from api import metrics
 from api.names import check_name
@@ -21,6 +22,8 @@ from api.roles import routes_for
 from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 
+FEW: Final = 50
+"""Songs up to which a slate without reasons is computed on the event loop."""
 router = APIRouter(prefix="/v1", tags=["recommend"], route_class=routes_for("read"))
 
 
@@ -40,7 +43,9 @@ async def recommend(request: Request, body: RecommendBody) -> Response:
     )
     recommender = service(request).recommender
     check_name("body.scene", body.scene, recommender.check_scene)
-    answer = recommender.recommend(ask)
+    # a few milliseconds cost less here than in a thread; more than that would hold up everybody else
+    heavy = ask.explain or (ask.n or 0) > FEW
+    answer = await run_in_threadpool(recommender.recommend, ask) if heavy else recommender.recommend(ask)
     for stage in answer["trace"]:
         metrics.STAGES.labels(stage["stage"]).observe(stage["ms"] / 1000)
         for dropped in stage["dropped"]:
@@ -49,7 +54,7 @@ async def recommend(request: Request, body: RecommendBody) -> Response:
 
 
 @router.post("/recall", response_model=RecallAnswer, summary="Each channel's candidates", responses=problems(409))
-async def recall(request: Request, body: RecallBody) -> Response:
+def recall(request: Request, body: RecallBody) -> Response:
     """Each channel's own candidates, unmerged."""
     recommender = service(request).recommender
     for place, channel in enumerate(body.channels):
@@ -60,7 +65,7 @@ async def recall(request: Request, body: RecallBody) -> Response:
 @router.get(
     "/recall/{channel}", response_model=RecallAnswer, summary="One channel's candidates", responses=problems(409)
 )
-async def recall_one(
+def recall_one(
     request: Request, channel: Name, user_id: Id, k: Annotated[int, Query(ge=1, le=10_000)] = 100
 ) -> Response:
     """One channel's candidates."""
@@ -70,7 +75,7 @@ async def recall_one(
 
 
 @router.get("/users/{id}/why/{song_id}", response_model=WhyAnswer, summary="Say why", responses=problems(400, 404))
-async def why(
+def why(
     request: Request,
     id: Id,
     song_id: Id,

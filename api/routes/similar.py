@@ -1,4 +1,4 @@
-"""The songs, artists, tags and genres nearest to one. Coroutines, as in `api/routes/recommend.py`."""
+"""The songs, artists, tags and genres nearest to one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Count = Annotated[int, Query(ge=1, le=500)]
 
 
 @router.get("/songs/{id}/similar", response_model=SimilarAnswer, summary="Similar songs", responses=_PROBLEMS)
-async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The songs nearest to one, each recording once.
 
     `by` is "fusion", "attributes", "item_knn" or a model of the release; `gamma.RELATION=VALUE` weighs a relation anew.
@@ -33,19 +33,19 @@ async def similar(request: Request, id: Id, n: Count = 10, by: Name = FUSION) ->
 
 
 @router.get("/artists/{id}/similar", response_model=SimilarArtists, summary="Similar artists", responses=_PROBLEMS)
-async def similar_artists(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+def similar_artists(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The artists nearest to one."""
     return _entities(request, "Artist", id, n, by)
 
 
 @router.get("/tags/{id}/similar", response_model=SimilarTags, summary="Similar tags", responses=_PROBLEMS)
-async def similar_tags(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+def similar_tags(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The tags nearest to one."""
     return _entities(request, "Tag", id, n, by)
 
 
 @router.get("/genres/{id}/similar", response_model=SimilarGenres, summary="Similar genres", responses=_PROBLEMS)
-async def similar_genres(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
+def similar_genres(request: Request, id: Id, n: Count = 10, by: Name = FUSION) -> Response:
     """The genres nearest to one."""
     return _entities(request, "Genre", id, n, by)
 
