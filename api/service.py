@@ -14,17 +14,18 @@ from fastapi.responses import Response
 from api import metrics
 from api.exposures import ExposureWriter
 from api.jobs.queue import Jobs
-from api.problems import NotReady
+from api.problems import NotReady, TooManyQueries
 from api.recommender import Recommender
 from api.settings import Settings
 from graph.catalogue import Catalogue
 from graph.errors import CorruptRelease, ReleaseNotFound
 from graph.log.events import EventLog
 from graph.release import Releases
-from graph.store.store import GraphStore
+from graph.store.store import GraphStore, Table
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 1.0
+_QUERIES = 16  # from outside at once: each holds one of the 40 threads that answer everything
 _FOLD_S = 0.2  # a new play or song is known well within a second
 # What callers are told: no path of this machine; the program's log has the details.
 _NO_RELEASE = "there is no release to serve yet: run `segue refresh`"
@@ -45,6 +46,7 @@ class Service:
         self._store: GraphStore | None = None
         self._catalogue: Catalogue | None = None
         self._store_lock = threading.Lock()
+        self._queries = threading.BoundedSemaphore(_QUERIES)
         self._stop = threading.Event()
         self._load()
         self._threads = [
@@ -74,6 +76,18 @@ class Service:
             if self._store is None:
                 self._store = GraphStore.open(self.settings.graph_config())
             return self._store
+
+    def query(self, query: str, parameters: dict[str, Any] | None, *, limit: int, timeout_s: float | None) -> Table:
+        """A query from outside, as `GraphStore.query`.
+
+        Raises: as that, and TooManyQueries while `_QUERIES` run.
+        """
+        if not self._queries.acquire(blocking=False):
+            raise TooManyQueries(f"{_QUERIES} queries run already: try again later")
+        try:
+            return self.store().query(query, parameters, limit=limit, timeout_s=timeout_s)
+        finally:
+            self._queries.release()
 
     def catalogue(self) -> Catalogue:
         """Single edits of the graph.

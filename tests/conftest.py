@@ -47,7 +47,7 @@ def emptied(store: GraphStore) -> GraphStore:
 
 @pytest.fixture(scope="session")
 def embedded_config(tmp_path_factory: pytest.TempPathFactory) -> GraphConfig:
-    return GraphConfig(url=f"embedded:{tmp_path_factory.mktemp('embedded')}", heap="512m")
+    return GraphConfig(url=f"embedded:{tmp_path_factory.mktemp('embedded')}", heap="512m", query_heap="256m")
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,16 @@ the operating system, so a killed user or a killed server leaves nothing behind 
     bulk.lock     shared by whoever writes over Bolt, exclusive for a bulk load
     server.json   port, passwords and process id of the running server, readable by this user alone
 
-`python -m graph.store.embedded DIR HEAP` is that child process, and the only place that imports arcadedb_embedded.
+`python -m graph.store.embedded DIR HEAP QUERY_HEAP` is that child process.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -26,7 +28,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Client, Connection, Listener
@@ -34,20 +36,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from graph import schema
-from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.errors import Busy, InvalidInput, QueryTimeout, QueryTooLarge, StoreUnavailable
+from graph.store import engine
+from graph.store.engine import DATABASE, READER, TIME_LIMITS_S, WRITER, guest
+from graph.store.isolated import Pool
 
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 5.0
-DATABASE: Final = "graph"
-WRITER: Final = "root"
-READER: Final = "reader"
-# ArcadeDB keeps the time limit of a user's group, not that of a transaction: one user for each limit on offer.
-TIME_LIMITS_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-
 _POLL_S: Final = 0.02
 _WATCH_S: Final = 0.2
 _OWNED_ELSEWHERE: Final = 75  # exit status of a server that finds another in its folder
+_BACKLOG: Final = 128  # of callers; past it one may wait a minute for its connection
 _EDGES_A_CALL: Final = 100_000
+_OPENING: Final = re.compile(r"/\*[0-9a-f]{16} (\d+)\*/")
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,19 @@ class Server:
         return f"bolt://127.0.0.1:{self.port}"
 
 
-def guest(timeout_s: float) -> str:
-    """The user whose queries the server ends after `timeout_s` seconds, rounded up to a limit on offer."""
-    limit = next((known for known in TIME_LIMITS_S if known >= timeout_s), TIME_LIMITS_S[-1])
-    return f"guest{round(limit * 1000)}"
+def opening(timeout_s: float) -> str:
+    """What a guest's query begins with: the server knows a query by its text only, and its time limit by this."""
+    return f"/*{secrets.token_hex(8)} {math.ceil(timeout_s * 1000)}*/"
+
+
+@dataclass(frozen=True)
+class Loan:
+    """A process that runs one query for its borrower."""
+
+    port: int
+    password: str
+    end: Callable[[], None]
+    """Ends the query, whose result is wanted no more; before its transaction, or that would read it to its end."""
 
 
 class Lock:
@@ -111,9 +121,11 @@ class Embedded:
     Raises: StoreUnavailable if the server does not start, or does not answer in time.
     """
 
-    def __init__(self, folder: Path, *, heap: str = "1g", start_limit_s: float = START_LIMIT_S) -> None:
+    def __init__(
+        self, folder: Path, *, heap: str = "1g", query_heap: str = "512m", start_limit_s: float = START_LIMIT_S
+    ) -> None:
         self.folder = folder.resolve()
-        self._heap = _checked_heap(heap)
+        self._options = [_checked_heap("graph.heap", heap), _checked_heap("graph.query_heap", query_heap)]
         self._limit = start_limit_s
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -171,14 +183,54 @@ class Embedded:
         Raises: StoreUnavailable if it does not answer, or could not do it.
         """
         try:
-            with _dial(self.server) as line:
-                line.send_bytes(json.dumps(message).encode())
-                answer: dict[str, Any] = json.loads(line.recv_bytes())
+            line = _dial(self.server)
         except (OSError, EOFError) as error:
-            raise StoreUnavailable(f"embedded graph store in {self.folder}: died while it worked ({error})") from None
+            raise self._died(error) from None
+        with line:
+            return self._said(line, message)
+
+    def is_alive(self) -> bool:
+        """Whether the server that this user joined still owns the folder."""
+        return self._owned()
+
+    @contextmanager
+    def isolated(self, seconds: float) -> Iterator[Loan]:
+        """A process for one query, which ends with the block or after `seconds`.
+
+        Raises: QueryTimeout if none is free in time or the query does not end in time; QueryTooLarge if the process
+        ran out of memory; StoreUnavailable.
+        """
+        try:
+            line = _dial(self.server)
+        except (OSError, EOFError) as error:
+            raise self._died(error) from None
+        with line:
+            place = self._said(line, {"do": "isolated", "seconds": seconds})
+            if "late" in place:
+                raise QueryTimeout("no process was free and ready for the query within its time limit: try again")
+            ended: dict[str, Any] = {}
+            loan = Loan(place["port"], place["password"], lambda: ended.update(self._said(line, {"do": "end"})))
+            try:
+                yield loan
+            except Exception:
+                _raise_ended((ended if "ended" in ended else self._said(line, {"do": "done"}))["ended"])
+                raise
+            if "ended" not in ended:
+                self._said(line, {"do": "done"})
+
+    def _said(self, line: Connection, message: Mapping[str, Any]) -> dict[str, Any]:
+        with suppress(OSError):  # the answer to come may be there already, and its sender gone
+            line.send_bytes(json.dumps(message).encode())
+        try:
+            answer: dict[str, Any] = json.loads(line.recv_bytes())
+        except (OSError, EOFError) as error:
+            raise self._died(error) from None
         if "error" in answer:
             raise StoreUnavailable(f"embedded graph store in {self.folder}: {answer['error']}")
         return answer
+
+    def _died(self, error: BaseException) -> StoreUnavailable:
+        return StoreUnavailable(f"embedded graph store in {self.folder}: died while it worked ({error})")
 
     def _running(self) -> Server | None:
         owner = Lock(self.folder / "owner.lock")
@@ -196,7 +248,7 @@ class Embedded:
         path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
         with (self.folder / "server.log").open("wb") as log:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "graph.store.embedded", str(self.folder), self._heap],
+                [sys.executable, "-P", "-m", "graph.store.embedded", str(self.folder), *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -255,6 +307,15 @@ def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
         owner.close()
 
 
+def _raise_ended(how: str | None) -> None:
+    if how == "memory":
+        raise QueryTooLarge("the query needed more memory than graph.query_heap gives its process, which has ended")
+    if how == "time":
+        raise QueryTimeout("the query ran past its time limit")
+    if how is not None:
+        raise StoreUnavailable("the process of the query has ended; server.log of the graph's folder says why")
+
+
 def _say_stop(server: Server) -> None:
     with suppress(OSError, EOFError), _dial(server) as line:
         line.send_bytes(b'{"do": "stop"}')
@@ -275,9 +336,9 @@ def _reap(child: subprocess.Popen[bytes]) -> None:
     threading.Thread(target=child.wait, name="segue-embedded-reaper", daemon=True).start()
 
 
-def _checked_heap(heap: str) -> str:
+def _checked_heap(name: str, heap: str) -> str:
     if not (heap[:-1].isdigit() and heap[-1:] in "kKmMgG" and int(heap[:-1]) > 0):
-        raise InvalidInput(f"graph.heap: expected a size such as 512m or 2g, got {heap!r}")
+        raise InvalidInput(f"{name}: expected a size such as 512m or 2g, got {heap!r}")
     return heap
 
 
@@ -288,64 +349,43 @@ def _checked_heap(heap: str) -> str:
 class _Owner:
     """The server process: owns the folder, serves Bolt, loads in bulk, leaves after its last user."""
 
-    def __init__(self, folder: Path, heap: str) -> None:
+    def __init__(self, folder: Path, heap: str, query_heap: str) -> None:
         self._folder = folder
         self._root = folder / "arcadedb"
         self._mark = folder / "bulk.unfinished"
         self._stopping = threading.Event()
         self._passwords = {name: secrets.token_hex(24) for name in (WRITER, READER)}
         self._secret = secrets.token_hex(24)
-        self._heap = heap
+        self._heap, self._query_heap = heap, query_heap
 
     def run(self) -> int:
         owner = Lock(self._folder / "owner.lock")
         if not owner.take():
             return _OWNED_ELSEWHERE
         self._prepare()
-        server, port = self._serve()
+        server, port = engine.serve(self._root, self._heap, self._passwords)
         self._recover(server)
-        listener = Listener(("127.0.0.1", 0), authkey=self._secret.encode())
-        threading.Thread(target=self._listen, args=(listener, server), daemon=True).start()
+        pool = Pool(self._folder / "isolated", self._query_heap, server)
+        listener = Listener(("127.0.0.1", 0), backlog=_BACKLOG, authkey=self._secret.encode())
+        threading.Thread(target=self._listen, args=(listener, server, pool), daemon=True).start()
         threading.Thread(target=self._end_late, args=(server,), daemon=True).start()
         self._announce(port, listener.address[1])
-        gate = self._watch()
+        gate = self._watch(pool)
         self._stopping.set()
         threading.Timer(STOP_LIMIT_S - 1, os._exit, (1,)).start()  # a JVM that will not stop is left to recovery
         (self._folder / "server.json").unlink(missing_ok=True)
+        pool.close()
         server.stop()
         del gate  # held to the very end: whoever opens next must find the folder free
         return 0
 
     def _prepare(self) -> None:
-        """Fresh passwords at every start: the user file of the last one goes."""
-        config = self._root / "config"
-        config.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (config / "server-users.jsonl").unlink(missing_ok=True)
-        (config / "server-groups.json").write_text(json.dumps(_groups()), "utf-8")
-        shutil.rmtree(self._folder / "bulk", ignore_errors=True)
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in ("bulk", "isolated"):
+            shutil.rmtree(self._folder / left, ignore_errors=True)
         if self._mark.exists():
             # A bulk load, which only ever goes into an empty store, was cut short: half a graph without a log is none.
             shutil.rmtree(self._root / "databases" / DATABASE, ignore_errors=True)
-
-    def _serve(self) -> tuple[Any, int]:
-        from arcadedb_embedded.server import ArcadeDBServer
-
-        reader = self._passwords[READER]
-        users = [f"{READER}:{reader}:{READER}", *(f"{guest(s)}:{reader}:{guest(s)}" for s in TIME_LIMITS_S)]
-        port = _free_port()
-        config = {
-            "host": "127.0.0.1",
-            "http_port": "0",
-            "mode": "development",
-            "server_plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
-            "bolt_port": port,
-            "bolt_defaultDatabase": DATABASE,
-            "server_defaultDatabases": f"{DATABASE}[{','.join(users)}]",
-        }
-        jvm = {"heap_size": self._heap, "jvm_args": _jvm_settings(self._root)}
-        server = ArcadeDBServer(str(self._root), self._passwords[WRITER], config, jvm_kwargs=jvm)
-        server.start()
-        return server, port
 
     def _recover(self, server: Any) -> None:
         database = server.create_database(DATABASE)
@@ -373,7 +413,7 @@ class _Owner:
             json.dump(asdict(state), file)
         draft.replace(self._folder / "server.json")
 
-    def _watch(self) -> Lock:
+    def _watch(self, pool: Pool) -> Lock:
         """Wait for the last user to go, or for the message to stop; the gate, held so that no user can come in."""
         gate, users = Lock(self._folder / "open.lock"), Lock(self._folder / "users.lock")
         while not self._stopping.wait(_WATCH_S):
@@ -381,25 +421,29 @@ class _Owner:
                 if users.take():
                     return gate
                 fcntl.flock(gate._file, fcntl.LOCK_UN)
+            pool.tidy()
         return gate
 
-    def _listen(self, listener: Listener, server: Any) -> None:
+    def _listen(self, listener: Listener, server: Any, pool: Pool) -> None:
         while True:
             try:
                 line = listener.accept()
             except Exception:  # noqa: BLE001, S112 - a caller with a wrong secret or a lost connection ends nothing
                 continue
-            threading.Thread(target=self._answer, args=(line, server), daemon=True).start()
+            threading.Thread(target=self._answer, args=(line, server, pool), daemon=True).start()
 
-    def _answer(self, line: Connection, server: Any) -> None:
+    def _answer(self, line: Connection, server: Any, pool: Pool) -> None:
         with suppress(OSError, EOFError), line:
             message = json.loads(line.recv_bytes())
             try:
+                if message["do"] == "isolated":
+                    pool.lend(line, message["seconds"])
+                    return
                 answer = self._do(message, server)
             except Exception as error:  # noqa: BLE001 - goes to whoever asked
                 answer = {"error": " ".join(str(error).split())[:500]}
             line.send_bytes(json.dumps(answer).encode())
-            if "error" in answer and self._mark.exists():
+            if "error" in answer and message["do"] == "bulk" and self._mark.exists():
                 # Without its log a half-made load cannot be undone, only thrown away: the next server does so.
                 os._exit(1)
 
@@ -429,18 +473,20 @@ class _Owner:
 
     def _end(self, server: Any, opening: str) -> None:
         """End the query whose text begins so: its client has read enough of it."""
-        for query in server._java_server.getRunningQueries().getRunning():
+        for query in engine.running(server):
             if str(query.getText()).startswith(opening):
                 query.terminate("its client")
 
     def _end_late(self, server: Any) -> None:
         """End the queries of guests whose time is up: a group's own limit counts in scans of records only."""
-        running = server._java_server.getRunningQueries()
         limits = {guest(s): round(s * 1000) for s in TIME_LIMITS_S}
         while not self._stopping.wait(_WATCH_S / 4):
-            for query in running.getRunning():
+            for query in engine.running(server):
                 limit = limits.get(str(query.getUser()))
-                if limit is not None and query.getElapsedMillis() > limit:
+                if limit is None:
+                    continue
+                opening = _OPENING.match(str(query.getText()))
+                if query.getElapsedMillis() > (int(opening[1]) if opening else limit):
                     query.terminate("the time limit")
 
     def _bulk(
@@ -521,57 +567,10 @@ def _write_durably(path: Path, text: str) -> None:
     _sync(path.parent)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _jvm_settings(root: Path) -> list[str]:
-    settings: dict[str, object] = {
-        "txWalFlush": 2,  # a write is on the disk before it is acknowledged
-        "opencypher.loadCsv.allowRemoteUrls": False,
-        "opencypher.loadCsv.allowFileUrls": False,
-        "server.saltIterations": 1000,  # the passwords are random and 192 bits long
-        "server.httpWorkerThreads": 1,
-        "server.logsDirectory": root / "log",
-        "serverMetrics": False,
-    }
-    # A JVM out of memory is in no state to serve: it ends, its log is replayed, and its users join the next one.
-    return [
-        "-XX:+ExitOnOutOfMemoryError",
-        f"-XX:ErrorFile={root / 'log' / 'jvm-error.log'}",
-        *(
-            f"-Darcadedb.{name}={str(value).lower() if isinstance(value, bool) else value}"
-            for name, value in settings.items()
-        ),
-    ]
-
-
-def _groups() -> dict[str, Any]:
-    def group(types: Sequence[str], access: Sequence[str] = (), limit_ms: int = -1) -> dict[str, Any]:
-        return {
-            "resultSetLimit": -1,
-            "readTimeout": limit_ms,
-            "access": list(access),
-            "types": {"*": {"access": list(types)}},
-        }
-
-    write = ("createRecord", "readRecord", "updateRecord", "deleteRecord")
-    groups = {
-        "admin": group(write, ("updateSecurity", "updateSchema", "updateDatabaseSettings")),
-        "*": group(()),
-        READER: group(("readRecord",)),
-        **{guest(s): group(("readRecord",), limit_ms=round(s * 1000)) for s in TIME_LIMITS_S},
-    }
-    return {"databases": {"*": {"groups": groups}}, "version": 2}
-
-
 def _main(arguments: Sequence[str]) -> None:
-    folder, heap = arguments
+    folder, heap, query_heap = arguments
     try:
-        status = _Owner(Path(folder), heap).run()
+        status = _Owner(Path(folder), heap, query_heap).run()
     except BaseException as error:  # noqa: BLE001 - the last line of the log is what the opener reads
         print(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr, flush=True)  # noqa: T201
         status = 1

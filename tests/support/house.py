@@ -41,6 +41,7 @@ dir = "."
 [graph]
 url = "embedded:{graph}"
 heap = "512m"
+query_heap = "128m"
 
 [embed.song2vec]
 epochs = 2
@@ -327,7 +328,7 @@ def lone_graph(pristine: House, tmp_path: Path) -> Iterator[Path]:
 @contextmanager
 def _open_graph(pristine: House, folder: Path) -> Iterator[Path]:
     shutil.copytree(pristine.graph, folder, dirs_exist_ok=True)
-    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="512m")):
+    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="512m", query_heap="128m")):
         yield folder
     embedded.stop(folder)
 

@@ -21,7 +21,8 @@ import pytest
 from graph import schema
 from graph.errors import InvalidInput, StoreUnavailable
 from graph.store import embedded
-from graph.store.embedded import Embedded, Lock, guest
+from graph.store.embedded import Embedded, Lock
+from graph.store.engine import guest
 from graph.store.store import GraphConfig, GraphStore
 
 ROOT = Path(__file__).resolve().parents[3]
