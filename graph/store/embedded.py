@@ -8,6 +8,7 @@ the operating system, so a killed user or a killed server leaves nothing behind 
     users.lock    shared by every user
     owner.lock    the running server
     bulk.lock     shared by whoever writes over Bolt, exclusive for a bulk load
+    server.log    what the servers of the folder said, and when they came and went; `server.log.1` is its older part
     server.json   port, passwords and process id of the running server, readable by this user alone
 
 `python -m graph.store.embedded DIR HEAP QUERY_HEAP` is that child process.
@@ -43,6 +44,9 @@ from graph.store.isolated import Pool
 
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 5.0
+LOG_BYTES: Final = 1_000_000  # past it `server.log` begins anew
+_NOTED: Final = "segue:"
+
 _POLL_S: Final = 0.02
 _WATCH_S: Final = 0.2
 _OWNED_ELSEWHERE: Final = 75  # exit status of a server that finds another in its folder
@@ -246,7 +250,9 @@ class Embedded:
         (self.folder / "server.json").unlink(missing_ok=True)
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
-        with (self.folder / "server.log").open("wb") as log:
+        bound_log(self.folder)
+        with (self.folder / "server.log").open("ab") as log:
+            self._log_start = log.tell()
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "graph.store.embedded", str(self.folder), *self._options],
                 stdin=subprocess.DEVNULL,
@@ -256,7 +262,7 @@ class Embedded:
                 env=os.environ | {"PYTHONPATH": path},
                 start_new_session=True,  # Ctrl-C in this terminal is not meant for a server that others may share
             )
-        _reap(child)
+        _reap(child, self.folder)
         return self._wait(child)
 
     def _wait(self, child: subprocess.Popen[bytes] | None) -> Server:
@@ -284,8 +290,26 @@ class Embedded:
             owner.close()
 
     def _last_words(self, status: int) -> str:
-        lines = (self.folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
+        with (self.folder / "server.log").open("rb") as log:
+            log.seek(self._log_start)
+            lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if _NOTED not in line]
         return f"the server ended with status {status}: {lines[-1].strip() if lines else 'without a word'}"
+
+
+def bound_log(folder: Path) -> None:
+    """Put a long `server.log` aside as `server.log.1`, over the last one; who has it open writes on at its start."""
+    log = folder / "server.log"
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(log, folder / "server.log.1")
+            os.truncate(log, 0)
+
+
+def _note(folder: Path, text: str) -> None:
+    """Write a line of ours to `server.log`."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    with suppress(OSError), (folder / "server.log").open("a", encoding="utf-8") as log:
+        log.write(f"{now} {_NOTED} {text}\n")
 
 
 def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
@@ -331,9 +355,14 @@ def _dial(server: Server) -> Connection:
     return line
 
 
-def _reap(child: subprocess.Popen[bytes]) -> None:
+def _reap(child: subprocess.Popen[bytes], folder: Path) -> None:
     """Collect the exit status of a server that outlives this call, so that it never stays behind as a zombie."""
-    threading.Thread(target=child.wait, name="segue-embedded-reaper", daemon=True).start()
+
+    def wait() -> None:
+        if (status := child.wait()) not in (0, _OWNED_ELSEWHERE):
+            _note(folder, f"server {child.pid} ended with status {status}")
+
+    threading.Thread(target=wait, name="segue-embedded-reaper", daemon=True).start()
 
 
 def _checked_heap(name: str, heap: str) -> str:
@@ -370,7 +399,11 @@ class _Owner:
         threading.Thread(target=self._listen, args=(listener, server, pool), daemon=True).start()
         threading.Thread(target=self._end_late, args=(server,), daemon=True).start()
         self._announce(port, listener.address[1])
+        _note(self._folder, f"server {os.getpid()} answers")
         gate = self._watch(pool)
+        _note(
+            self._folder, f"server {os.getpid()} leaves: {'it was told to' if self._stopping.is_set() else 'no user'}"
+        )
         self._stopping.set()
         threading.Timer(STOP_LIMIT_S - 1, os._exit, (1,)).start()  # a JVM that will not stop is left to recovery
         (self._folder / "server.json").unlink(missing_ok=True)
@@ -422,6 +455,7 @@ class _Owner:
                     return gate
                 fcntl.flock(gate._file, fcntl.LOCK_UN)
             pool.tidy()
+            bound_log(self._folder)
         return gate
 
     def _listen(self, listener: Listener, server: Any, pool: Pool) -> None:

@@ -150,9 +150,10 @@ class _Place:
             # a client that went without a word may have left a query that nobody can stop
             keep = said == "done" and process.end_queries()
         except Ended:
-            how = "memory" if process.status() in _OUT_OF_MEMORY else "failure"
+            status = process.status()
+            print(f"a process for queries ended with status {status}", file=sys.stderr, flush=True)  # noqa: T201 - log
             self.kill()
-            return how
+            return "memory" if status in _OUT_OF_MEMORY else "failure"
         except Late:
             self.kill()
             return "time"

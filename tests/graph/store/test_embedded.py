@@ -254,9 +254,36 @@ def test_wrong_password_and_wrong_secret_open_nothing(folder: Path) -> None:
         assert store.query("RETURN 1 AS one").rows == [[1]]
 
 
+def test_log_says_why_earlier_servers_ended(folder: Path) -> None:
+    with opened(folder) as store:
+        killed = server_of(store).pid
+        os.kill(killed, signal.SIGKILL)
+        store.read("RETURN 1 AS one")
+        left = server_of(store).pid
+    seconds_until_free(folder)
+    log = (folder / "server.log").read_text("utf-8")
+    assert f"server {killed} ended with status -9" in log
+    assert f"server {left} leaves: no user" in log
+    assert log.index(f"server {killed} answers") < log.index(f"server {left} answers")
+
+
+def test_log_that_is_long_is_put_aside_and_its_writer_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"old" * embedded.LOG_BYTES)
+        embedded.bound_log(tmp_path)
+        writer.write(b"new")
+        embedded.bound_log(tmp_path)
+    assert log.read_bytes() == b"new"
+    assert (tmp_path / "server.log.1").stat().st_size == 3 * embedded.LOG_BYTES
+
+
 def test_server_that_cannot_start_says_why(folder: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="ended with status 1"):
+    with pytest.raises(StoreUnavailable, match=r"ended with status 1: .*heap") as first:
         Embedded(folder, heap="1k")
+    with pytest.raises(StoreUnavailable) as again:
+        Embedded(folder, heap="1k")
+    assert str(first.value) == str(again.value)
 
 
 @pytest.mark.parametrize("heap", ["", "g", "1", "-1g", "1gb", "1g -Dx=y"])
