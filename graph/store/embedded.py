@@ -313,12 +313,17 @@ def _note(folder: Path, text: str) -> None:
 
 
 def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
-    """Stop the server of `folder`, whoever uses it: by message, by kill after `limit_s` seconds; false if none ran."""
+    """Stop the server of `folder`, whoever uses it: by message, by kill after `limit_s` seconds; false if none ran.
+
+    Raises: Busy if it neither starts nor ends.
+    """
     owner = Lock(folder / "owner.lock")
     try:
         if owner.take():
             return False
-        server = Server(**json.loads((folder / "server.json").read_text("utf-8")))
+        server = _announced(folder, owner)
+        if server is None:
+            return True
         # Aside, for a server that hangs takes the call and never answers.
         threading.Thread(target=_say_stop, args=(server,), daemon=True).start()
         try:
@@ -338,6 +343,21 @@ def _raise_ended(how: str | None) -> None:
         raise QueryTimeout("the query ran past its time limit")
     if how is not None:
         raise StoreUnavailable("the process of the query has ended; server.log of the graph's folder says why")
+
+
+def _announced(folder: Path, owner: Lock) -> Server | None:
+    """The server that owns the folder, waited for while it starts; None once it has ended, and then `owner` is ours.
+
+    Raises: Busy if it neither starts nor ends.
+    """
+    end = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError):
+            return Server(**json.loads((folder / "server.json").read_text("utf-8")))
+        if owner.take():
+            return None
+        time.sleep(_POLL_S)
+    raise Busy(f"{folder}: its server neither starts nor ends")
 
 
 def _say_stop(server: Server) -> None:
