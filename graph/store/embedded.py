@@ -1,8 +1,9 @@
 """The embedded default engine: finds, starts, shares and stops a local ArcadeDB server that speaks Bolt.
 
 One folder holds one store. Whoever opens it holds a shared lock on `users.lock`; the server is a child process in a
-session of its own that holds `owner.lock` and leaves once nobody holds `users.lock` any more. All three locks belong to
-the operating system, so a killed user or a killed server leaves nothing behind that has to be cleaned by hand:
+session of its own that holds `owner.lock` and leaves once nobody has held `users.lock` for a while, or its folder is
+gone. All locks belong to the operating system, so a killed user or a killed server leaves nothing behind that has to be
+cleaned by hand:
 
     open.lock     whoever opens, and a server that is about to leave: the two never cross
     users.lock    shared by every user
@@ -11,7 +12,7 @@ the operating system, so a killed user or a killed server leaves nothing behind 
     server.log    what the servers of the folder said, and when they came and went; `server.log.1` is its older part
     server.json   port, passwords and process id of the running server, readable by this user alone
 
-`python -m graph.store.embedded DIR HEAP QUERY_HEAP` is that child process.
+`python -m graph.store.embedded DIR HEAP QUERY_HEAP LINGER_S` is that child process.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +67,17 @@ class Server:
     reader_password: str
     secret: str
     version: str
+    options: list[str]
+    """What it was started with."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Server:
+        """Of a folder's `server.json`, which another version of Segue may have written.
+
+        Raises: FileNotFoundError.
+        """
+        told = json.loads((folder / "server.json").read_text("utf-8"))
+        return cls(**{"options": []} | {field.name: told[field.name] for field in fields(cls) if field.name in told})
 
     @property
     def url(self) -> str:
@@ -113,6 +125,17 @@ class Lock:
                 raise Busy(f"{self._path}: locked by another process for more than {limit_s:g} s")
             time.sleep(_POLL_S)
 
+    def release(self) -> None:
+        """Give it up; it may be taken again."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def is_there(self) -> bool:
+        """Whether its file is still where it was made."""
+        try:
+            return os.path.samestat(os.fstat(self._file), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
@@ -120,16 +143,23 @@ class Lock:
 
 
 class Embedded:
-    """One user's hold on the server of a folder: the server lives while anybody has one.
+    """One user's hold on the server of a folder: the server lives while anybody has one, and `linger_s` after.
 
     Raises: StoreUnavailable if the server does not start, or does not answer in time.
     """
 
     def __init__(
-        self, folder: Path, *, heap: str = "1g", query_heap: str = "512m", start_limit_s: float = START_LIMIT_S
+        self,
+        folder: Path,
+        *,
+        heap: str = "1g",
+        query_heap: str = "512m",
+        linger_s: float = 0.0,
+        start_limit_s: float = START_LIMIT_S,
     ) -> None:
         self.folder = folder.resolve()
-        self._options = [_checked_heap("graph.heap", heap), _checked_heap("graph.query_heap", query_heap)]
+        heaps = [_checked_heap("graph.heap", heap), _checked_heap("graph.query_heap", query_heap)]
+        self._options = [*heaps, f"{linger_s:g}"]
         self._limit = start_limit_s
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -148,6 +178,7 @@ class Embedded:
         gate = Lock(self.folder / "open.lock")
         try:
             gate.wait(self._limit)
+            self._end_other_options()
             self._users.take(shared=True)
             self.server = self._running() or self._start()
         except Busy as error:
@@ -157,7 +188,7 @@ class Embedded:
         return self.server
 
     def close(self) -> None:
-        """Let go; the server leaves when it was the last user's."""
+        """Let go; the server leaves some time after its last user."""
         self._users.close()
         self._bulk.close()
 
@@ -236,6 +267,20 @@ class Embedded:
     def _died(self, error: BaseException) -> StoreUnavailable:
         return StoreUnavailable(f"embedded graph store in {self.folder}: died while it worked ({error})")
 
+    def _end_other_options(self) -> None:
+        """Stop a server that only lingers and was started with other options, or by another version of Segue.
+
+        The gate is ours.
+        """
+        if not self._owned() or not self._users.take():
+            return  # none runs, or somebody else uses it
+        try:
+            fits = self._wait(None).options == self._options
+        except StoreUnavailable:
+            return  # it has ended
+        if not fits:
+            stop(self.folder)
+
     def _running(self) -> Server | None:
         owner = Lock(self.folder / "owner.lock")
         try:
@@ -269,7 +314,7 @@ class Embedded:
         end = time.monotonic() + self._limit
         while True:
             with suppress(FileNotFoundError):
-                return Server(**json.loads((self.folder / "server.json").read_text("utf-8")))
+                return Server.read(self.folder)
             status = None if child is None else child.poll()
             if status == _OWNED_ELSEWHERE:
                 child = None
@@ -353,7 +398,7 @@ def _announced(folder: Path, owner: Lock) -> Server | None:
     end = time.monotonic() + START_LIMIT_S
     while time.monotonic() < end:
         with suppress(FileNotFoundError):
-            return Server(**json.loads((folder / "server.json").read_text("utf-8")))
+            return Server.read(folder)
         if owner.take():
             return None
         time.sleep(_POLL_S)
@@ -398,14 +443,15 @@ def _checked_heap(name: str, heap: str) -> str:
 class _Owner:
     """The server process: owns the folder, serves Bolt, loads in bulk, leaves after its last user."""
 
-    def __init__(self, folder: Path, heap: str, query_heap: str) -> None:
+    def __init__(self, folder: Path, heap: str, query_heap: str, linger_s: str) -> None:
+        self._options = [heap, query_heap, linger_s]
         self._folder = folder
         self._root = folder / "arcadedb"
         self._mark = folder / "bulk.unfinished"
         self._stopping = threading.Event()
         self._passwords = {name: secrets.token_hex(24) for name in (WRITER, READER)}
         self._secret = secrets.token_hex(24)
-        self._heap, self._query_heap = heap, query_heap
+        self._heap, self._query_heap, self._linger_s = heap, query_heap, float(linger_s)
 
     def run(self) -> int:
         owner = Lock(self._folder / "owner.lock")
@@ -413,6 +459,8 @@ class _Owner:
             return _OWNED_ELSEWHERE
         self._prepare()
         server, port = engine.serve(self._root, self._heap, self._passwords)
+        # only now, as the JVM has just taken the signal for itself: whoever ends all processes need not kill this one
+        signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
         self._recover(server)
         pool = Pool(self._folder / "isolated", self._query_heap, server)
         listener = Listener(("127.0.0.1", 0), backlog=_BACKLOG, authkey=self._secret.encode())
@@ -421,13 +469,15 @@ class _Owner:
         self._announce(port, listener.address[1])
         _note(self._folder, f"server {os.getpid()} answers")
         gate = self._watch(pool)
+        pool.close()
+        if not owner.is_there():
+            return 0  # the folder was deleted, and what stands in its place is another's
         _note(
             self._folder, f"server {os.getpid()} leaves: {'it was told to' if self._stopping.is_set() else 'no user'}"
         )
         self._stopping.set()
         threading.Timer(STOP_LIMIT_S - 1, os._exit, (1,)).start()  # a JVM that will not stop is left to recovery
         (self._folder / "server.json").unlink(missing_ok=True)
-        pool.close()
         server.stop()
         del gate  # held to the very end: whoever opens next must find the folder free
         return 0
@@ -459,6 +509,7 @@ class _Owner:
             reader_password=self._passwords[READER],
             secret=self._secret,
             version=version,
+            options=self._options,
         )
         draft = self._folder / ".server.json"
         draft.unlink(missing_ok=True)
@@ -467,13 +518,20 @@ class _Owner:
         draft.replace(self._folder / "server.json")
 
     def _watch(self, pool: Pool) -> Lock:
-        """Wait for the last user to go, or for the message to stop; the gate, held so that no user can come in."""
+        """Wait until the last user has gone for long enough, for the message to stop, or until the folder is gone.
+
+        Returns the gate, held so that no user can come in.
+        """
         gate, users = Lock(self._folder / "open.lock"), Lock(self._folder / "users.lock")
-        while not self._stopping.wait(_WATCH_S):
+        used_at = time.monotonic()
+        while not self._stopping.wait(_WATCH_S) and users.is_there():
             if gate.take():
-                if users.take():
+                if not users.take():
+                    used_at = time.monotonic()
+                elif time.monotonic() - used_at >= self._linger_s:
                     return gate
-                fcntl.flock(gate._file, fcntl.LOCK_UN)
+                users.release()
+                gate.release()
             pool.tidy()
             bound_log(self._folder)
         return gate
@@ -622,9 +680,9 @@ def _write_durably(path: Path, text: str) -> None:
 
 
 def _main(arguments: Sequence[str]) -> None:
-    folder, heap, query_heap = arguments
+    folder, *options = arguments
     try:
-        status = _Owner(Path(folder), heap, query_heap).run()
+        status = _Owner(Path(folder), *options).run()
     except BaseException as error:  # noqa: BLE001 - the last line of the log is what the opener reads
         print(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr, flush=True)  # noqa: T201
         status = 1

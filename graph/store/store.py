@@ -53,7 +53,7 @@ logging.getLogger("neo4j.io").setLevel(logging.CRITICAL)
 class GraphConfig:
     """Where the graph is, and who may ask; `[graph]` of the settings.
 
-    Raises: ValueError if `query_timeout_s` is not more than 0.
+    Raises: ValueError if `query_timeout_s` is not more than 0, or `linger_s` is less than 0 or infinite.
     """
 
     url: str = "embedded:var/graph"
@@ -74,11 +74,16 @@ class GraphConfig:
     query_heap: str = "512m"
     """Memory of each process in which the embedded server runs queries from outside whose values may grow, such as
     "512m"; there are two at most, started when first needed."""
+    linger_s: float = 180.0
+    """Seconds, 0 or more, that the embedded server stays after its last user has gone: the next command need not start
+    one."""
     query_timeout_s: float = 30.0
     """Seconds after which a query is given up, above 0."""
 
     def __post_init__(self) -> None:
         check_positive(self, "query_timeout_s")
+        if not 0 <= self.linger_s < math.inf:
+            raise ValueError(f"linger_s must be 0 or more, and finite (got {self.linger_s})")
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,9 @@ class GraphStore:
                 folder = config.url.removeprefix(EMBEDDED)
                 if not folder:
                     raise InvalidInput("graph.url: expected embedded:DIR, got no folder")
-                store._embedded = Embedded(Path(folder), heap=config.heap, query_heap=config.query_heap)
+                store._embedded = Embedded(
+                    Path(folder), heap=config.heap, query_heap=config.query_heap, linger_s=config.linger_s
+                )
                 store._database = DATABASE
             elif not config.url.startswith(("bolt", "neo4j")):
                 raise InvalidInput(f"graph.url: expected embedded:DIR, bolt:// or neo4j://, got {config.url!r}")
@@ -134,7 +141,7 @@ class GraphStore:
         return store
 
     def close(self) -> None:
-        """Hang up; an embedded server leaves with its last user."""
+        """Hang up; an embedded server leaves some time after its last user."""
         while self._drivers:
             self._drivers.popitem()[1].close()
         if self._embedded:

@@ -39,7 +39,7 @@ PROMPT_S = 5.0
 ASK_LONG = """
 import sys
 from graph.store.store import GraphConfig, GraphStore
-with GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m", query_heap="128m")) as store:
+with GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m", query_heap="128m", linger_s=0)) as store:
     store.query("RETURN size([1, 2, 3 + 1]) AS n", timeout_s=60)
     print("warm", flush=True)
     store.query(sys.argv[2], timeout_s=60)
@@ -49,7 +49,7 @@ with GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m", que
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphStore]:
     folder = tmp_path_factory.mktemp("isolated")
-    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="256m", query_heap="128m")) as opened:
+    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="256m", query_heap="128m", linger_s=0)) as opened:
         opened.migrate()
         opened.upsert_nodes("Song", [{"id": str(n), "tier": n % 3} for n in range(200)])
         yield opened
