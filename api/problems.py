@@ -23,15 +23,21 @@ class JobBusy(errors.Busy):
     """A refresh job is under way; its text is for callers."""
 
 
+class TooManyQueries(errors.SegueError):
+    """As many queries from outside run as a worker takes."""
+
+
 STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (errors.UnknownSong, 404, "Unknown song"),
     (errors.UnknownEntity, 404, "Unknown id"),
     (errors.NotInRelease, 409, "Not in the release"),
     (errors.ReleaseNotFound, 404, "No such release"),
     (errors.QueryRefused, 403, "Query refused"),
+    (errors.QueryTooLarge, 400, "Query too large"),
     (errors.UserError, 400, "Invalid input"),
     (errors.QueryTimeout, 504, "Query timed out"),
     (errors.StoreUnavailable, 503, "Store unavailable"),
+    (TooManyQueries, 503, "Too many queries"),
     (JobBusy, 409, "Busy"),
     (errors.Busy, 409, "Busy"),
     (errors.CorruptRelease, 503, "Release damaged"),

@@ -14,17 +14,18 @@ from fastapi.responses import Response
 from api import metrics
 from api.exposures import ExposureWriter
 from api.jobs.queue import Jobs
-from api.problems import NotReady
+from api.problems import NotReady, TooManyQueries
 from api.recommender import Recommender
 from api.settings import Settings
 from graph.catalogue import Catalogue
 from graph.errors import CorruptRelease, ReleaseNotFound
 from graph.log.events import EventLog
 from graph.release import Releases
-from graph.store.store import GraphStore
+from graph.store.store import GraphStore, Table
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 1.0
+_QUERIES = 16  # from outside at once: each holds one of the 40 threads that answer everything
 _FOLD_S = 0.2  # a new play or song is known well within a second
 # What callers are told: no path of this machine; the program's log has the details.
 _NO_RELEASE = "there is no release to serve yet: run `segue refresh`"
@@ -32,7 +33,7 @@ _DAMAGED = "the release is damaged: run `segue release rollback` or `segue refre
 
 
 class Service:
-    """The log, the recommender once there is a release, the jobs, and the graph store from its first query on."""
+    """The log, the recommender once there is a release, the jobs, and the graph store, opened beside."""
 
     def __init__(self, settings: Settings, command: list[str]) -> None:
         self.settings = settings
@@ -43,8 +44,10 @@ class Service:
         self._recommender: Recommender | None = None
         self._not_ready = _NO_RELEASE
         self._store: GraphStore | None = None
+        self._store_state = "starting"
         self._catalogue: Catalogue | None = None
         self._store_lock = threading.Lock()
+        self._queries = threading.BoundedSemaphore(_QUERIES)
         self._stop = threading.Event()
         self._load()
         self._threads = [
@@ -54,6 +57,8 @@ class Service:
         ]
         for thread in self._threads:
             thread.start()
+        # An embedded engine takes seconds to start; not waited for, neither by the first answer nor by the end.
+        threading.Thread(target=self._warm_store, name="graph", daemon=True).start()
 
     @property
     def recommender(self) -> Recommender:
@@ -65,15 +70,37 @@ class Service:
             raise NotReady(self._not_ready)
         return self._recommender
 
+    @property
+    def graph(self) -> str:
+        """The graph store as requests find it: "starting", "ready", or "unavailable" when it last did not open."""
+        return self._store_state
+
     def store(self) -> GraphStore:
-        """The graph store, opened at the first query or edit from outside: serving itself never asks it.
+        """The graph store, for queries and edits from outside: serving itself never asks it. Opened at the start.
 
         Raises: StoreUnavailable.
         """
         with self._store_lock:
             if self._store is None:
-                self._store = GraphStore.open(self.settings.graph_config())
+                try:
+                    self._store = GraphStore.open(self.settings.graph_config())
+                except Exception:
+                    self._store_state = "unavailable"
+                    raise
+                self._store_state = "ready"
             return self._store
+
+    def query(self, query: str, parameters: dict[str, Any] | None, *, limit: int, timeout_s: float | None) -> Table:
+        """A query from outside, as `GraphStore.query`.
+
+        Raises: as that, and TooManyQueries while `_QUERIES` run.
+        """
+        if not self._queries.acquire(blocking=False):
+            raise TooManyQueries(f"{_QUERIES} queries run already: try again later")
+        try:
+            return self.store().query(query, parameters, limit=limit, timeout_s=timeout_s)
+        finally:
+            self._queries.release()
 
     def catalogue(self) -> Catalogue:
         """Single edits of the graph.
@@ -103,6 +130,16 @@ class Service:
         if self._store is not None:
             self._store.close()
         self.log.close()
+
+    def _warm_store(self) -> None:
+        try:
+            self.store().query(
+                "MATCH (n) RETURN n LIMIT 1"
+            )  # what the engine loads at its first query takes a second, too
+        except Exception as error:  # noqa: BLE001  the next request tries again and tells its caller
+            _log.warning("graph not opened", reason=str(error))
+        if self._stop.is_set() and self._store is not None:
+            self._store.close()
 
     def _load(self) -> None:
         try:

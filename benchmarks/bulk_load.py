@@ -117,13 +117,13 @@ def _compare(what: str, folder: Path, size: int, engine: Callable[[Path, Callabl
 
 
 def _embedded(folder: Path, work: Callable[[GraphStore], None]) -> None:
-    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="2g")) as store:
+    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="2g", linger_s=0)) as store:
         work(store)
 
 
 def _neo4j(folder: Path, work: Callable[[GraphStore], None]) -> None:
     launcher = _launcher()
-    server = launcher.start(folder, port=launcher.free_port(), heap="2g")
+    server = launcher.start(folder, port=launcher.free_port(), heap="2g", linger_s=0)
     try:
         with GraphStore.open(GraphConfig(url=server.url, password=server.password)) as store:
             work(store)

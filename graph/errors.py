@@ -5,6 +5,7 @@ SegueError
 │   ├── InvalidInput          a file, a row, an id or a value is not what the contract asks for
 │   ├── SettingsError         an unknown key or an unusable value in the settings
 │   ├── QueryRefused          a query from outside that may write, read files or is not Cypher
+│   ├── QueryTooLarge         a query from outside that needs more memory than such queries are given
 │   ├── UnknownSong           a song id that neither the release nor the live state knows
 │   ├── UnknownEntity         an artist, tag or genre id that the release does not know
 │   ├── NotInRelease          a model or channel that ships, but that this release was made without
@@ -40,6 +41,10 @@ class SettingsError(UserError):
 
 class QueryRefused(UserError):
     """A query from outside that may write, read files or is not Cypher."""
+
+
+class QueryTooLarge(UserError):
+    """A query from outside that needs more memory than such queries are given."""
 
 
 class UnknownSong(UserError):

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from graph.store import embedded
 from graph.store.store import GraphConfig, GraphStore
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,9 +46,18 @@ def emptied(store: GraphStore) -> GraphStore:
     return store
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _engines_that_linger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Stops at the end whatever engine a test has left to itself."""
+    yield
+    for owner in tmp_path_factory.getbasetemp().rglob("owner.lock"):
+        embedded.stop(owner.parent)
+
+
 @pytest.fixture(scope="session")
 def embedded_config(tmp_path_factory: pytest.TempPathFactory) -> GraphConfig:
-    return GraphConfig(url=f"embedded:{tmp_path_factory.mktemp('embedded')}", heap="512m")
+    folder = tmp_path_factory.mktemp("embedded")
+    return GraphConfig(url=f"embedded:{folder}", heap="512m", query_heap="256m", linger_s=0)
 
 
 @pytest.fixture(scope="session")

@@ -16,5 +16,5 @@ router = APIRouter(prefix="/v1/graph", tags=["graph"], route_class=routes_for("o
 @router.post("/query", response_model=TableAnswer, summary="Ask the graph in Cypher", responses=problems(504))
 def query(request: Request, body: QueryBody) -> Response:
     """Read-only Cypher, with a row limit and a time limit."""
-    table = service(request).store().query(body.query, body.parameters, limit=body.limit, timeout_s=body.timeout_s)
+    table = service(request).query(body.query, body.parameters, limit=body.limit, timeout_s=body.timeout_s)
     return reply({"columns": table.columns, "rows": table.rows, "truncated": table.truncated})

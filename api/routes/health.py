@@ -31,16 +31,20 @@ async def readyz(request: Request) -> Response:
     """A release is served; says whether the live log is attached to it, how many events the log is ahead (`lag`), and
     which newer release is kept back (`kept_back`: its id and why, or null).
 
+    `graph` is the graph store's state: "starting", "ready" or "unavailable". It is no condition, as recommendations do
+    not need it.
+
     The log is looked at each second, beside the requests.
     """
+    graph = service(request).graph
     try:
         recommender = service(request).recommender
     except NotReady as error:
-        return reply({"status": "not ready", "release": None, "reason": str(error)}, 503)
+        return reply({"status": "not ready", "release": None, "reason": str(error), "graph": graph}, 503)
     served = recommender.served
     live = served.live.status
     told = {"live": live.state, "reason": live.reason, "lag": live.lag, "kept_back": recommender.kept_back.as_json()}
-    return reply({"status": "ready", "release": served.release.id, **told})
+    return reply({"status": "ready", "release": served.release.id, **told, "graph": graph})
 
 
 @scraped.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)

@@ -1,23 +1,27 @@
 """The embedded default engine: finds, starts, shares and stops a local ArcadeDB server that speaks Bolt.
 
 One folder holds one store. Whoever opens it holds a shared lock on `users.lock`; the server is a child process in a
-session of its own that holds `owner.lock` and leaves once nobody holds `users.lock` any more. All three locks belong to
-the operating system, so a killed user or a killed server leaves nothing behind that has to be cleaned by hand:
+session of its own that holds `owner.lock` and leaves once nobody has held `users.lock` for a while, or its folder is
+gone. All locks belong to the operating system, so a killed user or a killed server leaves nothing behind that has to be
+cleaned by hand:
 
     open.lock     whoever opens, and a server that is about to leave: the two never cross
     users.lock    shared by every user
     owner.lock    the running server
     bulk.lock     shared by whoever writes over Bolt, exclusive for a bulk load
+    server.log    what the servers of the folder said, and when they came and went; `server.log.1` is its older part
     server.json   port, passwords and process id of the running server, readable by this user alone
 
-`python -m graph.store.embedded DIR HEAP` is that child process, and the only place that imports arcadedb_embedded.
+`python -m graph.store.embedded DIR HEAP QUERY_HEAP LINGER_S` is that child process.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -26,28 +30,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any, Final
 
 from graph import schema
-from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.errors import Busy, InvalidInput, QueryTimeout, QueryTooLarge, StoreUnavailable
+from graph.store import engine
+from graph.store.engine import DATABASE, READER, TIME_LIMITS_S, WRITER, guest
+from graph.store.isolated import Pool
 
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 5.0
-DATABASE: Final = "graph"
-WRITER: Final = "root"
-READER: Final = "reader"
-# ArcadeDB keeps the time limit of a user's group, not that of a transaction: one user for each limit on offer.
-TIME_LIMITS_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+LOG_BYTES: Final = 1_000_000  # past it `server.log` begins anew
+_NOTED: Final = "segue:"
 
 _POLL_S: Final = 0.02
 _WATCH_S: Final = 0.2
 _OWNED_ELSEWHERE: Final = 75  # exit status of a server that finds another in its folder
+_BACKLOG: Final = 128  # of callers; past it one may wait a minute for its connection
 _EDGES_A_CALL: Final = 100_000
+_OPENING: Final = re.compile(r"/\*[0-9a-f]{16} (\d+)\*/")
 
 
 @dataclass(frozen=True)
@@ -61,16 +67,36 @@ class Server:
     reader_password: str
     secret: str
     version: str
+    options: list[str]
+    """What it was started with."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Server:
+        """Of a folder's `server.json`, which another version of Segue may have written.
+
+        Raises: FileNotFoundError.
+        """
+        told = json.loads((folder / "server.json").read_text("utf-8"))
+        return cls(**{"options": []} | {field.name: told[field.name] for field in fields(cls) if field.name in told})
 
     @property
     def url(self) -> str:
         return f"bolt://127.0.0.1:{self.port}"
 
 
-def guest(timeout_s: float) -> str:
-    """The user whose queries the server ends after `timeout_s` seconds, rounded up to a limit on offer."""
-    limit = next((known for known in TIME_LIMITS_S if known >= timeout_s), TIME_LIMITS_S[-1])
-    return f"guest{round(limit * 1000)}"
+def opening(timeout_s: float) -> str:
+    """What a guest's query begins with: the server knows a query by its text only, and its time limit by this."""
+    return f"/*{secrets.token_hex(8)} {math.ceil(timeout_s * 1000)}*/"
+
+
+@dataclass(frozen=True)
+class Loan:
+    """A process that runs one query for its borrower."""
+
+    port: int
+    password: str
+    end: Callable[[], None]
+    """Ends the query, whose result is wanted no more; before its transaction, or that would read it to its end."""
 
 
 class Lock:
@@ -99,6 +125,17 @@ class Lock:
                 raise Busy(f"{self._path}: locked by another process for more than {limit_s:g} s")
             time.sleep(_POLL_S)
 
+    def release(self) -> None:
+        """Give it up; it may be taken again."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def is_there(self) -> bool:
+        """Whether its file is still where it was made."""
+        try:
+            return os.path.samestat(os.fstat(self._file), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
@@ -106,14 +143,23 @@ class Lock:
 
 
 class Embedded:
-    """One user's hold on the server of a folder: the server lives while anybody has one.
+    """One user's hold on the server of a folder: the server lives while anybody has one, and `linger_s` after.
 
     Raises: StoreUnavailable if the server does not start, or does not answer in time.
     """
 
-    def __init__(self, folder: Path, *, heap: str = "1g", start_limit_s: float = START_LIMIT_S) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        heap: str = "1g",
+        query_heap: str = "512m",
+        linger_s: float = 0.0,
+        start_limit_s: float = START_LIMIT_S,
+    ) -> None:
         self.folder = folder.resolve()
-        self._heap = _checked_heap(heap)
+        heaps = [_checked_heap("graph.heap", heap), _checked_heap("graph.query_heap", query_heap)]
+        self._options = [*heaps, f"{linger_s:g}"]
         self._limit = start_limit_s
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -132,6 +178,7 @@ class Embedded:
         gate = Lock(self.folder / "open.lock")
         try:
             gate.wait(self._limit)
+            self._end_other_options()
             self._users.take(shared=True)
             self.server = self._running() or self._start()
         except Busy as error:
@@ -141,7 +188,7 @@ class Embedded:
         return self.server
 
     def close(self) -> None:
-        """Let go; the server leaves when it was the last user's."""
+        """Let go; the server leaves some time after its last user."""
         self._users.close()
         self._bulk.close()
 
@@ -171,14 +218,68 @@ class Embedded:
         Raises: StoreUnavailable if it does not answer, or could not do it.
         """
         try:
-            with _dial(self.server) as line:
-                line.send_bytes(json.dumps(message).encode())
-                answer: dict[str, Any] = json.loads(line.recv_bytes())
+            line = _dial(self.server)
         except (OSError, EOFError) as error:
-            raise StoreUnavailable(f"embedded graph store in {self.folder}: died while it worked ({error})") from None
+            raise self._died(error) from None
+        with line:
+            return self._said(line, message)
+
+    def is_alive(self) -> bool:
+        """Whether the server that this user joined still owns the folder."""
+        return self._owned()
+
+    @contextmanager
+    def isolated(self, seconds: float) -> Iterator[Loan]:
+        """A process for one query, which ends with the block or after `seconds`.
+
+        Raises: QueryTimeout if none is free in time or the query does not end in time; QueryTooLarge if the process
+        ran out of memory; StoreUnavailable.
+        """
+        try:
+            line = _dial(self.server)
+        except (OSError, EOFError) as error:
+            raise self._died(error) from None
+        with line:
+            place = self._said(line, {"do": "isolated", "seconds": seconds})
+            if "late" in place:
+                raise QueryTimeout("no process was free and ready for the query within its time limit: try again")
+            ended: dict[str, Any] = {}
+            loan = Loan(place["port"], place["password"], lambda: ended.update(self._said(line, {"do": "end"})))
+            try:
+                yield loan
+            except Exception:
+                _raise_ended((ended if "ended" in ended else self._said(line, {"do": "done"}))["ended"])
+                raise
+            if "ended" not in ended:
+                self._said(line, {"do": "done"})
+
+    def _said(self, line: Connection, message: Mapping[str, Any]) -> dict[str, Any]:
+        with suppress(OSError):  # the answer to come may be there already, and its sender gone
+            line.send_bytes(json.dumps(message).encode())
+        try:
+            answer: dict[str, Any] = json.loads(line.recv_bytes())
+        except (OSError, EOFError) as error:
+            raise self._died(error) from None
         if "error" in answer:
             raise StoreUnavailable(f"embedded graph store in {self.folder}: {answer['error']}")
         return answer
+
+    def _died(self, error: BaseException) -> StoreUnavailable:
+        return StoreUnavailable(f"embedded graph store in {self.folder}: died while it worked ({error})")
+
+    def _end_other_options(self) -> None:
+        """Stop a server that only lingers and was started with other options, or by another version of Segue.
+
+        The gate is ours.
+        """
+        if not self._owned() or not self._users.take():
+            return  # none runs, or somebody else uses it
+        try:
+            fits = self._wait(None).options == self._options
+        except StoreUnavailable:
+            return  # it has ended
+        if not fits:
+            stop(self.folder)
 
     def _running(self) -> Server | None:
         owner = Lock(self.folder / "owner.lock")
@@ -194,9 +295,11 @@ class Embedded:
         (self.folder / "server.json").unlink(missing_ok=True)
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
-        with (self.folder / "server.log").open("wb") as log:
+        bound_log(self.folder)
+        with (self.folder / "server.log").open("ab") as log:
+            self._log_start = log.tell()
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "graph.store.embedded", str(self.folder), self._heap],
+                [sys.executable, "-P", "-m", "graph.store.embedded", str(self.folder), *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -204,14 +307,14 @@ class Embedded:
                 env=os.environ | {"PYTHONPATH": path},
                 start_new_session=True,  # Ctrl-C in this terminal is not meant for a server that others may share
             )
-        _reap(child)
+        _reap(child, self.folder)
         return self._wait(child)
 
     def _wait(self, child: subprocess.Popen[bytes] | None) -> Server:
         end = time.monotonic() + self._limit
         while True:
             with suppress(FileNotFoundError):
-                return Server(**json.loads((self.folder / "server.json").read_text("utf-8")))
+                return Server.read(self.folder)
             status = None if child is None else child.poll()
             if status == _OWNED_ELSEWHERE:
                 child = None
@@ -232,17 +335,40 @@ class Embedded:
             owner.close()
 
     def _last_words(self, status: int) -> str:
-        lines = (self.folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
+        with (self.folder / "server.log").open("rb") as log:
+            log.seek(self._log_start)
+            lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if _NOTED not in line]
         return f"the server ended with status {status}: {lines[-1].strip() if lines else 'without a word'}"
 
 
+def bound_log(folder: Path) -> None:
+    """Put a long `server.log` aside as `server.log.1`, over the last one; who has it open writes on at its start."""
+    log = folder / "server.log"
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(log, folder / "server.log.1")
+            os.truncate(log, 0)
+
+
+def _note(folder: Path, text: str) -> None:
+    """Write a line of ours to `server.log`."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    with suppress(OSError), (folder / "server.log").open("a", encoding="utf-8") as log:
+        log.write(f"{now} {_NOTED} {text}\n")
+
+
 def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
-    """Stop the server of `folder`, whoever uses it: by message, by kill after `limit_s` seconds; false if none ran."""
+    """Stop the server of `folder`, whoever uses it: by message, by kill after `limit_s` seconds; false if none ran.
+
+    Raises: Busy if it neither starts nor ends.
+    """
     owner = Lock(folder / "owner.lock")
     try:
         if owner.take():
             return False
-        server = Server(**json.loads((folder / "server.json").read_text("utf-8")))
+        server = _announced(folder, owner)
+        if server is None:
+            return True
         # Aside, for a server that hangs takes the call and never answers.
         threading.Thread(target=_say_stop, args=(server,), daemon=True).start()
         try:
@@ -253,6 +379,30 @@ def stop(folder: Path, limit_s: float = STOP_LIMIT_S) -> bool:
         return True
     finally:
         owner.close()
+
+
+def _raise_ended(how: str | None) -> None:
+    if how == "memory":
+        raise QueryTooLarge("the query needed more memory than graph.query_heap gives its process, which has ended")
+    if how == "time":
+        raise QueryTimeout("the query ran past its time limit")
+    if how is not None:
+        raise StoreUnavailable("the process of the query has ended; server.log of the graph's folder says why")
+
+
+def _announced(folder: Path, owner: Lock) -> Server | None:
+    """The server that owns the folder, waited for while it starts; None once it has ended, and then `owner` is ours.
+
+    Raises: Busy if it neither starts nor ends.
+    """
+    end = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError):
+            return Server.read(folder)
+        if owner.take():
+            return None
+        time.sleep(_POLL_S)
+    raise Busy(f"{folder}: its server neither starts nor ends")
 
 
 def _say_stop(server: Server) -> None:
@@ -270,14 +420,19 @@ def _dial(server: Server) -> Connection:
     return line
 
 
-def _reap(child: subprocess.Popen[bytes]) -> None:
+def _reap(child: subprocess.Popen[bytes], folder: Path) -> None:
     """Collect the exit status of a server that outlives this call, so that it never stays behind as a zombie."""
-    threading.Thread(target=child.wait, name="segue-embedded-reaper", daemon=True).start()
+
+    def wait() -> None:
+        if (status := child.wait()) not in (0, _OWNED_ELSEWHERE):
+            _note(folder, f"server {child.pid} ended with status {status}")
+
+    threading.Thread(target=wait, name="segue-embedded-reaper", daemon=True).start()
 
 
-def _checked_heap(heap: str) -> str:
+def _checked_heap(name: str, heap: str) -> str:
     if not (heap[:-1].isdigit() and heap[-1:] in "kKmMgG" and int(heap[:-1]) > 0):
-        raise InvalidInput(f"graph.heap: expected a size such as 512m or 2g, got {heap!r}")
+        raise InvalidInput(f"{name}: expected a size such as 512m or 2g, got {heap!r}")
     return heap
 
 
@@ -288,27 +443,38 @@ def _checked_heap(heap: str) -> str:
 class _Owner:
     """The server process: owns the folder, serves Bolt, loads in bulk, leaves after its last user."""
 
-    def __init__(self, folder: Path, heap: str) -> None:
+    def __init__(self, folder: Path, heap: str, query_heap: str, linger_s: str) -> None:
+        self._options = [heap, query_heap, linger_s]
         self._folder = folder
         self._root = folder / "arcadedb"
         self._mark = folder / "bulk.unfinished"
         self._stopping = threading.Event()
         self._passwords = {name: secrets.token_hex(24) for name in (WRITER, READER)}
         self._secret = secrets.token_hex(24)
-        self._heap = heap
+        self._heap, self._query_heap, self._linger_s = heap, query_heap, float(linger_s)
 
     def run(self) -> int:
         owner = Lock(self._folder / "owner.lock")
         if not owner.take():
             return _OWNED_ELSEWHERE
         self._prepare()
-        server, port = self._serve()
+        server, port = engine.serve(self._root, self._heap, self._passwords)
+        # only now, as the JVM has just taken the signal for itself: whoever ends all processes need not kill this one
+        signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
         self._recover(server)
-        listener = Listener(("127.0.0.1", 0), authkey=self._secret.encode())
-        threading.Thread(target=self._listen, args=(listener, server), daemon=True).start()
+        pool = Pool(self._folder / "isolated", self._query_heap, server)
+        listener = Listener(("127.0.0.1", 0), backlog=_BACKLOG, authkey=self._secret.encode())
+        threading.Thread(target=self._listen, args=(listener, server, pool), daemon=True).start()
         threading.Thread(target=self._end_late, args=(server,), daemon=True).start()
         self._announce(port, listener.address[1])
-        gate = self._watch()
+        _note(self._folder, f"server {os.getpid()} answers")
+        gate = self._watch(pool)
+        pool.close()
+        if not owner.is_there():
+            return 0  # the folder was deleted, and what stands in its place is another's
+        _note(
+            self._folder, f"server {os.getpid()} leaves: {'it was told to' if self._stopping.is_set() else 'no user'}"
+        )
         self._stopping.set()
         threading.Timer(STOP_LIMIT_S - 1, os._exit, (1,)).start()  # a JVM that will not stop is left to recovery
         (self._folder / "server.json").unlink(missing_ok=True)
@@ -317,35 +483,12 @@ class _Owner:
         return 0
 
     def _prepare(self) -> None:
-        """Fresh passwords at every start: the user file of the last one goes."""
-        config = self._root / "config"
-        config.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (config / "server-users.jsonl").unlink(missing_ok=True)
-        (config / "server-groups.json").write_text(json.dumps(_groups()), "utf-8")
-        shutil.rmtree(self._folder / "bulk", ignore_errors=True)
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in ("bulk", "isolated"):
+            shutil.rmtree(self._folder / left, ignore_errors=True)
         if self._mark.exists():
             # A bulk load, which only ever goes into an empty store, was cut short: half a graph without a log is none.
             shutil.rmtree(self._root / "databases" / DATABASE, ignore_errors=True)
-
-    def _serve(self) -> tuple[Any, int]:
-        from arcadedb_embedded.server import ArcadeDBServer
-
-        reader = self._passwords[READER]
-        users = [f"{READER}:{reader}:{READER}", *(f"{guest(s)}:{reader}:{guest(s)}" for s in TIME_LIMITS_S)]
-        port = _free_port()
-        config = {
-            "host": "127.0.0.1",
-            "http_port": "0",
-            "mode": "development",
-            "server_plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
-            "bolt_port": port,
-            "bolt_defaultDatabase": DATABASE,
-            "server_defaultDatabases": f"{DATABASE}[{','.join(users)}]",
-        }
-        jvm = {"heap_size": self._heap, "jvm_args": _jvm_settings(self._root)}
-        server = ArcadeDBServer(str(self._root), self._passwords[WRITER], config, jvm_kwargs=jvm)
-        server.start()
-        return server, port
 
     def _recover(self, server: Any) -> None:
         database = server.create_database(DATABASE)
@@ -366,6 +509,7 @@ class _Owner:
             reader_password=self._passwords[READER],
             secret=self._secret,
             version=version,
+            options=self._options,
         )
         draft = self._folder / ".server.json"
         draft.unlink(missing_ok=True)
@@ -373,33 +517,45 @@ class _Owner:
             json.dump(asdict(state), file)
         draft.replace(self._folder / "server.json")
 
-    def _watch(self) -> Lock:
-        """Wait for the last user to go, or for the message to stop; the gate, held so that no user can come in."""
+    def _watch(self, pool: Pool) -> Lock:
+        """Wait until the last user has gone for long enough, for the message to stop, or until the folder is gone.
+
+        Returns the gate, held so that no user can come in.
+        """
         gate, users = Lock(self._folder / "open.lock"), Lock(self._folder / "users.lock")
-        while not self._stopping.wait(_WATCH_S):
+        used_at = time.monotonic()
+        while not self._stopping.wait(_WATCH_S) and users.is_there():
             if gate.take():
-                if users.take():
+                if not users.take():
+                    used_at = time.monotonic()
+                elif time.monotonic() - used_at >= self._linger_s:
                     return gate
-                fcntl.flock(gate._file, fcntl.LOCK_UN)
+                users.release()
+                gate.release()
+            pool.tidy()
+            bound_log(self._folder)
         return gate
 
-    def _listen(self, listener: Listener, server: Any) -> None:
+    def _listen(self, listener: Listener, server: Any, pool: Pool) -> None:
         while True:
             try:
                 line = listener.accept()
             except Exception:  # noqa: BLE001, S112 - a caller with a wrong secret or a lost connection ends nothing
                 continue
-            threading.Thread(target=self._answer, args=(line, server), daemon=True).start()
+            threading.Thread(target=self._answer, args=(line, server, pool), daemon=True).start()
 
-    def _answer(self, line: Connection, server: Any) -> None:
+    def _answer(self, line: Connection, server: Any, pool: Pool) -> None:
         with suppress(OSError, EOFError), line:
             message = json.loads(line.recv_bytes())
             try:
+                if message["do"] == "isolated":
+                    pool.lend(line, message["seconds"])
+                    return
                 answer = self._do(message, server)
             except Exception as error:  # noqa: BLE001 - goes to whoever asked
                 answer = {"error": " ".join(str(error).split())[:500]}
             line.send_bytes(json.dumps(answer).encode())
-            if "error" in answer and self._mark.exists():
+            if "error" in answer and message["do"] == "bulk" and self._mark.exists():
                 # Without its log a half-made load cannot be undone, only thrown away: the next server does so.
                 os._exit(1)
 
@@ -429,18 +585,20 @@ class _Owner:
 
     def _end(self, server: Any, opening: str) -> None:
         """End the query whose text begins so: its client has read enough of it."""
-        for query in server._java_server.getRunningQueries().getRunning():
+        for query in engine.running(server):
             if str(query.getText()).startswith(opening):
                 query.terminate("its client")
 
     def _end_late(self, server: Any) -> None:
         """End the queries of guests whose time is up: a group's own limit counts in scans of records only."""
-        running = server._java_server.getRunningQueries()
         limits = {guest(s): round(s * 1000) for s in TIME_LIMITS_S}
         while not self._stopping.wait(_WATCH_S / 4):
-            for query in running.getRunning():
+            for query in engine.running(server):
                 limit = limits.get(str(query.getUser()))
-                if limit is not None and query.getElapsedMillis() > limit:
+                if limit is None:
+                    continue
+                opening = _OPENING.match(str(query.getText()))
+                if query.getElapsedMillis() > (int(opening[1]) if opening else limit):
                     query.terminate("the time limit")
 
     def _bulk(
@@ -521,57 +679,10 @@ def _write_durably(path: Path, text: str) -> None:
     _sync(path.parent)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _jvm_settings(root: Path) -> list[str]:
-    settings: dict[str, object] = {
-        "txWalFlush": 2,  # a write is on the disk before it is acknowledged
-        "opencypher.loadCsv.allowRemoteUrls": False,
-        "opencypher.loadCsv.allowFileUrls": False,
-        "server.saltIterations": 1000,  # the passwords are random and 192 bits long
-        "server.httpWorkerThreads": 1,
-        "server.logsDirectory": root / "log",
-        "serverMetrics": False,
-    }
-    # A JVM out of memory is in no state to serve: it ends, its log is replayed, and its users join the next one.
-    return [
-        "-XX:+ExitOnOutOfMemoryError",
-        f"-XX:ErrorFile={root / 'log' / 'jvm-error.log'}",
-        *(
-            f"-Darcadedb.{name}={str(value).lower() if isinstance(value, bool) else value}"
-            for name, value in settings.items()
-        ),
-    ]
-
-
-def _groups() -> dict[str, Any]:
-    def group(types: Sequence[str], access: Sequence[str] = (), limit_ms: int = -1) -> dict[str, Any]:
-        return {
-            "resultSetLimit": -1,
-            "readTimeout": limit_ms,
-            "access": list(access),
-            "types": {"*": {"access": list(types)}},
-        }
-
-    write = ("createRecord", "readRecord", "updateRecord", "deleteRecord")
-    groups = {
-        "admin": group(write, ("updateSecurity", "updateSchema", "updateDatabaseSettings")),
-        "*": group(()),
-        READER: group(("readRecord",)),
-        **{guest(s): group(("readRecord",), limit_ms=round(s * 1000)) for s in TIME_LIMITS_S},
-    }
-    return {"databases": {"*": {"groups": groups}}, "version": 2}
-
-
 def _main(arguments: Sequence[str]) -> None:
-    folder, heap = arguments
+    folder, *options = arguments
     try:
-        status = _Owner(Path(folder), heap).run()
+        status = _Owner(Path(folder), *options).run()
     except BaseException as error:  # noqa: BLE001 - the last line of the log is what the opener reads
         print(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr, flush=True)  # noqa: T201
         status = 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import logging
 import math
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,27 +27,33 @@ from neo4j import GraphDatabase, ManagedTransaction, unit_of_work
 
 from graph import schema
 from graph.configure import check_positive
-from graph.errors import InvalidInput, QueryRefused, QueryTimeout, StoreUnavailable
+from graph.errors import InvalidInput, QueryRefused, QueryTimeout, QueryTooLarge, StoreUnavailable
 from graph.store import guard, queries
-from graph.store.embedded import DATABASE, READER, WRITER, Embedded, guest
+from graph.store.bounded import is_bounded
+from graph.store.embedded import Embedded, opening
+from graph.store.engine import DATABASE, READER, WRITER, guest
 
 T = TypeVar("T")
+_Ends = Callable[[set[str]], dict[str, tuple[str, str | None]]]
 
 EMBEDDED: Final = "embedded:"
 BATCH: Final = 5_000  # rows a transaction
 _RETRY_S: Final = 15.0
+_MOST_CHARACTERS: Final = 2**26  # of an answer to outside, or one query could fill the service's memory
 _EXACT: Final = 2**53  # integers beyond it are no numbers to a reader of JSON
 _PROBE_S: Final = 5.0
 
 # Neo4j notes on the log each query that names a type not used yet; an empty graph is no news.
 logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
+# The driver says on the log what it raises as well.
+logging.getLogger("neo4j.io").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
 class GraphConfig:
     """Where the graph is, and who may ask; `[graph]` of the settings.
 
-    Raises: ValueError if `query_timeout_s` is not more than 0.
+    Raises: ValueError if `query_timeout_s` is not more than 0, or `linger_s` is less than 0 or infinite.
     """
 
     url: str = "embedded:var/graph"
@@ -66,11 +71,19 @@ class GraphConfig:
     """Password of the reading login."""
     heap: str = "1g"
     """Memory of the embedded server, such as "512m" or "2g"."""
+    query_heap: str = "512m"
+    """Memory of each process in which the embedded server runs queries from outside whose values may grow, such as
+    "512m"; there are two at most, started when first needed."""
+    linger_s: float = 180.0
+    """Seconds, 0 or more, that the embedded server stays after its last user has gone: the next command need not start
+    one."""
     query_timeout_s: float = 30.0
     """Seconds after which a query is given up, above 0."""
 
     def __post_init__(self) -> None:
         check_positive(self, "query_timeout_s")
+        if not 0 <= self.linger_s < math.inf:
+            raise ValueError(f"linger_s must be 0 or more, and finite (got {self.linger_s})")
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,15 @@ class Table:
     columns: list[str]
     rows: list[list[Any]]
     truncated: bool
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """How much of a result is taken: rows, until when, and about how many characters."""
+
+    rows: int
+    deadline: float = math.inf
+    size: float = math.inf
 
 
 class GraphStore:
@@ -106,7 +128,9 @@ class GraphStore:
                 folder = config.url.removeprefix(EMBEDDED)
                 if not folder:
                     raise InvalidInput("graph.url: expected embedded:DIR, got no folder")
-                store._embedded = Embedded(Path(folder), heap=config.heap)
+                store._embedded = Embedded(
+                    Path(folder), heap=config.heap, query_heap=config.query_heap, linger_s=config.linger_s
+                )
                 store._database = DATABASE
             elif not config.url.startswith(("bolt", "neo4j")):
                 raise InvalidInput(f"graph.url: expected embedded:DIR, bolt:// or neo4j://, got {config.url!r}")
@@ -117,7 +141,7 @@ class GraphStore:
         return store
 
     def close(self) -> None:
-        """Hang up; an embedded server leaves with its last user."""
+        """Hang up; an embedded server leaves some time after its last user."""
         while self._drivers:
             self._drivers.popitem()[1].close()
         if self._embedded:
@@ -178,14 +202,16 @@ class GraphStore:
         limit: int = 1000,
         timeout_s: float | None = None,
     ) -> Table:
-        """A query from outside: planned and judged first, then run with the reader's rights and within limits.
+        """A query from outside: planned and judged first, then run once with the reader's rights and within limits.
 
-        Raises: QueryRefused, QueryTimeout, StoreUnavailable; InvalidInput if it is no Cypher.
+        Raises: QueryRefused, QueryTimeout, QueryTooLarge, StoreUnavailable; InvalidInput if it is no Cypher.
         """
         seconds = self._config.query_timeout_s if timeout_s is None else timeout_s
         guard.check_limits(limit, seconds)
         text, values = guard.check(query), guard.check_parameters(parameters)
-        return self._again(lambda: self._outside(text, values, limit, seconds))
+        if self._embedded and not self._embedded.is_alive():
+            self._rejoin(self._embedded)
+        return self._outside(text, values, limit, seconds)
 
     def command(self, query: str, parameters: Mapping[str, Any] | None = None, *, limit: int = 1000) -> Table:
         """A query of the operator that may write; run once, never repeated.
@@ -197,7 +223,7 @@ class GraphStore:
             raise InvalidInput("query: expected Cypher, got an empty text")
         values = guard.check_parameters(parameters)
         with self._writing(), self._mapped(), self._session("writer") as session:
-            return _table(session.run(_as_literal(query), values), limit, self._ends, math.inf)
+            return _table(session.run(_as_literal(query), values), _Bounds(limit), self._ends)
 
     # -- nodes and relationships ------------------------------------------------------------------------------------
 
@@ -396,31 +422,53 @@ class GraphStore:
         except StoreUnavailable:
             if self._embedded is None:
                 raise
-            before = self._embedded.server
-            if self._embedded.join() == before:
+            if not self._rejoin(self._embedded):
                 raise
-            self._forget_drivers()
             return work()
+
+    def _rejoin(self, embedded: Embedded) -> bool:
+        """Join the server of the folder once more; whether it is another than before."""
+        before = embedded.server
+        if embedded.join() == before:
+            return False
+        self._forget_drivers()
+        return True
 
     def _forget_drivers(self) -> None:
         while self._drivers:
             self._drivers.popitem()[1].close()
 
     def _outside(self, text: str, values: dict[str, Any], limit: int, seconds: float) -> Table:
-        role = guest(seconds) if self._embedded else "reader"
-        deadline = time.monotonic() + seconds
+        bounds = _Bounds(limit, time.monotonic() + seconds, _MOST_CHARACTERS)
         with self._mapped():
-            self._plan(role, text, values, seconds)
-            fetch = min(limit + 1, 1000)
-            # The embedded server knows a query by its text only, and reads a result that nobody wants to its end.
-            opening = f"/*{secrets.token_hex(8)}*/" if self._embedded else ""
-            with self._session(role, fetch) as session, session.begin_transaction(timeout=seconds) as tx:
-                table = _table(tx.run(_as_literal(opening + text), values), limit, self._ends, deadline)
-                if table.truncated and self._embedded:
-                    self._embedded.ask({"do": "end", "opening": opening})
-                    with suppress(bolt.Neo4jError):
-                        tx.rollback()
-            return table
+            self._plan(guest(seconds) if self._embedded else "reader", text, values, seconds)
+            if self._embedded is None:
+                with (
+                    self._session("reader", _fetch(limit)) as session,
+                    session.begin_transaction(timeout=seconds) as tx,
+                ):
+                    return _table(tx.run(_as_literal(text), values), bounds, self._ends)
+            run = self._beside_others if is_bounded(text, values) else self._isolated
+            return run(self._embedded, text, values, bounds)
+
+    def _beside_others(self, embedded: Embedded, text: str, values: dict[str, Any], bounds: _Bounds) -> Table:
+        """Run a bounded query in the embedded server itself."""
+        seconds = _left(bounds)
+        start = opening(seconds)
+        with self._session(guest(seconds), _fetch(bounds.rows)) as session, session.begin_transaction() as tx:
+            return _first_rows(
+                tx, start + text, values, bounds, self._ends, lambda: embedded.ask({"do": "end", "opening": start})
+            )
+
+    def _isolated(self, embedded: Embedded, text: str, values: dict[str, Any], bounds: _Bounds) -> Table:
+        """Run a query whose values may grow in a process of its own."""
+        with (
+            embedded.isolated(_left(bounds)) as loan,
+            GraphDatabase.driver(f"bolt://127.0.0.1:{loan.port}", auth=(READER, loan.password)) as driver,
+            driver.session(database=DATABASE, fetch_size=_fetch(bounds.rows)) as session,
+            session.begin_transaction() as tx,
+        ):
+            return _first_rows(tx, text, values, bounds, self._ends, loan.end)
 
     def _plan(self, role: str, text: str, values: dict[str, Any], seconds: float) -> None:
         """Have the engine say what the query would do, without doing it."""
@@ -486,6 +534,8 @@ def _raise(error: Exception, url: str) -> NoReturn:
             raise QueryTimeout("the query ran past its time limit") from None
         if code.endswith(("AccessMode", "Security.Forbidden")):
             raise QueryRefused(f"query refused: {text}") from None
+        if "heap budget exceeded" in text or "Limit of allowed elements" in text:
+            raise QueryTooLarge(f"query: {text}") from None
         if ".Security." in code:
             raise StoreUnavailable(f"{url}: the graph store does not know this login ({text})") from None
         if isinstance(error, bolt.TransientError) or ".DatabaseError." in code:
@@ -499,6 +549,16 @@ def _raise(error: Exception, url: str) -> NoReturn:
 def _line(error: Exception) -> str:
     text = error.message if isinstance(error, bolt.Neo4jError) and error.message else str(error)
     return " ".join(text.split())[:300]
+
+
+def _left(bounds: _Bounds) -> float:
+    """Seconds until the deadline; a little more than none."""
+    return max(bounds.deadline - time.monotonic(), 0.001)
+
+
+def _fetch(limit: int) -> int:
+    """Rows asked for at a time: one more than the limit says whether there are more."""
+    return min(limit + 1, 1000)
 
 
 def _as_literal(query: str) -> LiteralString:
@@ -558,23 +618,52 @@ def _operators(plan: Mapping[str, Any] | None) -> Iterator[str]:
             yield from _operators(child)
 
 
-def _table(
-    result: neo4j.Result, limit: int, ends: Callable[[set[str]], dict[str, tuple[str, str | None]]], deadline: float
+def _first_rows(
+    tx: neo4j.Transaction, text: str, values: dict[str, Any], bounds: _Bounds, ends: _Ends, end: Callable[[], object]
 ) -> Table:
+    """The table of a query of the embedded server, which reads a result to its end unless it is told to `end`."""
+    whole = False
+    try:
+        table = _table(tx.run(_as_literal(text), values), bounds, ends)
+        whole = not table.truncated
+    finally:
+        if not whole:
+            end()
+            with suppress(bolt.Neo4jError, bolt.DriverError):
+                tx.rollback()
+    return table
+
+
+def _table(result: neo4j.Result, bounds: _Bounds, ends: _Ends) -> Table:
     columns = list(result.keys())
     records: list[list[Any]] = []
+    size = 0
     for record in result:
-        if time.monotonic() > deadline:
+        if time.monotonic() > bounds.deadline:
             raise QueryTimeout("the query ran past its time limit")
-        if len(records) == limit:
+        if len(records) == bounds.rows:
             return Table(columns, _plain_rows(records, ends), truncated=True)
         records.append(list(record.values()))
+        size += _size(records[-1])
+        if size > bounds.size:
+            raise QueryTooLarge(f"the query's answer is larger than {bounds.size:,} characters: return fewer or less")
     return Table(columns, _plain_rows(records, ends), truncated=False)
 
 
-def _plain_rows(
-    records: list[list[Any]], ends: Callable[[set[str]], dict[str, tuple[str, str | None]]]
-) -> list[list[Any]]:
+def _size(value: Any) -> int:
+    """About how many characters a value is as JSON."""
+    if isinstance(value, (str, bytes, bytearray)):
+        return len(value)
+    if isinstance(value, neo4j.graph.Path):
+        return _size(value.nodes) + _size(value.relationships)
+    if isinstance(value, (Mapping, neo4j.graph.Entity)):
+        return 8 + sum(len(name) + _size(item) for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return 8 + sum(_size(item) for item in value)
+    return 8
+
+
+def _plain_rows(records: list[list[Any]], ends: _Ends) -> list[list[Any]]:
     bare: set[str] = set()
     for value in _walk(records):
         if isinstance(value, neo4j.graph.Relationship):

@@ -20,7 +20,7 @@ KNOWN_WITHIN_S = 5
 @pytest.fixture(scope="module")
 def edited(own_house: Callable[..., House]) -> Iterator[tuple[House, Server]]:
     house = own_house().settle(sections="[refresh]\nmargin = 0.99")  # thirteen listeners measure: the gate is noise
-    with GraphStore.open(GraphConfig(url=f"embedded:{house.graph}")) as store:
+    with GraphStore.open(GraphConfig(url=f"embedded:{house.graph}", linger_s=0)) as store:
         project(store, house.release, None, lambda *_: None)  # this graph is a copy that no refresh has written to
     with house.serve() as server:
         yield house, server

@@ -464,6 +464,7 @@ def test_the_service_lives_and_is_ready(server, served_house):
     assert ready["status"] == "ready"
     assert ready["release"] == served_house.releases.current()
     assert (ready["live"], ready["reason"]) == ("attached", None)
+    assert ready["graph"] in ("starting", "ready")
 
 
 def test_ready_tells_how_far_the_log_is_ahead(house, wait_until):
@@ -571,6 +572,7 @@ def test_without_a_release_the_service_says_so_until_there_is_one(house):
         problem = server.get("/readyz")
         assert problem.status_code == 503
         assert "segue refresh" in problem.json()["reason"]
+        assert problem.json()["graph"] in ("starting", "ready")
         assert str(house.folder) not in problem.text
         is_problem(server.post("/v1/recommend", {"user_id": "u"}), 503)
         (house.folder / "releases").rmdir() if (house.folder / "releases").exists() else None

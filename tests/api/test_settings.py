@@ -128,6 +128,7 @@ def test_absolute_paths_and_servers_stay_as_they_are(house: Path) -> None:
         ("[api]\nconcurrent_requests = 0", r"api\.concurrent_requests: "),
         ("[privacy]\nh3_resolution = 16", r"privacy\.h3_resolution: "),
         ('[refresh]\nschedule = "25:00"', r"refresh\.schedule: "),
+        ("[graph]\nlinger_s = -1", r"graph: linger_s must be 0 or more, and finite \(got -1"),
         ("[graph]\nquery_timeout_s = 0", r"graph: query_timeout_s must be more than 0 \(got 0"),
         ('[scenes.radio]\nn = "x"', r"scenes\.radio\.n: .*valid integer"),
         ("[scenes.radio]\nm = 1", r"scenes\.radio\.m: Extra inputs"),

@@ -41,6 +41,8 @@ dir = "."
 [graph]
 url = "embedded:{graph}"
 heap = "512m"
+query_heap = "128m"
+linger_s = 0
 
 [embed.song2vec]
 epochs = 2
@@ -327,7 +329,7 @@ def lone_graph(pristine: House, tmp_path: Path) -> Iterator[Path]:
 @contextmanager
 def _open_graph(pristine: House, folder: Path) -> Iterator[Path]:
     shutil.copytree(pristine.graph, folder, dirs_exist_ok=True)
-    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="512m")):
+    with GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="512m", query_heap="128m", linger_s=0)):
         yield folder
     embedded.stop(folder)
 
@@ -353,7 +355,7 @@ def house(refreshed: House, tmp_path: Path) -> Iterator[House]:
 
 
 def _nodes(graph: Path) -> dict[str, int]:
-    with GraphStore.open(GraphConfig(url=f"embedded:{graph}", heap="512m")) as store:
+    with GraphStore.open(GraphConfig(url=f"embedded:{graph}", heap="512m", linger_s=0)) as store:
         rows = store.read("MATCH (n) RETURN labels(n)[0] AS label, count(*) AS n")
     return {row["label"]: row["n"] for row in rows}
 

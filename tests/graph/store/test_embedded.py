@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -21,14 +22,15 @@ import pytest
 from graph import schema
 from graph.errors import InvalidInput, StoreUnavailable
 from graph.store import embedded
-from graph.store.embedded import Embedded, Lock, guest
+from graph.store.embedded import Embedded, Lock
+from graph.store.engine import guest
 from graph.store.store import GraphConfig, GraphStore
 
 ROOT = Path(__file__).resolve().parents[3]
 OPEN = """
 import sys, time
 from graph.store.store import GraphConfig, GraphStore
-store = GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m"))
+store = GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m", linger_s=float(sys.argv[2])))
 print(store._embedded.server.pid, flush=True)
 """
 STAY = OPEN + "time.sleep(60)\n"
@@ -45,8 +47,8 @@ while True:
 )
 
 
-def opened(folder: Path) -> GraphStore:
-    return GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap="256m"))
+def opened(folder: Path, linger_s: float = 0.0, heap: str = "256m") -> GraphStore:
+    return GraphStore.open(GraphConfig(url=f"embedded:{folder}", heap=heap, linger_s=linger_s))
 
 
 def server_of(store: GraphStore) -> embedded.Server:
@@ -54,10 +56,10 @@ def server_of(store: GraphStore) -> embedded.Server:
     return store._embedded.server
 
 
-def user(script: str, folder: Path) -> subprocess.Popen[str]:
+def user(script: str, folder: Path, linger_s: float = 0.0) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", script, str(folder), str(linger_s)], stdout=subprocess.PIPE, text=True, env=environment
     )
 
 
@@ -145,6 +147,71 @@ def test_server_leaves_when_its_user_is_killed(folder: Path) -> None:
     assert int(line_of(process))
     ended(process)
     assert seconds_until_free(folder) < 10
+
+
+def test_server_lingers_after_its_user_and_serves_the_next(folder: Path) -> None:
+    with opened(folder, linger_s=30) as store:
+        first = server_of(store)
+    time.sleep(1)
+    start = time.monotonic()
+    with opened(folder, linger_s=30) as store:
+        assert server_of(store) == first
+    assert time.monotonic() - start < 5
+
+
+def test_server_that_lingers_ends_by_itself_whether_its_user_left_or_was_killed(folder: Path) -> None:
+    process = user(STAY, folder, linger_s=2)
+    assert int(line_of(process))
+    ended(process)
+    assert seconds_until_free(folder, 20) > 1
+    with opened(folder, linger_s=2):
+        time.sleep(3)  # a user who stays is no time without one
+    assert seconds_until_free(folder, 20) > 1
+    assert not (folder / "server.json").exists()
+
+
+def test_process_of_the_last_user_does_not_wait_for_the_server_it_started(folder: Path) -> None:
+    process = user(OPEN + "store.close()", folder, linger_s=60)
+    assert process.stdout is not None
+    pid = int(line_of(process))
+    assert process.stdout.read() == ""  # closed: the server does not hold the pipe
+    assert process.wait(5) == 0
+    process.stdout.close()
+    assert Path(f"/proc/{pid}").exists()
+
+
+def test_server_that_lingers_with_other_options_makes_way(folder: Path) -> None:
+    with opened(folder, linger_s=60) as store:
+        store.migrate()
+        store.upsert_nodes("Song", [{"id": "s"}])
+        first = server_of(store)
+        with opened(folder, linger_s=60, heap="300m") as beside:
+            assert server_of(beside) == first  # which somebody uses
+    with opened(folder, heap="300m") as store:
+        assert (server_of(store).pid != first.pid, store.counts()["labels"]["Song"]) == (True, 1)
+
+
+def test_server_leaves_when_its_folder_is_deleted_and_another_may_take_its_place(folder: Path) -> None:
+    with opened(folder, linger_s=60) as store:
+        first = server_of(store).pid
+    shutil.rmtree(folder)
+    with opened(folder) as store:
+        assert (server_of(store).pid != first, store.read("MATCH (n) RETURN n AS n")) == (True, [])
+        until_gone(first)
+        assert store.read("RETURN 1 AS one") == [{"one": 1}]
+
+
+def until_gone(pid: int) -> None:
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_server_ends_when_whoever_runs_it_ends_all_processes(folder: Path) -> None:
+    with opened(folder, linger_s=60) as store:
+        os.kill(server_of(store).pid, signal.SIGTERM)
+        assert seconds_until_free(folder) < 10
 
 
 def test_no_acknowledged_write_is_lost_when_the_server_is_killed(folder: Path) -> None:
@@ -253,9 +320,36 @@ def test_wrong_password_and_wrong_secret_open_nothing(folder: Path) -> None:
         assert store.query("RETURN 1 AS one").rows == [[1]]
 
 
+def test_log_says_why_earlier_servers_ended(folder: Path) -> None:
+    with opened(folder) as store:
+        killed = server_of(store).pid
+        os.kill(killed, signal.SIGKILL)
+        store.read("RETURN 1 AS one")
+        left = server_of(store).pid
+    seconds_until_free(folder)
+    log = (folder / "server.log").read_text("utf-8")
+    assert f"server {killed} ended with status -9" in log
+    assert f"server {left} leaves: no user" in log
+    assert log.index(f"server {killed} answers") < log.index(f"server {left} answers")
+
+
+def test_log_that_is_long_is_put_aside_and_its_writer_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"old" * embedded.LOG_BYTES)
+        embedded.bound_log(tmp_path)
+        writer.write(b"new")
+        embedded.bound_log(tmp_path)
+    assert log.read_bytes() == b"new"
+    assert (tmp_path / "server.log.1").stat().st_size == 3 * embedded.LOG_BYTES
+
+
 def test_server_that_cannot_start_says_why(folder: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="ended with status 1"):
+    with pytest.raises(StoreUnavailable, match=r"ended with status 1: .*heap") as first:
         Embedded(folder, heap="1k")
+    with pytest.raises(StoreUnavailable) as again:
+        Embedded(folder, heap="1k")
+    assert str(first.value) == str(again.value)
 
 
 @pytest.mark.parametrize("heap", ["", "g", "1", "-1g", "1gb", "1g -Dx=y"])
