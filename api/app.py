@@ -16,7 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from api import metrics, problems, roles
 from api.jobs.queue import refresh_command
 from api.limits import Limits
-from api.log_lines import use_json
+from api.log_lines import use_json, write_last
 from api.openapi import TAGS, Described
 from api.request_log import RequestLog
 from api.security import Guard
@@ -35,6 +35,7 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
             yield
         finally:
             app.state.service.close()
+            write_last()
 
     app = Described(
         title="Segue",

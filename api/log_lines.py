@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import threading
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -31,6 +31,7 @@ UVICORN: Final[dict[str, Any]] = {
 }
 
 Line = MutableMapping[str, Any]
+_at_the_end: Final[list[Callable[[], None]]] = []
 
 
 @dataclass
@@ -123,7 +124,14 @@ def use_json(to: BinaryIO | None = None) -> None:
             write()
 
     threading.Thread(target=count, name="log", daemon=True).start()
-    atexit.register(write, last=True)
+    _at_the_end[:] = [partial(write, last=True)]
+
+
+def write_last() -> None:
+    """Write how often faults came since their last line. Called while the service shuts down: a worker ends by a
+    signal, and runs nothing afterwards."""
+    for write in _at_the_end:
+        write()
 
 
 def _with_request(_logger: Any, _method: str, line: Line) -> Line:
