@@ -25,7 +25,8 @@ TAGS: Final = [
     {"name": "health", "description": "Whether the service lives and is ready, and its metrics."},
 ]
 PROBLEMS: Final[dict[int, str]] = {
-    400: "Invalid input: what is asked for does not go together, or is none of what the service knows",
+    400: "Invalid input: what is asked for does not go together, or is none of what the service knows. Query too large: "
+    "it needs more memory than a query may",
     401: "Unauthorized: no key, or one that is not known",
     403: "Role missing: the key lacks the role `role`. Query refused: the query may write or is not Cypher",
     404: "Unknown id",
@@ -34,7 +35,7 @@ PROBLEMS: Final[dict[int, str]] = {
     413: "Body too large",
     422: "Malformed request: `errors` names the fields",
     500: "Internal error: the service's log has the details under `request_id`",
-    503: "Overloaded (with `Retry-After`), not ready, or a store does not answer",
+    503: "Overloaded (with `Retry-After`), too many queries, not ready, or a store does not answer",
     504: "Query timed out",
 }
 Responses = dict[int | str, dict[str, Any]]

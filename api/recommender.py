@@ -26,6 +26,7 @@ from ranking.scene import unhurried
 from ranking.what_if import what_if
 from recall.base import Channel, Query
 from recall.discovery import channel_type
+from recall.listeners.kept import KeptListeners
 from recall.live.live import Live, Overlay
 from recall.similarity.sources import FUSION
 
@@ -64,7 +65,8 @@ class ServingState:
         scenes = settings.scene_configs()
         if not budgeted:
             scenes = {name: unhurried(scene) for name, scene in scenes.items()}
-        self.cascades = {name: Cascade(release, scene, name) for name, scene in scenes.items()}
+        listeners = KeptListeners(release.snapshot)
+        self.cascades = {name: Cascade(release, scene, name, listeners) for name, scene in scenes.items()}
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}

@@ -108,7 +108,10 @@ class Cascade:
     what a channel looks up.
     """
 
-    def __init__(self, release: Release, scene: SceneConfig, name: str = "radio") -> None:
+    def __init__(
+        self, release: Release, scene: SceneConfig, name: str = "radio", listeners: KeptListeners | None = None
+    ) -> None:
+        """`listeners` are those that scenes of one release keep together."""
         self.release, self.scene, self.name = release, scene, name
         self.snapshot: Snapshot = release.snapshot
         held = set(models_in(release))
@@ -140,7 +143,7 @@ class Cascade:
         self._reranker, self._runner = reranker(config), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
-        self._listeners = KeptListeners.of_snapshot(self.snapshot)
+        self._listeners = KeptListeners(self.snapshot) if listeners is None else listeners
         self._standing = StandingList.of(self.snapshot)
         self._artist, self._recordings = artist_of(self.snapshot), Recordings(self.snapshot)
         space = song_space(release)

@@ -13,7 +13,7 @@ from api.service import reply, service
 router = APIRouter(prefix="/v1/graph", tags=["graph"], route_class=routes_for("operate"))
 
 
-@router.post("/query", response_model=TableAnswer, summary="Ask the graph in Cypher", responses=problems(504))
+@router.post("/query", response_model=TableAnswer, summary="Ask the graph in Cypher", responses=problems(400, 503, 504))
 def query(request: Request, body: QueryBody) -> Response:
     """Read-only Cypher, with a row limit and a time limit."""
     table = service(request).query(body.query, body.parameters, limit=body.limit, timeout_s=body.timeout_s)

@@ -211,11 +211,15 @@ class _Threads:
                 self._idle -= 1
                 self._work.put(work)
                 return
-        threading.Thread(target=self._loop, args=(work,), name="recall", daemon=True).start()
+        # an argument would be held as long as the thread lives, and with it the release that it was about
+        self._work.put(work)
+        threading.Thread(target=self._loop, name="recall", daemon=True).start()
 
-    def _loop(self, work: Callable[[], None]) -> None:
+    def _loop(self) -> None:
+        work = self._work.get()
         while True:
             work()
+            del work
             with self._lock:
                 self._idle += 1
             try:

@@ -10,7 +10,6 @@ from typing import Final
 from graph.log.events import Event
 from graph.snapshot.snapshot import Snapshot
 from recall.listeners.listener import Listener
-from recall.once import once
 
 MOST: Final = 2_000
 """Listeners that are kept, those asked for last."""
@@ -27,11 +26,6 @@ class KeptListeners:
         self._snapshot, self._most = snapshot, most
         self._kept: OrderedDict[str, tuple[tuple[int, int], Mapping[str, int], Listener]] = OrderedDict()
         self._lock = threading.Lock()
-
-    @classmethod
-    def of_snapshot(cls, snapshot: Snapshot) -> KeptListeners:
-        """Those of a snapshot, shared by all who ask."""
-        return once(snapshot, "kept_listeners", lambda: cls(snapshot))
 
     def of(self, user_id: str, latest: Sequence[Event], new_songs: Mapping[str, int]) -> Listener:
         """As `Listener.of`. Events that no log has numbered are no version: such a listener is not kept."""

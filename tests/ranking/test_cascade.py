@@ -1,8 +1,10 @@
 import dataclasses
+import gc
 import importlib
 import pkgutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from segue_test_worlds import DAY, LOPSIDED_NODES, NOW, World, built
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.errors import SettingsError
 from graph.log.events import Event, JournalEntry
+from graph.release import Release
 from graph.units import UnitUse
 from ranking.cascade import LATE, STANDING, Cascade, Slate, keeping
 from ranking.fine.linear import Linear
@@ -265,6 +268,21 @@ def test_no_request_compiles_a_kernel_whatever_happened_since_the_release(plante
         made.slate(made.query(user, NOW + 1, latest=done, exclude=[song], overlay=live))
     made.slate(made.query(None, NOW, session=[song], overlay=live))
     assert compilations() == compiled
+
+
+# ---- releases that are no longer served
+
+
+def test_a_release_that_nobody_serves_any_more_leaves_memory(lopsided: World) -> None:
+    release = Release.open(lopsided.release.path)
+    made = Cascade(release, SceneConfig(budget_ms=60_000))
+    live = Overlay(Counters(release.snapshot), Edits(release.snapshot, 0), NewSongs(Edits(release.snapshot, 0), None))
+    for user in ("ana", "ben", "nobody"):
+        assert len(made.slate(made.query(user, NOW, overlay=live)).songs)
+    gone = weakref.ref(release.snapshot)
+    del release, made, live
+    gc.collect()
+    assert gone() is None
 
 
 # ---- the trace and the order
