@@ -25,8 +25,8 @@ TAGS: Final = [
     {"name": "health", "description": "Whether the service lives and is ready, and its metrics."},
 ]
 PROBLEMS: Final[dict[int, str]] = {
-    400: "Invalid input: what is asked for does not go together, or is none of what the service knows. Query too large: "
-    "it needs more memory than a query may",
+    400: "Invalid input: what is asked for does not go together, or is none of what the service knows. Query too "
+    "large: it needs more memory than a query may",
     401: "Unauthorized: no key, or one that is not known",
     403: "Role missing: the key lacks the role `role`. Query refused: the query may write or is not Cypher",
     404: "Unknown id",

@@ -39,7 +39,7 @@ from embeddings.vectors.incremental import UpdateConfig
 from graph.configure import configure
 from graph.errors import SettingsError
 from graph.reasons.tags import NEVER_CITED
-from graph.store.store import GraphConfig
+from graph.store.config import GraphConfig
 from graph.units import UnitUse
 from ranking.learning import LearningConfig
 from ranking.scene import ALWAYS, ASKED, FUSED, ChannelUse, SceneConfig, default_channels
@@ -169,7 +169,7 @@ class _Derived(_Section):
 
 @_like(GraphConfig)
 class GraphSettings(_Derived):
-    """`[graph]`: see `graph.store.store.GraphConfig`."""
+    """`[graph]`: see `graph.store.config.GraphConfig`."""
 
 
 class EventSettings(_Section):

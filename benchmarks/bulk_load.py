@@ -21,7 +21,8 @@ import numpy as np
 import polars as pl
 
 from graph import schema
-from graph.store.store import BATCH, GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import BATCH, GraphStore
 
 LISTENED = schema.relationship("LISTENED", "User", "Song")
 PEER_SHARE = 10  # the slow peers load a tenth

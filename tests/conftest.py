@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 
 from graph.store import embedded
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import GraphStore
 
 ROOT = Path(__file__).resolve().parent.parent
 

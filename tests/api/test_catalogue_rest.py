@@ -12,7 +12,8 @@ import pytest
 from segue_test_house import House, Server
 
 from api.jobs.project import project
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import GraphStore
 
 KNOWN_WITHIN_S = 5
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from api.settings import RESERVED, GraphSettings, SceneSettings, Settings, load
 from graph.errors import SettingsError
-from graph.store.store import GraphConfig
+from graph.store.config import GraphConfig
 from ranking.fine.linear import Linear, LinearConfig
 from ranking.rerank.mmr import Mmr, MmrConfig
 from ranking.scene import ChannelUse, SceneConfig, default_channels

@@ -27,7 +27,8 @@ import pytest
 from graph.log.events import EventLog
 from graph.release import Release, Releases
 from graph.store import embedded
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import GraphStore
 
 WORLD = {"users": 60, "songs": 200, "days": 20, "events": 4000, "seed": 3}
 HALT = Path(__file__).with_name("halt.py")

@@ -22,14 +22,16 @@ import pytest
 from graph import schema
 from graph.errors import InvalidInput, StoreUnavailable
 from graph.store import embedded
+from graph.store.config import GraphConfig
 from graph.store.embedded import Embedded, Lock
 from graph.store.engine import guest
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.store import GraphStore
 
 ROOT = Path(__file__).resolve().parents[3]
 OPEN = """
 import sys, time
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import GraphStore
 store = GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m", linger_s=float(sys.argv[2])))
 print(store._embedded.server.pid, flush=True)
 """

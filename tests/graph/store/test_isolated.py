@@ -17,8 +17,9 @@ import pytest
 
 from graph.errors import InvalidInput, QueryTimeout, QueryTooLarge, StoreUnavailable
 from graph.store import embedded
+from graph.store.config import GraphConfig
 from graph.store.embedded import Embedded
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.store import GraphStore
 
 ROOT = Path(__file__).resolve().parents[3]
 DOUBLING = "RETURN reduce(s='', x IN range(1,30) | s+s+'aaaa') AS s"
@@ -38,7 +39,8 @@ LONG = "RETURN reduce(n=0, x IN range(1,900000) | n + size([y IN range(1,1000) |
 PROMPT_S = 5.0
 ASK_LONG = """
 import sys
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import GraphStore
 with GraphStore.open(GraphConfig(url="embedded:" + sys.argv[1], heap="256m", query_heap="128m", linger_s=0)) as store:
     store.query("RETURN size([1, 2, 3 + 1]) AS n", timeout_s=60)
     print("warm", flush=True)

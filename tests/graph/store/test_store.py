@@ -12,7 +12,8 @@ import pytest
 from graph import schema
 from graph.errors import InvalidInput, QueryRefused, QueryTimeout, StoreUnavailable
 from graph.store import guard
-from graph.store.store import GraphConfig, GraphStore
+from graph.store.config import GraphConfig
+from graph.store.store import GraphStore
 
 LISTENED = schema.relationship("LISTENED", "User", "Song")
 RELATED = schema.relationship("RELATED", "Entity", "Entity")
