@@ -119,7 +119,8 @@ def _empty(size: int) -> Iterator[Server]:
 def _service(config: Path) -> Iterator[Server]:
     """A service with one worker."""
     command = [*_segue(), "--config", str(config), "serve", "--host", "127.0.0.1", "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # its log is a line for each request
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
             port = int(json.loads(process.stdout.readline())["address"].rpartition(":")[2])
