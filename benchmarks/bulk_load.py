@@ -124,7 +124,7 @@ def _embedded(folder: Path, work: Callable[[GraphStore], None]) -> None:
 
 def _neo4j(folder: Path, work: Callable[[GraphStore], None]) -> None:
     launcher = _launcher()
-    server = launcher.start(folder, port=launcher.free_port(), heap="2g", linger_s=0)
+    server = launcher.start(folder, port=launcher.free_port(), heap="2g")
     try:
         with GraphStore.open(GraphConfig(url=server.url, password=server.password)) as store:
             work(store)
