@@ -54,14 +54,32 @@ def undisturbed(changed, own_house):
     return house.digest
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_refresh_killed_at_any_step_resumes_to_the_same_release(step, changed, undisturbed, own_house):
+# Every step once: a refresh is killed at the first, and the one that resumes it at the second.
+KILLED_TWICE = [
+    ("snapshot", "recall"),
+    ("snapshot, written", "rank"),
+    ("embed, one model", "evaluate"),
+    ("embed", "publish, models"),
+    ("publish, nothing sealed", "publish, half active"),
+    ("publish, checksums", "publish, sealed"),
+    ("publish, manifest written", "publish, active"),
+    ("publish, bookkeeping out", "project"),
+]
+
+
+def test_every_step_is_killed_at() -> None:
+    assert sorted(step for steps in KILLED_TWICE for step in steps) == sorted(STEPS)
+
+
+@pytest.mark.parametrize("steps", KILLED_TWICE, ids=" then ".join)
+def test_a_refresh_killed_at_any_two_steps_resumes_to_the_same_release(steps, changed, undisturbed, own_house):
     house = own_house(source=changed)
     before = house.releases.current()
-    where, call = STEPS[step]
-    house.killed("refresh", where=where, call=call)
-    active = step in {"publish, half active", "publish, active", "project"}
-    assert (house.releases.current() != before) == active
+    for step, more in zip(steps, ([], ["--resume"]), strict=True):
+        where, call = STEPS[step]
+        house.killed("refresh", *more, where=where, call=call)
+        active = step in {"publish, half active", "publish, active", "project"}
+        assert (house.releases.current() != before) == active
     resumed = house.segue("refresh", "--resume", "--json").json
     assert house.digest == undisturbed
     assert resumed["release"] == house.releases.current() != before
