@@ -8,6 +8,10 @@ from segue_test_house import House
 
 from api import settings
 from api.recommender import Recommender, SlateRequest
+from graph.log.events import JournalEntry
+from recall.live.counters import Counters
+from recall.live.edits import Edits, NewSongs
+from recall.live.live import Overlay
 
 UNHURRIED = {"scenes": {name: {"budget_ms": 60_000} for name in ("radio", "daily")}}
 
@@ -38,6 +42,16 @@ def test_the_same_question_has_the_same_answer_while_nothing_happens(refreshed: 
         first, second = (recommender.recommend(SlateRequest(user)) for _ in range(2))
         assert [item["song_id"] for item in first["items"]] == [item["song_id"] for item in second["items"]]
         assert len(first["items"]) == 10
+
+
+def test_the_title_of_a_song_since_the_release_is_that_of_now(refreshed: House) -> None:
+    served = Recommender(settings.load(refreshed.config), None).served
+    snapshot = served.release.snapshot
+    for title in ("First", "Second"):
+        edits = Edits(snapshot, 0).after([JournalEntry(1, "upsert", "Song", "new", {"properties": {"title": title}})])
+        live = Overlay(Counters(snapshot), edits, NewSongs(edits, None))
+        assert served.told(snapshot.songs, live) == {"song_id": "new", "title": title, "artists": []}
+        assert served.told(0, live)["title"] == snapshot.name("Song", 0)
 
 
 # ---- a place in the request's context
