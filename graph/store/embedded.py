@@ -282,13 +282,22 @@ class Embedded:
             stop(self.folder)
 
     def _running(self) -> Server | None:
+        """The server that owns the folder and takes calls, waited for while it starts or ends; None if none owns it."""
         owner = Lock(self.folder / "owner.lock")
+        end = time.monotonic() + self._limit
         try:
-            if owner.take():
-                return None
+            while not owner.take():
+                # a killed server's sockets are closed some time before its locks
+                with suppress(FileNotFoundError):
+                    server = Server.read(self.folder)
+                    if _takes_calls(server):
+                        return server
+                if time.monotonic() > end:
+                    raise StoreUnavailable(f"embedded graph store in {self.folder}: not ready after {self._limit:g} s")
+                time.sleep(_POLL_S)
+            return None
         finally:
             owner.close()
-        return self._wait(None)
 
     def _start(self) -> Server:
         # Nobody owns the folder and the gate is ours, so what a dead server left behind cannot be taken for a live one.
@@ -418,6 +427,16 @@ def _dial(server: Server) -> Connection:
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )  # or each message waits 40 ms for an answer to the last
     return line
+
+
+def _takes_calls(server: Server) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", server.control_port), timeout=STOP_LIMIT_S).close()
+    except TimeoutError:
+        return True  # it hangs with all its places taken, and lives
+    except OSError:
+        return False
+    return True
 
 
 def _reap(child: subprocess.Popen[bytes], folder: Path) -> None:

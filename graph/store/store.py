@@ -404,7 +404,8 @@ class GraphStore:
     def _outside(self, text: str, values: dict[str, Any], limit: int, seconds: float) -> Table:
         bounds = _Bounds(limit, time.monotonic() + seconds, _MOST_CHARACTERS)
         with self._mapped():
-            self._plan(guest(seconds) if self._embedded else "reader", text, values, seconds)
+            # planning runs nothing, so it may be done once more
+            self._again(lambda: self._plan(guest(seconds) if self._embedded else "reader", text, values, seconds))
             if self._embedded is None:
                 with (
                     self._session("reader", _fetch(limit)) as session,

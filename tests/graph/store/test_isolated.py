@@ -18,7 +18,7 @@ import pytest
 from graph.errors import InvalidInput, QueryTimeout, QueryTooLarge, StoreUnavailable
 from graph.store import embedded
 from graph.store.config import GraphConfig
-from graph.store.embedded import Embedded
+from graph.store.embedded import Embedded, Lock
 from graph.store.store import GraphStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -243,6 +243,18 @@ def test_query_from_outside_is_not_repeated_when_the_engine_dies(store: GraphSto
     assert runs == [PRODUCT]
     # the next one finds it dead before it runs
     assert store.query("MATCH (n:Song) RETURN count(n) AS n").rows == [[200]]
+
+
+def test_query_finds_the_next_engine_while_a_killed_one_still_holds_its_folder(store: GraphStore) -> None:
+    # the system closes a killed process's sockets before it frees its locks; here the lock is held on
+    server = server_of(store)
+    assert store._embedded is not None
+    os.kill(server.pid, signal.SIGKILL)
+    owner = Lock(store._embedded.folder / "owner.lock")
+    owner.wait(20.0)
+    threading.Timer(1.0, owner.close).start()
+    assert store.query("MATCH (n:Song) RETURN count(n) AS n", timeout_s=60).rows == [[200]]
+    assert server_of(store).pid != server.pid
 
 
 def test_processes_end_with_the_engine_even_when_it_is_killed(store: GraphStore) -> None:
