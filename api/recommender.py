@@ -65,8 +65,8 @@ class ServingState:
         scenes = settings.scene_configs()
         if not budgeted:
             scenes = {name: unhurried(scene) for name, scene in scenes.items()}
-        listeners = KeptListeners(release.snapshot)
-        self.cascades = {name: Cascade(release, scene, name, listeners) for name, scene in scenes.items()}
+        self.listeners = KeptListeners(release.snapshot, self.live.latest)
+        self.cascades = {name: Cascade(release, scene, name) for name, scene in scenes.items()}
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
@@ -318,19 +318,14 @@ class Recommender:
     def _query(self, served: ServingState, cascade: Cascade, ask: SlateRequest) -> Query:
         if ask.user_id is None and not ask.session:
             raise InvalidInput("expected user_id or session, got neither")
-        latest = served.live.latest(ask.user_id) if ask.user_id is not None else ()
-        newest = max((event.at for event in latest if event.at is not None), default=-1)
-        at = self.now(served, newest) if ask.at is None else ask.at
-        return cascade.query(
-            ask.user_id,
-            at,
-            latest=latest,
-            session=ask.session,
-            exclude=ask.exclude,
-            latitude=ask.latitude,
-            longitude=ask.longitude,
-            overlay=served.live.overlay,
-        )
+        live = served.live.overlay
+        place = {"latitude": ask.latitude, "longitude": ask.longitude}
+        if ask.user_id is None:
+            at = self.now(served) if ask.at is None else ask.at
+            return cascade.query(None, at, session=ask.session, exclude=ask.exclude, overlay=live, **place)
+        listener = served.listeners.of(ask.user_id, live.edits.places)
+        at = self.now(served, listener.newest) if ask.at is None else ask.at
+        return cascade.ask(listener, at, extra=cascade.positions(ask.exclude, live), overlay=live, **place)
 
     def _item(self, served: ServingState, query: Query, slate: Slate, i: int) -> dict[str, Any]:
         return {

@@ -33,7 +33,6 @@ from recall.blend.runner import Runner
 from recall.discovery import channel_type
 from recall.grouped import rank_within_group, sorted_unique
 from recall.listeners.interests import Leaders
-from recall.listeners.kept import KeptListeners
 from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
 from recall.live.edits import NOT_ADMITTED, Edits
@@ -108,10 +107,7 @@ class Cascade:
     what a channel looks up.
     """
 
-    def __init__(
-        self, release: Release, scene: SceneConfig, name: str = "radio", listeners: KeptListeners | None = None
-    ) -> None:
-        """`listeners` are those that scenes of one release keep together."""
+    def __init__(self, release: Release, scene: SceneConfig, name: str = "radio") -> None:
         self.release, self.scene, self.name = release, scene, name
         self.snapshot: Snapshot = release.snapshot
         held = set(models_in(release))
@@ -143,7 +139,6 @@ class Cascade:
         self._reranker, self._runner = reranker(config), Runner()
         self._not_admitted = np.flatnonzero(self.snapshot.column("Song", "tier") == NOT_ADMITTED).astype(np.int32)
         self._closed_after: tuple[Edits | None, Array] = None, self._not_admitted
-        self._listeners = KeptListeners(self.snapshot) if listeners is None else listeners
         self._standing = StandingList.of(self.snapshot)
         self._artist, self._recordings = artist_of(self.snapshot), Recordings(self.snapshot)
         space = song_space(release)
@@ -247,17 +242,22 @@ class Cascade:
     ) -> Query:
         """The question of a listener (or of an unnamed `session` of song ids) at a moment in epoch milliseconds.
 
-        `overlay` is what has happened since the release.
+        `latest` are the listener's events since the release, `overlay` all that has happened since then.
         """
-        songs = self.snapshot.ids["Song"]
-        new = {} if overlay is None else overlay.edits.places
-        listener = (
-            Listener.of_session(self.snapshot, songs.indices(session), at)
-            if user_id is None
-            else self._listeners.of(user_id, latest, new)
-        )
-        extra = np.append(songs.indices(exclude), [new[song] for song in exclude if song in new]).astype(np.int32)
+        if user_id is None:
+            listener = Listener.of_session(self.snapshot, self.snapshot.ids["Song"].indices(session), at)
+        else:
+            listener = Listener.of(self.snapshot, user_id, latest, {} if overlay is None else overlay.edits.places)
+        extra = self.positions(exclude, overlay)
         return self.ask(listener, at, extra=extra, latitude=latitude, longitude=longitude, overlay=overlay)
+
+    def positions(self, songs: Sequence[str], overlay: Overlay | None = None) -> Array:
+        """(n,) the positions of those of some ids that are known, new ones included."""
+        if not songs:
+            return UNHEARD
+        new = {} if overlay is None else overlay.edits.places
+        known = self.snapshot.ids["Song"].indices(songs)
+        return np.append(known, [new[song] for song in songs if song in new]).astype(np.int32)
 
     def ask(
         self,

@@ -1,10 +1,10 @@
-"""Listeners as they are now, made anew only when something they did, or an edit, has changed them."""
+"""Listeners as they are now: what something new changes goes on from what was known, and nothing else is made anew."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from graph.log.events import Event
@@ -13,33 +13,32 @@ from recall.listeners.listener import Listener
 
 MOST: Final = 2_000
 """Listeners that are kept, those asked for last."""
+Read = Callable[[str, int], Sequence[Event]]
+"""A listener's events since the release beyond an offset of the log, in the order of the log."""
 
 
 class KeptListeners:
     """The listeners of a snapshot who asked last, with what follows from their histories; safe between threads.
 
-    One is kept as long as the last of the events since the release, how many there are, and the songs that came since
-    are the same.
+    One is the same until `read` has an event beyond the last that is known, however many there are, or songs come.
     """
 
-    def __init__(self, snapshot: Snapshot, most: int = MOST) -> None:
-        self._snapshot, self._most = snapshot, most
-        self._kept: OrderedDict[str, tuple[tuple[int, int], Mapping[str, int], Listener]] = OrderedDict()
+    def __init__(self, snapshot: Snapshot, read: Read = lambda user_id, after: (), most: int = MOST) -> None:  # noqa: ARG005
+        self._snapshot, self._read, self._most = snapshot, read, most
+        self._kept: OrderedDict[str, tuple[int, Mapping[str, int], Listener]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, user_id: str, latest: Sequence[Event], new_songs: Mapping[str, int]) -> Listener:
-        """As `Listener.of`. Events that no log has numbered are no version: such a listener is not kept."""
-        version = (len(latest), latest[-1].offset if latest else 0)
-        if latest and not version[1]:
-            return Listener.of(self._snapshot, user_id, latest, new_songs)
+    def of(self, user_id: str, new_songs: Mapping[str, int]) -> Listener:
+        """The listener by now; `new_songs` are positions of songs that came after the release, by id."""
         with self._lock:
-            known = self._kept.get(user_id)
-            if known is not None and known[0] == version and known[1] is new_songs:
-                self._kept.move_to_end(user_id)
-                return known[2]
-        listener = Listener.of(self._snapshot, user_id, latest, new_songs)
+            upto, songs, listener = self._kept.get(user_id, (0, None, None))
+        if listener is None or songs is not new_songs:
+            upto, listener = 0, Listener.of(self._snapshot, user_id)
+        later = self._read(user_id, upto)
+        if later:
+            upto, listener = later[-1].offset, listener.after(later, new_songs)
         with self._lock:
-            self._kept[user_id] = version, new_songs, listener
+            self._kept[user_id] = upto, new_songs, listener
             self._kept.move_to_end(user_id)
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)

@@ -24,6 +24,7 @@ UNHEARD: Final = np.empty(0, dtype=np.int32)
 BLOCKING: Final = (CODE["block"], CODE["unblock"])
 """Actions that say whether a song may come back, and not that it was heard."""
 
+_FOLLOWING: Final = ("follow", "unfollow")
 _IS_BLOCKING: Final = np.isin(np.arange(len(CODE)), BLOCKING)
 
 
@@ -33,8 +34,9 @@ class Listener:
 
     Shapes: E events; song, action, at and count (E,) as in `Histories`. `user` is the position among the release's
     users, -1 for someone it does not know. Events on songs that came after the release stand apart in `new_events`:
-    (song, action, at) by positions beyond the release's songs, in the order of the log. `since` holds every event since
-    the release, those without a song (searches, follows) included, in the order of the log.
+    (song, action, at) by positions beyond the release's songs, in the order of the log. Of what happened since the
+    release that no song holds, `since` has what still says something, in the order of the log: follows, the newest
+    search, and where the listener was last (`telling`). `newest` is the latest time since then, -1 where unknown.
     """
 
     snapshot: Snapshot
@@ -46,6 +48,7 @@ class Listener:
     user_id: str | None = None
     new_events: Sequence[tuple[int, int, int]] = ()
     since: Sequence[Event] = ()
+    newest: int = UNKNOWN_TIME
     _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -65,11 +68,24 @@ class Listener:
         histories = snapshot.histories
         mine = histories.of(user) if user >= 0 else slice(0, 0)
         columns = [getattr(histories, name)[mine] for name in ("song", "action", "at", "count")]
-        rows = [
-            (song, CODE[event.action], UNKNOWN_TIME if event.at is None else event.at, event.count)
-            for event in latest
-            if event.song_id is not None and (song := snapshot.ids["Song"].index(event.song_id)) >= 0
-        ]
+        return cls(snapshot, user, *columns, user_id).after(latest, new_songs)
+
+    def after(self, events: Sequence[Event], new_songs: Mapping[str, int] = MappingProxyType({})) -> Listener:
+        """This listener after the next events of the log; the same as if all had been given at once."""
+        if not events:
+            return self
+        find = self.snapshot.ids["Song"].index
+        columns = [self.song, self.action, self.at, self.count]
+        rows, late, newest = [], [], self.newest
+        for event in events:
+            at = UNKNOWN_TIME if event.at is None else event.at
+            newest = max(newest, at)
+            if event.song_id is None:
+                continue
+            if (song := find(event.song_id)) >= 0:
+                rows.append((song, CODE[event.action], at, event.count))
+            elif event.song_id in new_songs:
+                late.append((new_songs[event.song_id], CODE[event.action], at))
         if rows:
             added = np.array(rows, dtype=np.int64).T
             # an event without a time happened after whatever the log held before it
@@ -79,13 +95,15 @@ class Listener:
             happened.append(np.where(added[2] == UNKNOWN_TIME, known, added[2]))
             order = np.argsort(np.concatenate(happened), kind="stable")
             columns = [np.concatenate([old, new])[order] for old, new in zip(columns, added, strict=True)]
-        late = [
-            (new_songs[event.song_id], CODE[event.action], UNKNOWN_TIME if event.at is None else event.at)
-            for event in latest
-            if event.song_id is not None and event.song_id in new_songs
-        ]
-        song, action, at, count = columns
-        return cls(snapshot, user, song, action, at, count, user_id, late, tuple(latest))
+        return Listener(
+            self.snapshot,
+            self.user,
+            *columns,
+            user_id=self.user_id,
+            new_events=[*self.new_events, *late],
+            since=telling([*self.since, *events]),
+            newest=newest,
+        )
 
     @classmethod
     def of_session(cls, snapshot: Snapshot, songs: Array, now: int) -> Listener:
@@ -194,3 +212,20 @@ class Listener:
     def _places(self) -> tuple[Array, Array]:
         """(E,) where each event's song stands in `heard`, and what the event says."""
         return np.searchsorted(self.heard, self.song), strengths(self.action, self.count)
+
+
+def telling(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Those of some events of one listener that still say something beside what they say of a song: all follows, the
+    newest search, and the events with a place after which none as new has one. In their order."""
+    kept, searched, placed = [], False, float("-inf")
+    newest = max((event.at or UNKNOWN_TIME for event in events if event.action == "search"), default=UNKNOWN_TIME)
+    for event in reversed(events):
+        at = event.at or UNKNOWN_TIME
+        wanted = event.action in _FOLLOWING
+        if event.action == "search" and at == newest and not searched:
+            wanted = searched = True
+        if event.latitude is not None and event.longitude is not None and at > placed:
+            wanted, placed = True, at
+        if wanted:
+            kept.append(event)
+    return tuple(reversed(kept))

@@ -137,12 +137,13 @@ class Live:
             _log.info("event log answers again", release=self._release.id, live=self.status.state)
         return self.status
 
-    def latest(self, user_id: str) -> Sequence[Event]:
-        """The listener's events since the release, in the order of the log; none while detached."""
+    def latest(self, user_id: str, after: int = 0) -> Sequence[Event]:
+        """The listener's events since the release, in the order of the log, with an offset beyond `after`; none while
+        detached."""
         if self._log is None or self.status.state != "attached":
             return ()
         try:
-            return self._log.of_user(user_id, self._release.offset)
+            return self._log.of_user(user_id, max(after, self._release.offset))
         except (StoreUnavailable, Busy) as error:
             # serving goes on from the release, and nobody else waits for this log until `check` finds it again
             self.status = self._silent(error)

@@ -103,6 +103,20 @@ def test_a_song_that_was_only_blocked_and_unblocked_was_not_met(lopsided: World)
     assert listener.last_heard.tolist() == [NOW - 21 * DAY, NOW, -1]  # of s1, s2 and s4
 
 
-def test_events_since_the_release_are_all_there(lopsided: World) -> None:
-    latest = [Event(event_id="1", user_id="ana", action="search", query="x", at=NOW), event("like", "s3")]
-    assert Listener.of(lopsided.snapshot, "ana", latest).since == tuple(latest)
+def test_of_what_no_song_holds_only_what_still_says_something_is_kept(lopsided: World) -> None:
+    def did(number: int, action: str, at: int | None, place: float | None = None, **more: str) -> Event:
+        return Event(str(number), "ana", action, at=at, latitude=place, longitude=place, **more)
+
+    latest = [
+        did(0, "search", NOW, query="old"),
+        did(1, "follow", NOW, target_label="Artist", target_id="a1"),
+        did(2, "search", NOW + 2, query="new"),
+        did(3, "play", NOW + 1, 3.0, song_id="s1"),  # a later one is newer
+        did(4, "play", NOW + 5, 4.0, song_id="s1"),
+        did(5, "play", NOW + 4, 5.0, song_id="s1"),  # the last, as far as the one before is too old
+        event("like", "s3"),
+        did(6, "unfollow", None, target_label="Artist", target_id="a1"),
+    ]
+    listener = Listener.of(lopsided.snapshot, "ana", latest)
+    assert [one.event_id for one in listener.since] == ["1", "2", "4", "5", "6"]
+    assert listener.newest == NOW + 5

@@ -35,6 +35,7 @@ def test_follows_what_came_after_the_release(lopsided: World, log: EventLog) -> 
     log.append([event(2), event(3, "ben")], now=NOW)
     assert live.status.state == "attached"
     assert [e.event_id for e in live.latest("ana")] == ["1", "2"]
+    assert [e.event_id for e in live.latest("ana", 2)] == ["2"]
     assert not live.latest("unknown")
 
 
