@@ -24,9 +24,10 @@ from ranking.cascade import NOTHING, Cascade, Slate
 from ranking.reasons import Reasons
 from ranking.scene import unhurried
 from ranking.what_if import what_if
-from recall.base import Channel, Query
+from recall.base import Channel, Counts, Query
 from recall.discovery import channel_type
 from recall.listeners.kept import KeptListeners
+from recall.listeners.listener import Listener
 from recall.live.live import Live, Overlay
 from recall.similarity.sources import FUSION
 
@@ -60,13 +61,14 @@ class ServingState:
 
     def __init__(self, release: Release, settings: Settings, log: EventLog | None, budgeted: bool = True) -> None:
         self.release = release
-        self.live = Live(release, log)
         self.reasons = Reasons(release, settings.reasons.never_cited)
         scenes = settings.scene_configs()
         if not budgeted:
             scenes = {name: unhurried(scene) for name, scene in scenes.items()}
-        self.listeners = KeptListeners(release.snapshot, self.live.latest)
         self.cascades = {name: Cascade(release, scene, name) for name, scene in scenes.items()}
+        channels = [channel for cascade in self.cascades.values() for channel in cascade.channels.values()]
+        self.live = Live(release, log, [channel.count for channel in channels if isinstance(channel, Counts)])
+        self.listeners = KeptListeners(release.snapshot, self.live.latest)
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
@@ -319,13 +321,20 @@ class Recommender:
         if ask.user_id is None and not ask.session:
             raise InvalidInput("expected user_id or session, got neither")
         live = served.live.overlay
-        place = {"latitude": ask.latitude, "longitude": ask.longitude}
         if ask.user_id is None:
             at = self.now(served) if ask.at is None else ask.at
-            return cascade.query(None, at, session=ask.session, exclude=ask.exclude, overlay=live, **place)
-        listener = served.listeners.of(ask.user_id, live.edits.places)
-        at = self.now(served, listener.newest) if ask.at is None else ask.at
-        return cascade.ask(listener, at, extra=cascade.positions(ask.exclude, live), overlay=live, **place)
+            listener = Listener.of_session(cascade.snapshot, cascade.positions(ask.session), at)
+        else:
+            listener = served.listeners.of(ask.user_id, live.edits.places)
+            at = self.now(served, listener.newest) if ask.at is None else ask.at
+        return cascade.ask(
+            listener,
+            at,
+            extra=cascade.positions(ask.exclude, live),
+            latitude=ask.latitude,
+            longitude=ask.longitude,
+            overlay=live,
+        )
 
     def _item(self, served: ServingState, query: Query, slate: Slate, i: int) -> dict[str, Any]:
         return {

@@ -14,6 +14,7 @@ from recall.grouped import isin_sorted
 from recall.kernels.best import best_of
 from recall.listeners.interests import Interests, Leaders
 from recall.listeners.listener import Listener
+from recall.live.counters import Counters
 from recall.live.live import Overlay
 
 
@@ -186,7 +187,7 @@ class Channel(Protocol):
     `prepare(snapshot, vectors, config, folder, *, rng)` computes at refresh time what `recall` looks up, from the
     events that the ranker and the measurement do not use. An optional `remembers: ClassVar[bool] = True` says that this
     holds something of each listener's history: such a channel does not answer listeners of whom no event is known.
-    `Warms` says what it counts before it is asked.
+    `Counts` says what it counts of the log, `Warms` what it computes before it is asked.
     """
 
     audience: ClassVar[str]
@@ -211,6 +212,16 @@ class Reacts(Protocol):
 
     def refused(self, query: Query, songs: Array) -> Array:
         """(n,) whether each of these songs is near to one that the listener has just turned down."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A channel that follows what comes since the release: what it counts begins before the log is read, or the log
+    would be read once more for each thing counted."""
+
+    def count(self, counters: Counters) -> None:
+        """Ask for all that is counted."""
         ...
 
 

@@ -35,6 +35,7 @@ from recall.index.vector_index import VectorIndex
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
+from recall.live.counters import Counters
 from recall.live.live import Overlay
 from recall.live.since import people_events
 from recall.name_index import NameIndex, fit
@@ -134,11 +135,14 @@ class Latest:
         wanted = any(event.action in {"search", "follow"} for event in listener.since)
         return wanted or bool((STRENGTH_BY_CODE[listener.action] > 0).any())
 
-    def warm(self, live: Overlay) -> None:
-        """The names that a search may mean, and what is loved where."""
+    def count(self, counters: Counters) -> None:
+        """What is loved where, and what the people did lately whom somebody may follow."""
+        self._near().count(counters)
+
+    def warm(self, live: Overlay) -> None:  # noqa: ARG002
+        """The names that a search may mean."""
         for label in ("Song", *(label for label, _, _ in _SEARCHABLE)):
             NameIndex.of(self._snapshot, label)
-        self._near().warm(live)
 
     def recall(self, query: Query, k: int) -> Candidates:
         found = self._answers(query)

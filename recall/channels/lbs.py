@@ -22,8 +22,8 @@ from recall.geo.cell_sums import CellSums, Lasting
 from recall.geo.cells import PREPARED, UNKNOWN_CELL, around, cell_at, homes, ring, spacing_km
 from recall.grouped import csr_entries, isin_sorted, sum_by_key
 from recall.listeners.listener import Listener
-from recall.live.live import Overlay
-from recall.live.since import whereabouts
+from recall.live.counters import Counters
+from recall.live.since import EventsSinceRelease, whereabouts
 
 WIDER: Final = 3
 """Resolutions from the cells that are looked at first to those of the second try: 343 of them in one."""
@@ -129,11 +129,12 @@ class Lbs:
     def serves(self, listener: Listener) -> bool:
         return listener.user >= 0 and bool(self._home[listener.user] != UNKNOWN_CELL)
 
-    def warm(self, live: Overlay) -> None:
+    def count(self, counters: Counters) -> None:
         """Both kinds of cells: few listeners live where the wide ones are asked for."""
         for resolution in (self._resolution, self._resolution - WIDER):
             if resolution >= 0:
-                self._sums(live, resolution)
+                self._sums(counters, resolution)
+        counters.events("since", EventsSinceRelease)
 
     def recall(self, query: Query, k: int) -> Candidates:
         parts = self._parts(query)
@@ -156,7 +157,7 @@ class Lbs:
         near = self.nearby(query)
         if near is None:
             return [([], _NONE, _NONE, np.empty(0))]
-        sums = self._sums(query.live, self._resolution)
+        sums = self._sums(query.live.counters, self._resolution)
         told = log_likelihood_lift(near.loves, near.total * sums.share(near.songs), self._config.shrink)
         parts = [([Cause(REGION), Cause(NEARBY)], near.close.astype(np.int64), near.songs, told)]
         for label in self._makers:
@@ -172,7 +173,7 @@ class Lbs:
         songs, loves, total, nearest = np.empty(0, dtype=np.int64), np.empty(0), 0.0, 0.0
         fine = songs
         for resolution, step, fade in self._rings() if centres else ():
-            sums, parts = self._sums(query.live, resolution), [(songs, loves)]
+            sums, parts = self._sums(query.live.counters, resolution), [(songs, loves)]
             wide = resolution < self._resolution
             for middle, (_, weight) in zip(self._wider(centres, resolution), centres, strict=True):
                 for cell in filter(sums.__contains__, ring(middle, step)):
@@ -255,7 +256,7 @@ class Lbs:
         fame = share + 0.01 * highest[of] + 1e-12
         return chosen, close, of, songs, score[of] * fame / np.bincount(of, fame, len(chosen))[of]
 
-    def _sums(self, live: Overlay, resolution: int) -> CellSums:
+    def _sums(self, counters: Counters, resolution: int) -> CellSums:
         """The live sums by cell of a resolution, shared by all who count with the same half-life."""
         half_life, snapshot = self._config.half_life_days * DAY_MS, self._snapshot
 
@@ -270,7 +271,7 @@ class Lbs:
 
             return CellSums(snapshot.songs, Lasting.of(snapshot, half_life), cell)
 
-        return live.counters.events(("cells", resolution, half_life), make)
+        return counters.events(("cells", resolution, half_life), make)
 
 
 def _by(label: str, creator: int, close: bool) -> Cause:

@@ -14,17 +14,17 @@ from graph.configure import check_positive
 from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
-from graph.snapshot.histories import STRENGTH_BY_CODE, UNKNOWN_TIME
+from graph.snapshot.histories import UNKNOWN_TIME
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
 from recall.base import Candidates, Query
 from recall.causes import ALIKE, ARTIST, CIRCLE, CREATOR, FOLLOWEE, Cause
-from recall.decay import HALF_LIFE_MS
-from recall.grouped import csr_entries, isin_sorted, rank_within_group, sum_by_key, top_k
-from recall.kernels.people import loves_of
+from recall.grouped import csr_entries, isin_sorted, rank_within_group, sum_by_key
+from recall.kernels.people import loves_of, peers_of
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
-from recall.live.since import since_by_person
+from recall.live.counters import Counters
+from recall.live.loves import PeopleLoves
 from recall.pagerank.circles import Circles, nearest
 from recall.release_times import release_times
 
@@ -32,8 +32,6 @@ FOLLOWEES: Final = 300
 """People a listener follows who are asked, those who listened last."""
 TOLERANCE: Final = 1e-4
 """Of the mass of PageRank: some 0.3 milliseconds for each listener, however large the graph."""
-LATEST: Final = 300
-"""Events of the release that are read of each of them."""
 WORKS: Final = 200
 """Songs of a followed artist or creator that are looked at, the newest ones."""
 CROWD: Final = 300
@@ -153,6 +151,10 @@ class Social:
         self._by_artist = Works.of(performed.reverse_indptr, songs, self._released[songs])
         self._by_creator = Works.of(uploaded.indptr, uploaded.indices, self._uploaded(uploaded))
 
+    def count(self, counters: Counters) -> None:
+        """What everybody loves."""
+        PeopleLoves.of(counters, self._snapshot)
+
     def serves(self, listener: Listener) -> bool:
         return listener.user >= 0 and len(self._snapshot.relation("FOLLOWS").of(listener.user)) >= 3
 
@@ -198,53 +200,50 @@ class Social:
     def _loves(self, query: Query, followees: Array) -> tuple[Array, Array, Array, Array, Array]:
         """What people have loved, by what they weigh."""
         people, weight, kind, via = self._people(query, self._latest(followees))
-        histories, now = query.listener.snapshot.histories, query.at
-        last = histories.indptr[people + 1]
-        first = np.maximum(histories.indptr[people], last - LATEST)
-        events = histories.song, histories.action, histories.at, histories.count
-        late = since_by_person(query.live.counters, people)
-        mine, likes = query.listener.preferences(now)
+        loves = PeopleLoves.of(query.live.counters, self._snapshot)
+        large, middle, small = loves.since
+        parts = loves.release.columns, large.columns, middle.columns, small.columns
+        trust = np.where(kind == ALIKE, 0.0, self._config.trust)
+        mine, likes = query.listener.preferences(query.at)
         mine = mine.astype(np.int64)
         # what was folded in since this request began may be on a song that is newer still
-        who, songs, love, most, taste = loves_of(
-            first, last, *events, *late, STRENGTH_BY_CODE, now, HALF_LIFE_MS, mine, likes, query.live.size
+        who, songs, worth = loves_of(
+            people, weight, trust, *parts, loves.decay.since(query.at), mine, likes, query.live.size
         )
-        weight = weight * (np.where(kind == ALIKE, 0.0, self._config.trust) + taste)
-        worth = (weight / np.maximum(most, 1e-12))[who] * love
         return songs, worth, who, kind, via
 
     def _people(self, query: Query, followees: Array) -> tuple[Array, Array, Array, Array]:
         """Whom to ask, each once: people, their weights, the kind of each, and the followee to name (all (P,))."""
         config, user = self._config, query.listener.user
-        near, mass, via = self._circles.around(followees, user)
-        near, mass, via = near[: config.around], mass[: config.around], via[: config.around]
+        near, mass, via = self._circles.around(followees, user, config.around)
         peers = self._peers(query)
         others = np.sort(np.concatenate([followees, near]))
         peers = peers[~isin_sorted(peers, others)] if config.alike else peers[:0]
-        groups = (
-            (followees, np.ones(len(followees)), FOLLOWEE, followees),
-            (near, config.circle * mass / max(float(mass.max(initial=0.0)), 1e-12), CIRCLE, via),
-            (peers, np.full(len(peers), config.alike), ALIKE, np.full(len(peers), -1)),
-        )
-        kinds = np.concatenate([np.full(len(people), kind) for people, _, kind, _ in groups])
-        people, weight, named = (np.concatenate([group[i] for group in groups]) for i in (0, 1, 3))
-        return people.astype(np.int64), weight, kinds, named
+        sizes = (len(followees), len(near), len(peers))
+        weight, named = np.ones(sum(sizes)), np.full(sum(sizes), -1, dtype=np.int64)
+        close = slice(sizes[0], sizes[0] + sizes[1])
+        weight[close] = config.circle * mass / max(float(mass.max(initial=0.0)), 1e-12)
+        weight[close.stop :] = config.alike
+        named[: close.start], named[close] = followees, via
+        kinds = np.repeat((FOLLOWEE, CIRCLE, ALIKE), sizes)
+        return np.concatenate([followees, near, peers]).astype(np.int64), weight, kinds, named
 
     def _peers(self, query: Query) -> Array:
         """Listeners of what the listener loves, those first who share the most and the rarest of it."""
-        config, listened = self._config, self._snapshot.relation("LISTENED")
-        songs, weights = query.listener.top_songs(query.at, config.loves)
-        songs, weights = songs[songs < listened.targets], weights[songs < listened.targets]
-        first, last = listened.reverse_indptr[songs], listened.reverse_indptr[songs + 1]
-        sizes = np.minimum(last - first, CROWD)
-        song, at = np.repeat(np.arange(len(songs)), sizes), np.arange(int(sizes.sum()))
-        at = first[song] + (at - (np.cumsum(sizes) - sizes)[song]) * (last - first)[song] // np.maximum(sizes, 1)[song]
-        people, shared = sum_by_key(listened.reverse_indices[at], (weights / np.log(2.0 + last - first))[song])
-        shared[people == query.listener.user] = 0
-        best = top_k(shared, config.peers)
-        people, shared = people[best], shared[best]
-        best = np.argsort(-shared, kind="stable")[: config.peers]
-        return np.asarray(people[best][shared[best] > 0])
+        listened = self._snapshot.relation("LISTENED")
+        songs, weights = query.listener.top_songs(query.at, self._config.loves)
+        known = songs < listened.targets
+        return np.asarray(
+            peers_of(
+                listened.reverse_indptr,
+                listened.reverse_indices,
+                songs[known].astype(np.int64),
+                weights[known],
+                CROWD,
+                query.listener.user,
+                self._config.peers,
+            )
+        )
 
     def _latest(self, followees: Array) -> Array:
         """Those of the followees who listened last, all if they are few."""

@@ -141,9 +141,16 @@ class Trending:
     def serves(self, listener: Listener) -> bool:
         return len(listener.heard) >= 5
 
-    def warm(self, live: Overlay) -> None:
-        """What is played at home, though the first to ask may have none."""
-        self._plays(live.counters)
+    def count(self, counters: Counters) -> None:
+        """Every count that a score is made of."""
+        config = self._config
+        self._touched(counters)
+        self._plays(counters)
+        liked(counters, config.half_life_days * DAY_MS)
+        exposed(counters, config.half_life_days * DAY_MS)
+        for days in (config.burst_days, config.past_days) if config.burst else ():
+            played(counters, days * DAY_MS)
+            exposed(counters, days * DAY_MS)
 
     def recall(self, query: Query, k: int) -> Candidates:
         listener, parts = query.listener, self._leaders(query).parts
@@ -181,7 +188,7 @@ class Trending:
     def _looked_at(self, live: Overlay, now: int) -> tuple[Array, Array]:
         """Songs (n,), ascending: what led when the hour began, and what was played since; and the latter alone."""
         counters, most = live.counters, self._config.songs
-        touched = counters.events(("touched", self._mine), _Touched)
+        touched = self._touched(counters)
         hour = now // HOUR_MS
         # who asks of a moment within the last day is answered from the same leaders: at most their order differs
         known = self._hour is not None and self._hour[0] is counters and 0 <= self._hour[1] - hour <= DAY_MS // HOUR_MS
@@ -229,6 +236,9 @@ class Trending:
             known = _Described.of(home.known.songs, self._relations, live.songs)
             home = self._homes[place] = dataclasses.replace(home, new=live.songs, known=known)
         return home
+
+    def _touched(self, counters: Counters) -> _Touched:
+        return counters.events(("touched", self._mine), _Touched)
 
     def _plays(self, counters: Counters) -> GroupSums:
         return at_home(counters, self._config.half_life_days * DAY_MS)

@@ -67,8 +67,8 @@ class Listener:
         user = snapshot.ids["User"].index(user_id) if user_id is not None else -1
         histories = snapshot.histories
         mine = histories.of(user) if user >= 0 else slice(0, 0)
-        columns = [getattr(histories, name)[mine] for name in ("song", "action", "at", "count")]
-        return cls(snapshot, user, *columns, user_id).after(latest, new_songs)
+        song, action, at, count = (getattr(histories, name)[mine] for name in ("song", "action", "at", "count"))
+        return cls(snapshot, user, song, action, at, count, user_id).after(latest, new_songs)
 
     def after(self, events: Sequence[Event], new_songs: Mapping[str, int] = MappingProxyType({})) -> Listener:
         """This listener after the next events of the log; the same as if all had been given at once."""
@@ -78,14 +78,14 @@ class Listener:
         columns = [self.song, self.action, self.at, self.count]
         rows, late, newest = [], [], self.newest
         for event in events:
-            at = UNKNOWN_TIME if event.at is None else event.at
-            newest = max(newest, at)
+            when = UNKNOWN_TIME if event.at is None else event.at
+            newest = max(newest, when)
             if event.song_id is None:
                 continue
-            if (song := find(event.song_id)) >= 0:
-                rows.append((song, CODE[event.action], at, event.count))
+            if (place := find(event.song_id)) >= 0:
+                rows.append((place, CODE[event.action], when, event.count))
             elif event.song_id in new_songs:
-                late.append((new_songs[event.song_id], CODE[event.action], at))
+                late.append((new_songs[event.song_id], CODE[event.action], when))
         if rows:
             added = np.array(rows, dtype=np.int64).T
             # an event without a time happened after whatever the log held before it
@@ -95,15 +95,9 @@ class Listener:
             happened.append(np.where(added[2] == UNKNOWN_TIME, known, added[2]))
             order = np.argsort(np.concatenate(happened), kind="stable")
             columns = [np.concatenate([old, new])[order] for old, new in zip(columns, added, strict=True)]
-        return Listener(
-            self.snapshot,
-            self.user,
-            *columns,
-            user_id=self.user_id,
-            new_events=[*self.new_events, *late],
-            since=telling([*self.since, *events]),
-            newest=newest,
-        )
+        song, action, at, count = columns
+        since, new_events = telling([*self.since, *events]), [*self.new_events, *late]
+        return Listener(self.snapshot, self.user, song, action, at, count, self.user_id, new_events, since, newest)
 
     @classmethod
     def of_session(cls, snapshot: Snapshot, songs: Array, now: int) -> Listener:

@@ -7,7 +7,7 @@ asked for. Nothing here asks the graph.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -117,7 +117,10 @@ class Live:
     times a second, joins it again and folds in what came since.
     """
 
-    def __init__(self, release: Release, log: EventLog | None) -> None:
+    def __init__(
+        self, release: Release, log: EventLog | None, counted: Iterable[Callable[[Counters], object]] = ()
+    ) -> None:
+        """Each of `counted` asks for what it counts before the log is read, which is then read once for all of them."""
         self._release, self._log = release, log
         snapshot = release.snapshot
         self._vectors = song_space(release)
@@ -128,6 +131,8 @@ class Live:
         again = None if log is None else self._again
         self.overlay = Overlay(Counters(snapshot, again), edits, NewSongs(edits, self._vectors))
         self.status = LiveState("detached", "not looked at yet")
+        for count in counted:
+            count(self.overlay.counters)
         self.check()
 
     def check(self) -> LiveState:

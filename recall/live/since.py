@@ -10,12 +10,13 @@ import numpy as np
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import Histories
-from recall.grouped import csr_entries, ranges
+from recall.grouped import csr_entries, ranges, rank_within_group
 from recall.live.counters import Counters
 
 _COLUMNS: Final = ("song", "action", "at", "count", "cell")
 _LARGER: Final = 8
-_KINDS: Final = (np.int64, np.uint8, np.int64, np.int64)
+KEPT: Final = 300
+"""Events of a listener since the release that are kept, the latest ones."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PeopleEvents:
 
 
 class EventsSinceRelease:
-    """The events of each listener since the release; a tally for `recall.live.counters`.
+    """The latest `KEPT` events of each listener since the release; a tally for `recall.live.counters`.
 
     They stand by listener in parts, of which there are few: a part is joined with the one before it as long as that is
     not much larger.
@@ -63,31 +64,19 @@ class EventsSinceRelease:
 
 def _by_user(columns: dict[str, Array]) -> dict[str, Array]:
     order = np.argsort(columns["user"], kind="stable")
+    user = columns["user"][order]
+    if np.bincount(user).max(initial=0) > KEPT:
+        order = order[rank_within_group(user[::-1])[::-1] < KEPT]
     return {name: values[order] for name, values in columns.items()}
 
 
 def people_events(histories: Histories, counters: Counters, people: Array, most: int) -> PeopleEvents:
-    """Events of `people` (P,), positions of the release: the latest `most` of each in it, and all since."""
+    """Events of `people` (P,), positions of the release: the latest `most` of each in it, and the latest since."""
     return PeopleEvents(*_columns(histories, counters, people, most, _COLUMNS[:-1]))
 
 
-def since_by_person(counters: Counters, people: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Of each of `people` (P,) where the events since the release begin (P,) and end (P,) in what follows: songs,
-    actions, times and counts (E,)."""
-    parts = counters.events("since", EventsSinceRelease).of(people, _COLUMNS[:-1])
-    if not parts:
-        nothing = np.zeros(len(people), dtype=np.int64)
-        song, action, at, count = (np.empty(0, dtype=kind) for kind in _KINDS)
-        return nothing, nothing, song, action, at, count
-    which, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(which, kind="stable")
-    first, last = (np.searchsorted(which[order], np.arange(len(people)), side) for side in ("left", "right"))
-    song, action, at, count = (column[order].astype(kind) for column, kind in zip(columns, _KINDS, strict=True))
-    return first, last, song, action, at, count
-
-
 def whereabouts(histories: Histories, counters: Counters, user: int, most: int) -> tuple[Array, Array]:
-    """(E,) times and cells of a listener's latest `most` events in the release, and of all since."""
+    """(E,) times and cells of a listener's latest `most` events in the release, and of the latest since."""
     _, at, cell = _columns(histories, counters, np.array([user]), most, ("at", "cell"))
     return at, cell
 

@@ -26,7 +26,7 @@ import numpy as np
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.relations import Relation
-from recall.grouped import isin_sorted, sum_by_key
+from recall.kernels.people import around_of
 
 Progress = Callable[[str, int, int], None]
 _BLOCK: Final = 2048
@@ -41,28 +41,11 @@ class Circles:
     mass: Array
     restart: float
 
-    def around(self, followees: Array, but: int = -1) -> tuple[Array, Array, Array]:
-        """Whom the followees (F,) of somebody are close to: people (n,) who are neither among them nor `but`, their
-        mass (n,), the highest first, and via (n,), the followee from whom most of it comes."""
-        if not len(followees):
-            nobody = np.empty(0, dtype=np.int32)
-            return nobody, np.empty(0), nobody
-        people = self.people[followees]
-        known = people >= 0
-        people, mass = people[known], self.mass[followees][known].astype(np.float64)
-        via = np.repeat(followees, known.sum(axis=1))
-        others = ~isin_sorted(people, np.sort(followees)) & (people != but)
-        people, mass, via = people[others], mass[others], via[others]
-        found, total = sum_by_key(people, mass)
-        place = np.searchsorted(found, people)
-        most = np.zeros(len(found))
-        np.maximum.at(most, place, mass)
-        gives = np.flatnonzero(mass == most[place])[::-1]  # of equals the first remains
-        first = np.zeros(len(found), dtype=np.int64)
-        first[place[gives]] = gives
-        by_mass = np.argsort(-total, kind="stable")
-        scale = (1 - self.restart) / len(followees)
-        return found[by_mass].astype(np.int32), scale * total[by_mass], via[first[by_mass]]
+    def around(self, followees: Array, but: int = -1, most: int = 1_000) -> tuple[Array, Array, Array]:
+        """Whom the followees (F,) of somebody are close to, `most` at most: people (n,) who are neither among them nor
+        `but`, their mass (n,), the highest first, and via (n,), the followee from whom most of it comes."""
+        found, total, via = around_of(self.people, self.mass, followees.astype(np.int64), but, most)
+        return found, total * ((1 - self.restart) / max(len(followees), 1)), via
 
     def save(self, path: Path) -> None:
         write_arrays(path, {"people": self.people, "mass": self.mass}, {"restart": self.restart})

@@ -88,7 +88,7 @@ def test_rings_are_added_until_there_is_enough(make_world: Callable[..., World])
 
 def test_wide_cells_are_counted_before_anybody_asks(town: World) -> None:
     channel, live = Lbs(town.release, LbsConfig(half_life_days=3.0)), Overlay.of(town.snapshot)
-    channel.warm(live)
+    channel.count(live.counters)
     for resolution in (7, 4):
         key = ("cells", resolution, 3.0 * DAY)
         assert len(list(live.counters.events(key, lambda: pytest.fail("counted while somebody waits"))._totals)) == 2

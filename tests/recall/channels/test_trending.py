@@ -64,7 +64,7 @@ def test_a_song_that_came_after_the_request_began_is_passed_over(lopsided: World
 
 def test_what_is_played_at_home_is_counted_before_anybody_asks(lopsided: World) -> None:
     live = dataclasses.replace(Overlay.of(lopsided.snapshot), counters=Counters(lopsided.snapshot))
-    Trending(lopsided.release, TrendingConfig(half_life_days=3.0)).warm(live)
+    Trending(lopsided.release, TrendingConfig(half_life_days=3.0)).count(live.counters)
     live.counters.events(("liked at home", 3.0 * DAY), lambda: pytest.fail("counted while somebody waits"))
 
 
