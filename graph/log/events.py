@@ -258,6 +258,11 @@ class EventLog:
             self._execute(cursor, query, (after, upto))
             return list(cursor.fetchall())
 
+    def columns(self, table: str, names: Sequence[str], after: int, upto: int) -> pl.DataFrame:
+        """The same as `rows` in a frame, after the column `offset`: for thousands of rows this costs far less."""
+        kinds = EVENT_COLUMNS if table == "events" else EXPOSURE_COLUMNS
+        return self._export(_EVENTS if table == "events" else _EXPOSURES, {n: kinds[n] for n in names}, after, upto)
+
     def of_user(self, user_id: str, after: int = 0) -> list[Event]:
         """The listener's events with an offset beyond `after`, in order of offset."""
         query = f'SELECT {_EVENT_FIELDS} FROM events WHERE user_id = ? AND "offset" > ? ORDER BY "offset"'  # noqa: S608
@@ -493,7 +498,8 @@ class EventLog:
     ) -> pl.DataFrame:
         kinds: dict[str, type[pl.DataType]] = {"offset": pl.Int64, **types}
         bounds = f'"offset" > {int(after)}' + ("" if upto is None else f' AND "offset" <= {int(upto)}')
-        query = f'{_select(table)} WHERE {bounds} ORDER BY "offset"'
+        names = ", ".join(f'"{name}"' for name in kinds)
+        query = f'SELECT {names} FROM {table.name} WHERE {bounds} ORDER BY "offset"'  # noqa: S608
         with self._cursor(self._reader) as cursor:
             if not self._sqlite:
                 with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as copy:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+import polars as pl
 import structlog
 
 from embeddings.vectors.model_vectors import song_space
@@ -23,7 +24,7 @@ from graph.schema import SONG_ACTIONS
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, PLAYBACK_CODES, UNKNOWN_TIME
 from graph.snapshot.ids import Ids
-from graph.snapshot.snapshot import Snapshot, cell_of
+from graph.snapshot.snapshot import Snapshot, cell_of, cells
 from recall.live.counters import EVENTS, Counters
 from recall.live.edits import Edits, NewSongs
 from recall.live.new_users import NewUsers
@@ -35,6 +36,8 @@ SILENT: Final = "the event log does not answer"
 _EVENT: Final = ("user_id", "song_id", "action", "at", "count", "latitude", "longitude")
 FOLD_ROWS: Final = 50_000
 """Rows that are folded at a time, so that memory is bounded when a worker starts long after its release."""
+FEW_ROWS: Final = 1_000
+"""So many are read one by one: a frame costs more than they do."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,10 @@ class Live:
         self.overlay.new_users.add(user_ids, batch)
         return batch
 
-    def _events(self, log: EventLog, after: int, upto: int) -> tuple[EventBatch, list[str]]:
+    def _events(self, log: EventLog, after: int, upto: int) -> tuple[EventBatch, Sequence[str]]:
+        """These events, and the ids of their listeners (E,)."""
+        if upto - after > FEW_ROWS:
+            return self._many_events(log, after, upto)
         new = self.overlay.edits.places
         found = []
         for user_id, song_id, action, at, count, latitude, longitude in log.rows("events", _EVENT, after, upto):
@@ -203,8 +209,22 @@ class Live:
         users, songs, actions, *rest = (np.array(column, dtype=np.int64) for column in columns)
         return EventBatch(users, songs, actions.astype(np.uint8), *rest), list(user_ids)
 
+    def _many_events(self, log: EventLog, after: int, upto: int) -> tuple[EventBatch, Sequence[str]]:
+        frame = log.columns("events", _EVENT, after, upto)
+        frame = frame.filter(pl.col("song_id").is_not_null() & pl.col("action").is_in(SONG_ACTIONS))
+        song = self._songs.of_all(frame["song_id"], self.overlay.edits.places)
+        frame, song = frame.filter(song >= 0), song[song >= 0]
+        action = _each(frame["action"], CODE.__getitem__).astype(np.uint8)
+        at, count = frame["at"].fill_null(UNKNOWN_TIME).to_numpy(), frame["count"].fill_null(1).to_numpy()
+        user = self._users.of_all(frame["user_id"])
+        return EventBatch(user, song, action, at, count, cells(frame)), frame["user_id"].to_list()
+
     def _exposed(self, log: EventLog, after: int, upto: int) -> ShownBatch:
         new = self.overlay.edits.places
+        if upto - after > FEW_ROWS:
+            frame = log.columns("exposures", ("song_id", "at"), after, upto)
+            song = self._songs.of_all(frame["song_id"], new)
+            return ShownBatch(song[song >= 0], frame["at"].fill_null(UNKNOWN_TIME).to_numpy()[song >= 0])
         rows = [(self._songs.of(song, new), at) for song, at in log.rows("exposures", ("song_id", "at"), after, upto)]
         columns = np.array(
             [(song, UNKNOWN_TIME if at is None else at) for song, at in rows if song >= 0], dtype=np.int64
@@ -239,3 +259,15 @@ class _Places:
         if found < 0 and (found := self._ids.index(text)) >= 0:
             self._known[text] = found
         return found
+
+    def of_all(self, texts: pl.Series, more: Mapping[str, int] = MappingProxyType({})) -> Array:
+        """(E,) the same for many; equal ones are looked up once."""
+        return _each(texts, lambda text: self.of(text, more))
+
+
+def _each(texts: pl.Series, number: Callable[[str], int]) -> Array:
+    """(E,) int64 the number of each text."""
+    unique = texts.unique()
+    table = pl.DataFrame({"text": unique, "number": pl.Series([number(text) for text in unique], dtype=pl.Int64)})
+    found = texts.to_frame("text").join(table, on="text", how="left", maintain_order="left")
+    return found["number"].to_numpy()

@@ -22,11 +22,12 @@ class NewUsers:
 
     def add(self, user_ids: Sequence[str], events: Any) -> None:
         """Events (E,) as in `Histories` with the ids of their listeners; those of a known `user` are left out."""
-        columns = (events.user, events.song, events.action, events.at, events.count)
-        for id_, user, *rest in zip(user_ids, *(column.tolist() for column in columns), strict=True):
-            if user < 0:
-                song, action, at, count = rest
-                self._events.setdefault(id_, deque(maxlen=KEPT)).append((song, action, at, count))
+        new = np.flatnonzero(events.user < 0)
+        if not len(new):
+            return
+        columns = (getattr(events, name)[new].tolist() for name in ("song", "action", "at", "count"))
+        for i, *event in zip(new.tolist(), *columns, strict=True):
+            self._events.setdefault(user_ids[i], deque(maxlen=KEPT)).append(tuple(event))
 
     def of(self, user_id: str) -> tuple[Array, Array, Array, Array]:
         """Song, action, at and count (E,) of somebody's latest events, none for whom nothing is known of."""

@@ -172,6 +172,29 @@ def test_what_is_counted_late_is_read_from_the_log_again(lopsided: World, log: E
     assert counters.exposures("x", Seen).songs == [2] * 4
 
 
+def test_many_events_and_exposures_are_read_as_a_few_are(
+    lopsided: World, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, after = Live(release(lopsided, log.log_id, log.last_offset()), log), log.last_offset()
+    log.append_journal("upsert", "Song", "new", {"properties": {"title": "x"}})
+    place = {"latitude": 44.43, "longitude": 26.1}
+    rows = [full_play("ana", "s1") | place, full_play("?", "s4") | {"count": 3}, full_play("ben", "new")]
+    others = [{"user_id": "ana", "action": "search", "query": "x", "song_id": None}, full_play("cy", "??")]
+    log.append([*rows, *others, {"user_id": "ana", "action": "like", "song_id": "s2", "at": None}], now=NOW)
+    shown = [{"request_id": "r", "song_id": song, "position": 0, "at": at} for song, at in (("s2", NOW), ("?", 1))]
+    log.append_exposures([*shown, shown[0] | {"at": None}])
+    live.check()
+    few, few_shown = live._events(log, after, log.last_offset()), live._exposed(log, 0, 3)
+    monkeypatch.setattr("recall.live.live.FEW_ROWS", 0)
+    many, many_shown = live._events(log, after, log.last_offset()), live._exposed(log, 0, 3)
+    assert few[0].song.tolist() == [0, 3, 5, 1]
+    assert few[1] == many[1]
+    for one, other in ((few[0], many[0]), (few_shown, many_shown)):
+        for mine, theirs in zip(vars(one).values(), vars(other).values(), strict=True):
+            assert mine.tolist() == theirs.tolist()
+            assert mine.dtype == theirs.dtype
+
+
 def test_an_event_is_folded_with_its_time_its_count_and_its_place(lopsided: World, log: EventLog) -> None:
     before = log.last_offset()
     live = Live(release(lopsided, log.log_id, before), log)
