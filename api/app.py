@@ -23,6 +23,9 @@ from api.security import Guard
 from api.service import Service
 from api.settings import Settings, load
 from api.version import VERSION
+from embeddings.models import model_names
+from recall.discovery import channel_names
+from recall.similarity.sources import ATTRIBUTES, FUSION, ITEM_KNN
 
 
 def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
@@ -43,6 +46,7 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         lifespan=lifespan,
         description="Graph in, ranked and explained songs out.",
         openapi_tags=TAGS,
+        names=_names(settings),
     )
     problems.install(app)
 
@@ -58,6 +62,14 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         roles.check(router.routes)
         app.include_router(router)
     return app
+
+
+def _names(settings: Settings) -> dict[str, list[str]]:
+    """What fields of requests may name."""
+    scenes = settings.scene_configs()
+    channels = sorted({*channel_names(), *(name for scene in scenes.values() for name in scene.channels)})
+    by = [FUSION, ATTRIBUTES, ITEM_KNN, *model_names()]
+    return {"scene": sorted(scenes), "channel": channels, "channels": channels, "by": by}
 
 
 def _routers() -> Iterator[APIRouter]:

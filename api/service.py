@@ -37,7 +37,8 @@ class Service:
 
     def __init__(self, settings: Settings, command: list[str]) -> None:
         self.settings = settings
-        self.log = EventLog(settings.events.url, h3_resolution=settings.privacy.h3_resolution)
+        # a folder that is read-only, or full, is served from: events are refused, and the log is joined once it can be
+        self.log = EventLog(settings.events.url, h3_resolution=settings.privacy.h3_resolution, writable_later=True)
         self.releases = Releases(settings.releases.dir)
         self.jobs = Jobs(settings, command)
         self._exposures = ExposureWriter(self.log)
