@@ -22,6 +22,7 @@ from api.request_log import RequestLog
 from api.security import Guard
 from api.service import Service
 from api.settings import Settings, load
+from api.turns import switch_often
 from api.version import VERSION
 from embeddings.models import model_names
 from recall.discovery import channel_names
@@ -93,5 +94,6 @@ def _cors(origins: list[str]) -> dict[str, Any]:
 def from_environment() -> FastAPI:
     """The application of `SEGUE_CONFIG`, as each worker of `segue serve` makes it."""
     use_json()
+    switch_often()
     config = os.environ.get("SEGUE_CONFIG")
     return create_app(load(Path(config) if config else None), refresh_command(config))

@@ -209,8 +209,10 @@ class Recommender:
         except NotWritable:
             return None
 
-    def recommend(self, ask: SlateRequest) -> dict[str, Any]:
+    def recommend(self, ask: SlateRequest, pause: Callable[[], object] = lambda: None) -> dict[str, Any]:
         """A slate, logged as exposures; with a `note` where there is something to say of the release.
+
+        `pause` is called every few milliseconds while reasons are looked for.
 
         Raises: InvalidInput for an unknown scene, or neither a listener nor a session.
         """
@@ -222,7 +224,8 @@ class Recommender:
         self._expose(cascade, ask, query, slate, request_id)
         items = [self._item(served, query, slate, i) for i in range(len(slate.songs))]
         if ask.explain:
-            for item, found in zip(items, served.reasons.of_slate(cascade, query, slate, REASONS), strict=True):
+            reasons = served.reasons.of_slate(cascade, query, slate, REASONS, pause)
+            for item, found in zip(items, reasons, strict=True):
                 item["reasons"] = [reason.as_json() for reason in found]
         return {
             "request_id": request_id,
