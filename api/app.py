@@ -22,7 +22,11 @@ from api.request_log import RequestLog
 from api.security import Guard
 from api.service import Service
 from api.settings import Settings, load
+from api.turns import switch_often
 from api.version import VERSION
+from embeddings.models import model_names
+from recall.discovery import channel_names
+from recall.similarity.sources import ATTRIBUTES, FUSION, ITEM_KNN
 
 
 def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
@@ -43,6 +47,7 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         lifespan=lifespan,
         description="Graph in, ranked and explained songs out.",
         openapi_tags=TAGS,
+        names=_names(settings),
     )
     problems.install(app)
 
@@ -58,6 +63,14 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         roles.check(router.routes)
         app.include_router(router)
     return app
+
+
+def _names(settings: Settings) -> dict[str, list[str]]:
+    """What fields of requests may name."""
+    scenes = settings.scene_configs()
+    channels = sorted({*channel_names(), *(name for scene in scenes.values() for name in scene.channels)})
+    by = [FUSION, ATTRIBUTES, ITEM_KNN, *model_names()]
+    return {"scene": sorted(scenes), "channel": channels, "channels": channels, "by": by}
 
 
 def _routers() -> Iterator[APIRouter]:
@@ -81,5 +94,6 @@ def _cors(origins: list[str]) -> dict[str, Any]:
 def from_environment() -> FastAPI:
     """The application of `SEGUE_CONFIG`, as each worker of `segue serve` makes it."""
     use_json()
+    switch_often()
     config = os.environ.get("SEGUE_CONFIG")
     return create_app(load(Path(config) if config else None), refresh_command(config))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 
 from api.limits import ALWAYS
 from api.roles import SCHEMES
-from api.schemas import Problem
+from api.schemas import PARAMETER, Problem
 
 TAGS: Final = [
     {"name": "recommend", "description": "Slates for a listener or a session, each channel's candidates, and reasons."},
@@ -47,13 +47,19 @@ def problems(*statuses: int) -> Responses:
 
 
 class Described(FastAPI):
-    """An application whose schema declares the problems of every route."""
+    """An application whose schema declares the problems of every route, and the `names` that its settings know."""
+
+    def __init__(self, *, names: Mapping[str, Sequence[str]], **more: Any) -> None:
+        """`names`: what a parameter, or a field of a body, may be: "scene", "channel", "channels", "by"."""
+        super().__init__(**more)
+        self._names = names
 
     def openapi(self) -> dict[str, Any]:
         """The schema, made once."""
         if self.openapi_schema is None:
             schema = super().openapi()
             _declare(schema)
+            _name(schema, self._names)
             self.openapi_schema = schema
         return self.openapi_schema
 
@@ -62,12 +68,24 @@ def _declare(schema: dict[str, Any]) -> None:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["components"]["securitySchemes"] = SCHEMES
     known = schema["components"]["schemas"]
-    known |= {**problem.pop("$defs", {}), "Problem": problem}
+    known |= {**problem.pop("$defs", {}), "Problem": problem, "Parameter": PARAMETER}
     for unused in ("HTTPValidationError", "ValidationError"):
         known.pop(unused, None)
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             _declare_answers(path, operation)
+
+
+def _name(schema: dict[str, Any], names: Mapping[str, Sequence[str]]) -> None:
+    """Say which names there are: an unknown one is refused like any other field that does not fit."""
+    bodies = [body.get("properties", {}) for name, body in schema["components"]["schemas"].items() if "Body" in name]
+    fields = [(name, field) for properties in bodies for name, field in properties.items()]
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            fields += [(given["name"], given["schema"]) for given in operation.get("parameters", ())]
+    for name, field in fields:
+        if name in names:
+            field.get("items", field)["enum"] = sorted(names[name])
 
 
 def _declare_answers(path: str, operation: dict[str, Any]) -> None:

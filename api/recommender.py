@@ -17,7 +17,7 @@ from api.settings import Settings
 from api.similar import Similar
 from api.without import meant, readings
 from embeddings.vectors.model_vectors import models_in
-from graph.errors import InvalidInput, NotInRelease, SegueError, UnknownSong
+from graph.errors import InvalidInput, NotInRelease, NotWritable, SegueError, UnknownSong
 from graph.log.events import EventLog
 from graph.release import Release, Releases
 from ranking.cascade import NOTHING, Cascade, Slate
@@ -154,8 +154,7 @@ class Recommender:
         self._expose_to = expose or (log.append_exposures if log is not None else None)
         self._releases = Releases(settings.releases.dir)
         self._reloading = threading.Lock()
-        hint = log.get_meta("clock") if log is not None else None
-        self._clock = settings.clock or ("data" if hint == "data" else "wall")
+        self._clock = settings.clock or self._hint()
         self._budgeted = budgeted
         self._served = ServingState(self._releases.open(), settings, log, budgeted)
         self.kept_back = KeptBack(self._releases)
@@ -198,13 +197,24 @@ class Recommender:
     def now(self, served: ServingState, newest: int = -1) -> int:
         """The time of a query without one: the clock's, or the data's newest event for old data."""
         wall = int(time.time() * 1000)
-        if self._clock == "wall":
+        if self._clock is None:
+            self._clock = self._hint()
+        if self._clock != "data":
             return wall
         known = max(served.release.snapshot.as_of, newest)
         return known if known >= 0 else wall
 
-    def recommend(self, ask: SlateRequest) -> dict[str, Any]:
+    def _hint(self) -> str | None:
+        """The clock that the log's sources ask for; None while the log cannot be opened."""
+        try:
+            return "data" if self._log is not None and self._log.get_meta("clock") == "data" else "wall"
+        except NotWritable:
+            return None
+
+    def recommend(self, ask: SlateRequest, pause: Callable[[], object] = lambda: None) -> dict[str, Any]:
         """A slate, logged as exposures; with a `note` where there is something to say of the release.
+
+        `pause` is called every few milliseconds while reasons are looked for.
 
         Raises: InvalidInput for an unknown scene, or neither a listener nor a session.
         """
@@ -216,7 +226,8 @@ class Recommender:
         self._expose(cascade, ask, query, slate, request_id)
         items = [self._item(served, query, slate, i) for i in range(len(slate.songs))]
         if ask.explain:
-            for item, found in zip(items, served.reasons.of_slate(cascade, query, slate, REASONS), strict=True):
+            reasons = served.reasons.of_slate(cascade, query, slate, REASONS, pause)
+            for item, found in zip(items, reasons, strict=True):
                 item["reasons"] = [reason.as_json() for reason in found]
         return {
             "request_id": request_id,

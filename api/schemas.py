@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from graph.log.checks import MAX_COUNT
-from graph.schema import ACTIONS, problem_of_id
+from graph.schema import ACTIONS, MAX_ID_BYTES, problem_of_id
+from graph.store.guard import MAX_QUERY_CHARACTERS
 
 
 def _checked(value: str) -> str:
@@ -16,7 +17,28 @@ def _checked(value: str) -> str:
     return value
 
 
-Id = Annotated[str, AfterValidator(_checked), Field(description="1 to 256 bytes of UTF-8, no control character, no /")]
+def text_schema(most: int, *, slash: bool) -> dict[str, Any]:
+    """JSON Schema of 1 to `most` bytes of UTF-8 without control characters, and without `/` unless `slash`.
+
+    A pattern counts characters: so many of those that take one byte, two at most, three at most, or four. All that fits
+    is accepted; of a text that mixes short and long ones a little more is.
+    """
+    one = r"\x20-\x7e" if slash else r"\x20-\x2e\x30-\x7e"
+    any_ = rf"^\x00-\x1f\x7f-\x9f{'' if slash else '/'}"
+    kinds = (one, rf"{one}\xa0-\u07ff", rf"{one}\xa0-\ud7ff\ue000-\uffff", any_)
+    alternatives = "|".join(f"[{kind}]{{1,{most // size}}}" for size, kind in enumerate(kinds, start=1))
+    said = f"1 to {most} bytes of UTF-8, no control character{'' if slash else ', no /'}"
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": most,
+        "pattern": f"^(?:{alternatives})$",
+        "description": said,
+    }
+
+
+_ID: Final = text_schema(MAX_ID_BYTES, slash=False)
+Id = Annotated[str, AfterValidator(_checked), WithJsonSchema(_ID)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Time = Annotated[int, Field(ge=0, le=253_402_300_799_999, description="epoch milliseconds")]
 
@@ -27,13 +49,34 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _example(**body: Any) -> ConfigDict:
-    """A body's configuration with an example for the docs."""
-    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [body]})
+def _example(schema: dict[str, Any] | None = None, /, **body: Any) -> ConfigDict:
+    """A body's configuration with an example for the docs, and what its schema says beside its fields."""
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [body], **(schema or {})})
+
+
+_NULL: Final = {"type": "null"}
+BOTH_OR_NONE: Final[dict[str, Any]] = {
+    "anyOf": [
+        {
+            "required": ["latitude", "longitude"],
+            "properties": {"latitude": {"type": "number"}, "longitude": {"type": "number"}},
+        },
+        {"properties": {"latitude": _NULL, "longitude": _NULL}},
+    ]
+}
+"""Of a body with a place: latitude and longitude go together."""
+_SOMEONE: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"required": ["user_id"], "properties": {"user_id": {"type": "string"}, "session": {"maxItems": 0}}},
+        {"required": ["session"], "properties": {"user_id": _NULL, "session": {"minItems": 1}}},
+    ]
+}
 
 
 class Context(Body):
     """When and where the listener asks."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=BOTH_OR_NONE)
 
     at: Time | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
@@ -49,7 +92,7 @@ class Context(Body):
 class RecommendBody(Body):
     """`POST /v1/recommend`: a listener, or a session of songs just played."""
 
-    model_config = _example(user_id="2", scene="radio", n=10, explain=True)
+    model_config = _example(_SOMEONE, user_id="2", scene="radio", n=10, explain=True)
 
     user_id: Id | None = None
     session: Annotated[list[Id], Field(max_length=1000)] = []
@@ -78,6 +121,22 @@ class RecallBody(Body):
     k: Annotated[int, Field(ge=1, le=10_000)] = 100
 
 
+PARAMETER: Final[dict[str, Any]] = {
+    "description": "what Bolt carries: null, truth values, integers of 64 bits, numbers, texts, lists and maps",
+    "anyOf": [
+        _NULL,
+        {"type": "boolean"},
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+        {"type": "number", "minimum": -1e300, "maximum": 1e300},
+        {"type": "string"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Parameter"}},
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Parameter"}},
+    ],
+}
+"""Schema of a query's parameter, `Parameter` in OpenAPI."""
+_PARAMETERS: Final = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Parameter"}}
+
+
 class QueryBody(Body):
     """`POST /v1/graph/query`: read-only Cypher."""
 
@@ -85,8 +144,8 @@ class QueryBody(Body):
         query="MATCH (s:Song {id: $id})-[:PERFORMED_BY]->(a:Artist) RETURN a.name AS artist", parameters={"id": "1001"}
     )
 
-    query: Annotated[str, Field(min_length=1, max_length=100_000)]
-    parameters: dict[str, Any] = {}
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, description="Cypher")]
+    parameters: Annotated[dict[str, Any], WithJsonSchema(_PARAMETERS)] = {}
     limit: Annotated[int, Field(ge=1, le=100_000)] = 1000
     timeout_s: Annotated[float, Field(gt=0, le=300)] | None = None
 

@@ -13,6 +13,7 @@ SegueError
 │   ├── StaleStep             a refresh step whose inputs have to be made first
 │   └── SourceMismatch        another data source into a state folder that knows its own
 ├── StoreUnavailable          the graph store or the event log does not answer
+│   └── NotWritable           the state folder is read-only, or its disk is full
 ├── QueryTimeout              a query ran past its time limit
 ├── Busy                      another process holds the lock that this work needs
 ├── CorruptRelease            a file of a release is missing, or differs from its checksum
@@ -73,6 +74,10 @@ class SourceMismatch(UserError):
 
 class StoreUnavailable(SegueError):
     """The graph store or the event log does not answer."""
+
+
+class NotWritable(StoreUnavailable):
+    """The state folder is read-only, or its disk is full."""
 
 
 class QueryTimeout(SegueError):

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from graph.errors import Busy, CorruptRelease, ReleaseNotFound
+from graph.errors import Busy, CorruptRelease, NotWritable, ReleaseNotFound
 from graph.snapshot.arrays import Array, checksum, fingerprint, read_arrays, touch, write_text
 from graph.snapshot.snapshot import Snapshot
 
@@ -173,10 +173,14 @@ class Releases:
     def lock(self) -> Iterator[None]:
         """Hold the one writer's lock; it goes with the process, however that ends.
 
-        Raises: Busy if another process builds, activates or prunes.
+        Raises: Busy if another process builds, activates or prunes; NotWritable if the folder cannot be written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as file:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise NotWritable(f"{self.root} cannot be written: {error.strerror}") from error
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -242,16 +246,19 @@ class Releases:
     def activate(self, id_: str) -> None:
         """Make a release the one that is served, after reading all of it once.
 
-        Raises: ReleaseNotFound; CorruptRelease if a file differs from its checksum.
+        Raises: ReleaseNotFound; CorruptRelease if a file differs from its checksum; NotWritable.
         """
         if wrong := self.verify(id_):
             raise CorruptRelease(f"{self.root / id_}: {wrong[0]}")
-        write_text(self.root / "current", f"{id_}\n")
-        # Last, because it says that the activation is complete: whoever is killed before it is seen by `interrupted`.
-        with (self.root / "history").open("a", encoding="utf-8") as file:
-            file.write(f"{id_}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            write_text(self.root / "current", f"{id_}\n")
+            # Last, as it says that the activation is complete: whoever is killed before it is seen by `interrupted`.
+            with (self.root / "history").open("a", encoding="utf-8") as file:
+                file.write(f"{id_}\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise NotWritable(f"{self.root} cannot be written: {error.strerror}") from error
 
     def interrupted(self) -> str | None:
         """A release that was sealed and never activated because its refresh was killed in between.

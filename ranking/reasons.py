@@ -38,11 +38,19 @@ class Reasons:
     def __init__(self, release: Release, never_cited: Iterable[str]) -> None:
         self._snapshot, self._paths = release.snapshot, Paths(release, never_cited)
 
-    def of_slate(self, cascade: Cascade, query: Query, slate: Slate, most: int) -> list[list[Reason]]:
-        """At most `most` for each song of a slate; what the channel says that found it first leads."""
+    def of_slate(
+        self, cascade: Cascade, query: Query, slate: Slate, most: int, pause: Callable[[], object] = lambda: None
+    ) -> list[list[Reason]]:
+        """At most `most` for each song of a slate; what the channel says that found it first leads.
+
+        `pause` is called before each song, some milliseconds apart: for whoever else has something to compute.
+        """
         paths, causes = self._paths.of(asker_of(query)), causes_of(cascade, query, slate)
-        pairs = zip(slate.songs.tolist(), causes, strict=True)
-        return [self._led(paths, query, song, most, cause) for song, cause in pairs]
+        found = []
+        for song, cause in zip(slate.songs.tolist(), causes, strict=True):
+            pause()
+            found.append(self._led(paths, query, song, most, cause))
+        return found
 
     def of_song(self, query: Query, song: int, most: int, without: Edge | None = None) -> list[Reason]:
         """The strongest for a song; none uses the relationship `without`."""

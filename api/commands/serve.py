@@ -13,7 +13,7 @@ import typer
 
 from api import console
 from api.threads import use_one_thread
-from graph.errors import SegueError
+from graph.errors import NotWritable, SegueError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -49,8 +49,11 @@ def serve(
     if console.state.config is not None:
         os.environ["SEGUE_CONFIG"] = str(console.state.config.resolve())
     # opened once here, so that a database that does not answer is one line and not a traceback of each worker
-    with console.event_log(settings):
-        Jobs(settings, []).close()
+    try:
+        with console.event_log(settings):
+            Jobs(settings, []).close()
+    except NotWritable as error:
+        console.warn(f"serves from the release alone, takes no events and writes down no slate: {error}")
     # bound before uvicorn, so that a port in use is the caller's mistake and port 0 can be told
     # its protocol is named, since asyncio sends small answers at once (TCP_NODELAY) on sockets that name theirs alone
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -27,7 +27,7 @@ from sqlalchemy.engine import RowMapping
 from api.problems import JobBusy
 from api.settings import Settings
 from api.threads import environment_of_jobs
-from graph.errors import SegueError
+from graph.errors import NotWritable, SegueError
 from graph.log.sql import named_failure, open_engine, parsed_url
 from graph.release import Releases
 
@@ -53,23 +53,21 @@ _NIGHTLY_LOOK_S: Final = 20.0
 class Jobs:
     """The jobs of one state folder; usable from several workers at once.
 
-    Raises (everywhere): StoreUnavailable if the database does not answer; Busy if another process held its write lock
-    for half a minute.
+    Raises (but when it is made): NotWritable in a folder that cannot be written. Raises (everywhere): StoreUnavailable
+    if the database does not answer; Busy if another process held its write lock for half a minute.
     """
 
     def __init__(self, settings: Settings, command: list[str]) -> None:
         """`command` starts the command line of the same settings, `["python", "-m", "api", "--config", …]`."""
         self._settings, self._command = settings, command
-        self._engine = open_engine(parsed_url(settings.events.url))
+        self._url = parsed_url(settings.events.url)
+        self._engine, self._open = open_engine(self._url), False
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._ends: dict[str, dict[str, Any]] = {}  # how jobs ended, until the database has taken it
-        # one statement, so that servers that start together do not both find no table; in PostgreSQL the one that loses
-        # the race is told so by its catalogue's own keys
-        with contextlib.suppress(sa.exc.IntegrityError), self._connection() as connection:
-            connection.execute(sa.schema.CreateTable(_JOBS, if_not_exists=True))
-        self._bury_the_dead(before_us=True)
+        with contextlib.suppress(NotWritable):  # the service answers without it, and whoever asks for a job is told
+            self._bury_the_dead(before_us=True)
 
     def start(self, *, full: bool = False, id_: str | None = None) -> dict[str, Any]:
         """Start a refresh.
@@ -228,12 +226,22 @@ class Jobs:
     def _connection(self) -> Iterator[sa.Connection]:
         """A connection in a transaction; the database's failures become StoreUnavailable or Busy."""
         try:
+            if not self._open:
+                self._create()
+                self._open = True
             with self._engine.begin() as connection:
                 yield connection
         except sa.exc.IntegrityError:
             raise
         except sa.exc.SQLAlchemyError as error:
-            raise named_failure(error, "jobs table") from error
+            self._engine.dispose()  # SQLite keeps a connection read-only that was opened when nothing could be written
+            raise named_failure(error, "jobs table", self._url) from error
+
+    def _create(self) -> None:
+        # one statement, so that servers that start together do not both find no table; in PostgreSQL the one that loses
+        # the race is told so by its catalogue's own keys
+        with contextlib.suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
+            connection.execute(sa.schema.CreateTable(_JOBS, if_not_exists=True))
 
     def _row(self, id_: str) -> RowMapping | None:
         with self._connection() as connection:

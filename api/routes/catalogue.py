@@ -12,14 +12,16 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import Field, create_model
+from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 
 from api.openapi import Responses, problems
 from api.problems import problem
 from api.roles import routes_for
-from api.schemas import Body, Id, Time
+from api.schemas import BOTH_OR_NONE, Body, Id, Time, text_schema
 from api.service import reply, service
 from graph import schema
+from graph.log.checks import MAX_TEXT_BYTES
+from graph.schema import MAX_ID_BYTES
 
 reads = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("read"))
 writes = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("catalogue"))
@@ -30,6 +32,21 @@ _FOLLOWS = problems(400, 404, 409)
 Node = dict[str, Any]
 Handler = Callable[..., Response]
 Ends = Annotated[list[Id], Field(max_length=1000)]
+_TEXT: Final = Annotated[str, Field(max_length=10_000), WithJsonSchema(text_schema(MAX_TEXT_BYTES, slash=True))]
+_MOST: Final = 1000
+_HIGHEST: Final = 1e300
+# pydantic would say of the keys what they may look like, and not that others are refused
+_WEIGHTS_SCHEMA: Final = {
+    "type": "object",
+    "maxProperties": _MOST,
+    "propertyNames": text_schema(MAX_ID_BYTES, slash=False),
+    "additionalProperties": {"anyOf": [{"type": "number", "minimum": 0, "maximum": _HIGHEST}, {"type": "null"}]},
+}
+_WEIGHTS: Final = Annotated[
+    dict[Id, Annotated[float, Field(ge=0, le=_HIGHEST)] | None],
+    Field(max_length=_MOST),
+    WithJsonSchema(_WEIGHTS_SCHEMA),
+]
 
 
 class Since(Body):
@@ -43,12 +60,16 @@ def _body(label: schema.Label) -> type[Body]:
     fields: dict[str, Any] = {}
     for p in label.properties:
         if not p.derived:
-            longest = 10_000 if p.kind == "string" else None
-            fields[p.name] = (Annotated[_TYPES[p.kind], Field(ge=p.low, le=p.high, max_length=longest)] | None, None)
+            text = p.kind == "string"
+            kind = _TEXT if text else Annotated[_TYPES[p.kind], Field(ge=p.low, le=p.high)]
+            fields[p.name] = (kind | None, None)
     if label.name == "Song":
         fields |= dict.fromkeys(("artists", "albums", "genres", "cover_of"), (Ends | None, None))
-        weights = Annotated[dict[Id, Annotated[float, Field(ge=0)] | None], Field(max_length=1000)]
-        fields["tags"] = (weights | None, None)
+        fields["tags"] = (_WEIGHTS | None, None)
+    if label.name == "User":
+        config = ConfigDict(extra="forbid", strict=True, json_schema_extra=BOTH_OR_NONE)
+        body: type[Body] = create_model("UserBody", __config__=config, **fields)
+        return body
     made: type[Body] = create_model(f"{label.name}Body", __base__=Body, **fields)
     return made
 

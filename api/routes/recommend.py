@@ -44,8 +44,12 @@ async def recommend(request: Request, body: RecommendBody) -> Response:
     recommender = service(request).recommender
     check_name("body.scene", body.scene, recommender.check_scene)
     # a few milliseconds cost less here than in a thread; more than that would hold up everybody else
-    heavy = ask.explain or (ask.n or 0) > FEW
-    answer = await run_in_threadpool(recommender.recommend, ask) if heavy else recommender.recommend(ask)
+    turns = service(request).turns
+    if ask.explain or (ask.n or 0) > FEW:
+        answer = await run_in_threadpool(recommender.recommend, ask, turns.give_way)
+    else:
+        async with turns.first():
+            answer = recommender.recommend(ask)
     for stage in answer["trace"]:
         metrics.STAGES.labels(stage["stage"]).observe(stage["ms"] / 1000)
         for dropped in stage["dropped"]:

@@ -26,7 +26,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
-from graph.errors import Busy, StoreUnavailable
+from graph.errors import Busy, NotWritable, StoreUnavailable
 from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, now_ms, problem_of_event
 from graph.log.sql import is_sqlite, make_folder, named_failure, open_engine, parsed_url
 
@@ -143,17 +143,20 @@ class EventLog:
     """Events, exposures and the journal of one state folder; usable from many threads and processes at once.
 
     Raises: InvalidInput for a URL that is neither `sqlite:///FILE` nor `postgresql+psycopg://…`, StoreUnavailable if
-    the database does not answer, is no database, or was written with another schema version, Busy if another
-    process held the write lock for half a minute.
+    the database does not answer, is no database, or was written with another schema version, NotWritable in a folder
+    that cannot be written, Busy if another process held the write lock for half a minute.
     """
 
-    log_id: str
-
-    def __init__(self, url: str = "sqlite:///var/events.db", *, h3_resolution: int = 7) -> None:
+    def __init__(
+        self, url: str = "sqlite:///var/events.db", *, h3_resolution: int = 7, writable_later: bool = False
+    ) -> None:
+        """With `writable_later` a folder that cannot be written is no failure here: every call raises NotWritable until
+        it can, and the first one then opens the log."""
         if not 0 <= h3_resolution <= 15:
             raise ValueError(f"h3_resolution must be 0 to 15 (got {h3_resolution})")
         self.h3_resolution = h3_resolution
         self._mutex = threading.Lock()
+        self._log_id: str | None = None
         parsed = parsed_url(url)
         self._shown = parsed.render_as_string(hide_password=True)
         self._sqlite = is_sqlite(parsed)
@@ -173,7 +176,11 @@ class EventLog:
             sa.exc.DBAPIError,
         )
         try:
-            self._create()
+            self._open()
+        except NotWritable:
+            if not writable_later:
+                self.close()
+                raise
         except BaseException:
             self.close()
             raise
@@ -183,6 +190,14 @@ class EventLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def log_id(self) -> str:
+        """Names this log: a release says which one it was made from.
+
+        Raises: StoreUnavailable.
+        """
+        return self._open()
 
     def close(self) -> None:
         """Close every connection; closing twice is harmless."""
@@ -336,10 +351,8 @@ class EventLog:
 
     def get_meta(self, key: str) -> str | None:
         """The value kept under `key`, or None."""
-        with self._cursor(self._reader) as cursor:
-            self._execute(cursor, "SELECT value FROM meta WHERE key = ?", (key,))
-            row = cursor.fetchone()
-            return None if row is None else str(row[0])
+        self._open()
+        return self._meta(key)
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep `value` under `key`, durable on return."""
@@ -354,11 +367,17 @@ class EventLog:
 
     # ---- inside
 
+    def _open(self) -> str:
+        """Make the tables of a new log, or check the version of one that is there, once. Returns: its id."""
+        if self._log_id is None:
+            self._create()
+            self._log_id = self._meta("log_id")
+        return str(self._log_id)
+
     def _create(self) -> None:
-        """Make the tables of a new log; check the version of one that is there."""
         if self._sqlite:
             self._wal()
-        with self._transaction("meta") as cursor:
+        with self._begun("meta") as cursor:
             dialect = self._writer.dialect
             for table in _TABLES.sorted_tables:
                 cursor.execute(str(sa.schema.CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
@@ -368,21 +387,33 @@ class EventLog:
                 self._execute(
                     cursor, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value)
                 )
-        found = self.get_meta("schema_version")
+        found = self._meta("schema_version")
         if found != SCHEMA_VERSION:
             raise StoreUnavailable(
                 f"event log {self._shown} has schema version {found}, this version of Segue reads {SCHEMA_VERSION}"
             )
-        self.log_id = str(self.get_meta("log_id"))
+
+    def _meta(self, key: str) -> str | None:
+        with self._connected(self._reader) as cursor:
+            self._execute(cursor, "SELECT value FROM meta WHERE key = ?", (key,))
+            row = cursor.fetchone()
+            return None if row is None else str(row[0])
 
     def _wal(self) -> None:
-        with self._cursor(self._writer) as cursor:
+        with self._connected(self._writer) as cursor:
             cursor.execute("PRAGMA journal_mode")
             if cursor.fetchone()[0] != "wal":
                 cursor.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def _cursor(self, engine: sa.Engine) -> Iterator[Any]:
+        """As `_connected`, once the log is open."""
+        self._open()
+        with self._connected(engine) as cursor:
+            yield cursor
+
+    @contextmanager
+    def _connected(self, engine: sa.Engine) -> Iterator[Any]:
         """A driver's cursor on a pooled connection in autocommit; driver failures become StoreUnavailable or Busy."""
         try:
             connection = engine.raw_connection()
@@ -398,22 +429,29 @@ class EventLog:
             finally:
                 connection.close()
         except self._failures as failure:
-            raise named_failure(failure, f"event log {self._shown}") from failure
+            raise self._named(failure) from failure
         except self._writer.dialect.loaded_dbapi.DatabaseError as failure:
             if self._sqlite and type(failure) is sqlite3.DatabaseError:  # "file is not a database", a damaged page
-                raise named_failure(failure, f"event log {self._shown}") from failure
+                raise self._named(failure) from failure
             raise
+
+    def _named(self, failure: Exception) -> Busy | StoreUnavailable:
+        return named_failure(failure, f"event log {self._shown}", self._writer.url)
 
     @contextmanager
     def exclusive(self, name: str, *, wait: bool = True) -> Iterator[None]:
         """Hold a lock of that name that one thread of one process can have at a time; a killed holder loses it.
 
-        Raises: Busy if `wait` is false and another has it.
+        Raises: Busy if `wait` is false and another has it; NotWritable.
         """
         busy = Busy(f"event log {self._shown}: another process holds the {name} lock")
         if self._sqlite:
-            path = f"{self._writer.url.database}.{name}.lock"
-            with Path(path).open("w", encoding="utf-8") as file:
+            path = Path(f"{self._writer.url.database}.{name}.lock")
+            try:
+                file = path.open("w", encoding="utf-8")
+            except OSError as failure:
+                raise NotWritable(f"{path} cannot be written: {failure.strerror}") from failure
+            with file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 except BlockingIOError:
@@ -433,8 +471,15 @@ class EventLog:
 
     @contextmanager
     def _transaction(self, table: str, *, durable: bool = True) -> Iterator[Any]:
+        """As `_begun`, once the log is open."""
+        self._open()
+        with self._begun(table, durable=durable) as cursor:
+            yield cursor
+
+    @contextmanager
+    def _begun(self, table: str, *, durable: bool = True) -> Iterator[Any]:
         """A cursor inside a transaction that no other writer of `table` can be in at the same time."""
-        with self._mutex, self._cursor(self._writer if durable else self._lazy) as cursor:
+        with self._mutex, self._connected(self._writer if durable else self._lazy) as cursor:
             if self._sqlite:
                 cursor.execute("BEGIN IMMEDIATE")
             else:

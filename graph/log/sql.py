@@ -5,6 +5,8 @@ The event log and the jobs table stand in the same database.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +14,19 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.errors import Busy, InvalidInput, NotWritable, StoreUnavailable
 
 BUSY_TIMEOUT_S: Final = 30
 """Seconds that a writer waits for SQLite's write lock, which an import holds for some."""
+_NEEDED: Final = 1 << 18
+"""Bytes that SQLite needs to open a database: with less it names no reason of its own."""
 _CONNECT_TIMEOUT_S: Final = 3
 """Short, because an answer may wait for it (once: then serving goes on without the log)."""
+
+
+_UNWRITABLE: Final = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+)
 
 
 def parsed_url(url: str) -> sa.URL:
@@ -72,11 +81,22 @@ def make_folder(file: Path, what: str) -> None:
         raise StoreUnavailable(f"{what} does not answer: {failure.strerror}: {file.parent}") from failure
 
 
-def named_failure(failure: Exception, what: str) -> Busy | StoreUnavailable:
-    """What to raise for a failure of SQLAlchemy or of its driver: Busy if SQLite is locked; it begins with `what`."""
+def named_failure(failure: Exception, what: str, url: sa.URL) -> Busy | StoreUnavailable:
+    """What to raise for a failure of SQLAlchemy or of its driver: Busy if SQLite is locked, NotWritable if its folder
+    takes no more; it begins with `what`."""
     cause = failure.orig if isinstance(failure, sa.exc.DBAPIError) and failure.orig is not None else failure
     reason = " ".join(str(cause).split()) or type(cause).__name__
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(f"{what}: another process is writing ({reason})")
+    if code is not None and code & 0xFF in _UNWRITABLE and _takes_nothing(Path(str(url.database)).parent):
+        return NotWritable(f"{what} cannot be written: {reason}")
     return StoreUnavailable(f"{what} does not answer: {reason}")
+
+
+def _takes_nothing(folder: Path) -> bool:
+    """Whether a folder is read-only, or its disk full."""
+    try:
+        return not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < _NEEDED
+    except OSError:
+        return False

@@ -100,11 +100,17 @@ class Loan:
 
 
 class Lock:
-    """A lock of the operating system on one file; it ends with this object or with the process."""
+    """A lock of the operating system on one file; it ends with this object or with the process.
+
+    Raises: StoreUnavailable if the file can be neither opened nor made.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path, self._file = path, -1
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.parent}: no folder for a graph store ({error.strerror})") from error
 
     def take(self, *, shared: bool = False) -> bool:
         """Take it without waiting; false if somebody else's lock is in the way."""

@@ -502,7 +502,9 @@ def _raise(error: Exception, url: str) -> NoReturn:
             raise QueryTooLarge(f"query: {text}") from None
         if ".Security." in code:
             raise StoreUnavailable(f"{url}: the graph store does not know this login ({text})") from None
-        if isinstance(error, bolt.TransientError) or ".DatabaseError." in code:
+        # what ArcadeDB says of a commit that its disk had no room for
+        refused = code.endswith("Transaction.TransactionNotFound")
+        if isinstance(error, bolt.TransientError) or ".DatabaseError." in code or refused:
             raise StoreUnavailable(f"{url}: {text}") from None
         raise InvalidInput(f"query: {text}") from None
     if isinstance(error, (bolt.DriverError, OSError)):

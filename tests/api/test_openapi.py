@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from api.app import create_app
 from api.openapi import PROBLEMS, TAGS
 from api.settings import Settings
 from graph.log.checks import EVENT_COLUMNS
+from graph.schema import problem_of_id
 
 SCHEMA = create_app(Settings()).openapi()
 OPERATIONS = {
@@ -67,3 +69,42 @@ def test_events_are_typed_and_have_an_example_that_fits() -> None:
 def test_the_example_of_a_body_fits_it(name: str) -> None:
     (example,) = SCHEMA["components"]["schemas"][name]["examples"]
     getattr(schemas, name).model_validate(example)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("1", True),
+        ("a b.c:d", True),
+        ("x" * 256, True),
+        ("ü" * 128, True),
+        ("愛" * 85, True),
+        ("🎵" * 64, True),
+        ("", False),
+        ("x" * 257, False),
+        ("愛" * 86, False),
+        ("🎵" * 65, False),
+        ("a/b", False),
+        ("a\tb", False),
+        ("\x85", False),
+    ],
+)
+def test_the_pattern_of_an_id_lets_through_what_the_service_takes(text: str, fits: bool) -> None:
+    pattern = SCHEMA["components"]["schemas"]["RecallBody"]["properties"]["user_id"]["pattern"]
+    assert bool(re.search(pattern, text)) == fits == (problem_of_id(text) is None)
+
+
+def test_the_names_that_there_are_stand_in_the_schema() -> None:
+    settings = Settings(scenes={"party": {"n": 3}})  # type: ignore[arg-type]
+    schema = create_app(settings).openapi()
+    bodies = schema["components"]["schemas"]
+    assert {"party", "radio"} <= set(bodies["RecommendBody"]["properties"]["scene"]["enum"])
+    assert {"social", "als"} <= set(bodies["RecallBody"]["properties"]["channels"]["items"]["enum"])
+    (by,) = [p for p in OPERATIONS["GET /v1/tags/{id}/similar"]["parameters"] if p["name"] == "by"]
+    assert {"fusion", "song2vec"} <= set(by["schema"]["enum"])
+
+
+def test_what_goes_together_is_told() -> None:
+    bodies = SCHEMA["components"]["schemas"]
+    for name in ("Context", "UserBody", "RecommendBody"):
+        assert len(bodies[name]["anyOf"]) == 2

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import lopsided_snapshot
 
-from graph.errors import Busy, CorruptRelease, ReleaseNotFound
+from graph.errors import Busy, CorruptRelease, NotWritable, ReleaseNotFound
 from graph.release import Release, Releases, release_digest
 from graph.snapshot.arrays import write_arrays
 
@@ -307,6 +307,15 @@ def test_a_damaged_release_can_be_set_aside(releases: Releases, name: str) -> No
     aside = releases.set_aside(second)
     assert (aside.name, aside.is_dir()) == (f".damaged-{second}", True)
     assert (releases.ids(), releases.interrupted()) == ([first], None)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(NotWritable, match=r"file/releases cannot be written"),
+        Releases(tmp_path / "file" / "releases").lock(),
+    ):
+        pass
 
 
 def test_one_writer_at_a_time_and_the_lock_goes_with_its_process(releases: Releases) -> None:

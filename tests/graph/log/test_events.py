@@ -12,7 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.errors import Busy, InvalidInput, NotWritable, StoreUnavailable
+from graph.log import sql
 from graph.log.events import Event, EventLog, export_parquet
 
 PLAY = {"event_id": "e1", "user_id": "u1", "action": "play", "song_id": "s1"}
@@ -244,6 +245,30 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match="does not answer"):
         EventLog(f"sqlite:///{tmp_path}/file/events.db")
+
+
+def test_a_log_that_cannot_be_written_yet_opens_when_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/events.db"
+    (tmp_path / "events.db").mkdir()
+    monkeypatch.setattr(sql, "_takes_nothing", lambda _: True)
+    with pytest.raises(NotWritable):
+        EventLog(url)
+    with EventLog(url, writable_later=True) as log:
+        for asked in (lambda: log.log_id, log.last_offset, lambda: log.append([play("a")]), lambda: log.get_meta("x")):
+            with pytest.raises(NotWritable, match=r"events\.db cannot be written"):
+                asked()
+        (tmp_path / "events.db").rmdir()
+        assert log.append([play("a")]).accepted == 1
+        with EventLog(url) as other:
+            assert other.log_id == log.log_id
+
+
+def test_a_lock_in_a_folder_that_is_gone_is_an_outage(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with EventLog(f"sqlite:///{tmp_path}/state/events.db") as log:
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        with pytest.raises(NotWritable, match="edits"), log.exclusive("edits"):
+            pass
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", ""])

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from graph.errors import Busy, InvalidInput, StoreUnavailable
+from graph.errors import Busy, InvalidInput, NotWritable, StoreUnavailable
+from graph.log import sql
 from graph.log.sql import make_folder, named_failure, parsed_url
 
 
@@ -33,11 +34,23 @@ def test_a_locked_database_is_busy_and_any_other_failure_is_an_outage(tmp_path: 
         other.execute("BEGIN IMMEDIATE")
     for connection in (holder, other):
         connection.close()
-    busy = named_failure(locked.value, "the table")
+    url = parsed_url(f"sqlite:///{tmp_path}/a.db")
+    busy = named_failure(locked.value, "the table", url)
     assert (type(busy), str(busy)) == (Busy, "the table: another process is writing (database is locked)")
     wrapped = sa.exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError("disk\n I/O error"))
-    gone = named_failure(wrapped, "the table")
+    gone = named_failure(wrapped, "the table", url)
     assert (type(gone), str(gone)) == (StoreUnavailable, "the table does not answer: disk I/O error")
+
+
+def test_a_failure_in_a_folder_that_takes_nothing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.db").mkdir()
+    with pytest.raises(sqlite3.OperationalError) as failed:
+        sqlite3.connect(tmp_path / "a.db")
+    url = parsed_url(f"sqlite:///{tmp_path}/a.db")
+    assert type(named_failure(failed.value, "the table", url)) is StoreUnavailable
+    monkeypatch.setattr(sql, "_NEEDED", 1 << 60)  # more than its disk has
+    full = named_failure(failed.value, "the table", url)
+    assert (type(full), str(full)) == (NotWritable, "the table cannot be written: unable to open database file")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from neo4j import exceptions as bolt
 
 from graph import schema
 from graph.errors import InvalidInput, QueryRefused, QueryTimeout, StoreUnavailable
@@ -336,6 +337,13 @@ def test_parameters_and_limits_of_wrong_types_are_the_callers_mistake(embedded_s
         embedded_store.query("RETURN 1 AS x", timeout_s=math.nan)
     with pytest.raises(InvalidInput, match="expected text"):
         embedded_store.query(7)  # type: ignore[arg-type]
+
+
+def test_a_commit_that_its_disk_has_no_room_for_is_no_mistake_of_the_caller(embedded_store: GraphStore) -> None:
+    code = "Neo.ClientError.Transaction.TransactionNotFound"
+    full = bolt.Neo4jError._hydrate_neo4j(code=code, message="Transaction error on commit")
+    with pytest.raises(StoreUnavailable, match="error on commit"), embedded_store._mapped():
+        raise full
 
 
 def test_parameters_never_become_cypher(store: GraphStore) -> None:
