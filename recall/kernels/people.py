@@ -27,41 +27,36 @@ def first_of(user: Array, person: int) -> int:
 
 
 @compiled
-def _entries(person: int, part: Part) -> int:
-    return first_of(part[0], person + 1) - first_of(part[0], person)
+def _next_song(part: Part, at: int, end: int, size: int) -> int:
+    """The song of an entry, `size` where there is none before `end`."""
+    return min(part[1][at], size) if at < end else size
 
 
 @compiled
-def _added(
-    person: int,
-    part: Part,
-    since: float,
-    size: int,
-    slots: Array,
-    stamp: Array,
-    sums: Array,
-    met: Array,
-    known: int,
-    mark: int,
-    bits: int,
-) -> int:
-    """Add the entries of a person to the sums of their songs; how many songs are `met` then. A slot of the hash table
-    is taken where its stamp is `mark`."""
-    user, song, timed, lasting = part
-    entry = first_of(user, person)
-    while entry < len(user) and user[entry] == person:
-        key = song[entry]
-        if key < size:
-            slot = slot_of(key, bits)
-            while stamp[slot] == mark and slots[slot] != key:
-                slot = (slot + 1) & (len(slots) - 1)
-            if stamp[slot] != mark:
-                stamp[slot], slots[slot], sums[slot] = mark, key, 0.0
-                met[known] = slot
-                known += 1
-            sums[slot] += timed[entry] * since + lasting[entry]
-        entry += 1
-    return known
+def _love(part: Part, at: int, since: float) -> float:
+    return float(part[2][at] * since + part[3][at])
+
+
+@compiled
+def _table_of(songs: Array, likes: Array, bits: int) -> tuple[Array, Array, float]:
+    """A hash table of the songs (S,) that are liked: songs and likes by slot, and the sum of squares of the likes."""
+    keys, values, squares = np.full(1 << bits, -1, dtype=np.int64), np.zeros(1 << bits), 0.0
+    for i in range(len(songs)):
+        if likes[i] > 0:
+            slot = slot_of(songs[i], bits)
+            while keys[slot] >= 0:
+                slot = (slot + 1) & (len(keys) - 1)
+            keys[slot], values[slot] = songs[i], likes[i]
+            squares += likes[i] ** 2
+    return keys, values, squares
+
+
+@compiled
+def _looked_up(song: int, keys: Array, values: Array, bits: int) -> float:
+    slot = slot_of(song, bits)
+    while keys[slot] >= 0 and keys[slot] != song:
+        slot = (slot + 1) & (len(keys) - 1)
+    return float(values[slot])
 
 
 @compiled
@@ -84,44 +79,46 @@ def loves_of(
     A love is a sum above 0 over the four parts of timed x `since` + lasting; the cosine is that of all of a person's
     loves to the positive `likes` (S,) of somebody for the songs `mine` (S,). Songs from `size` on are left out.
     """
-    entries, longest = 0, len(mine)
+    first, last = np.empty((4, len(people)), dtype=np.int64), np.empty((4, len(people)), dtype=np.int64)
     for p in range(len(people)):
-        its = _entries(people[p], release) + _entries(people[p], large)
-        its += _entries(people[p], middle) + _entries(people[p], small)
-        entries += its
-        longest = max(longest, its)
-    bits = bits_for(longest)
-    slots, stamp = np.empty(1 << bits, dtype=np.int64), np.full(1 << bits, -1, dtype=np.int32)
-    sums, met = np.empty(1 << bits), np.empty(longest, dtype=np.int64)
-    liked, like = np.full(1 << bits, -1, dtype=np.int64), np.zeros(1 << bits)
-    length = 0.0
-    for i in range(len(mine)):
-        if likes[i] > 0:
-            slot = slot_of(mine[i], bits)
-            while liked[slot] >= 0:
-                slot = (slot + 1) & (len(liked) - 1)
-            liked[slot], like[slot] = mine[i], likes[i]
-            length += likes[i] ** 2
+        first[0, p], last[0, p] = first_of(release[0], people[p]), first_of(release[0], people[p] + 1)
+        first[1, p], last[1, p] = first_of(large[0], people[p]), first_of(large[0], people[p] + 1)
+        first[2, p], last[2, p] = first_of(middle[0], people[p]), first_of(middle[0], people[p] + 1)
+        first[3, p], last[3, p] = first_of(small[0], people[p]), first_of(small[0], people[p] + 1)
+    entries = (last - first).sum()
+    bits = bits_for(len(mine))
+    liked, like, squares = _table_of(mine, likes, bits)
     who, songs, worth, n = np.empty(entries, dtype=np.int64), np.empty(entries, dtype=np.int64), np.empty(entries), 0
     for p in range(len(people)):
-        known = _added(people[p], release, since, size, slots, stamp, sums, met, 0, p, bits)
-        known = _added(people[p], large, since, size, slots, stamp, sums, met, known, p, bits)
-        known = _added(people[p], middle, since, size, slots, stamp, sums, met, known, p, bits)
-        known = _added(people[p], small, since, size, slots, stamp, sums, met, known, p, bits)
+        a, b, c, d = first[0, p], first[1, p], first[2, p], first[3, p]
         start, highest, norm, common = n, 0.0, 0.0, 0.0
-        for i in range(known):
-            love, key = sums[met[i]], slots[met[i]]
+        while True:
+            # the parts of a person are in the order of songs
+            in_a, in_b = _next_song(release, a, last[0, p], size), _next_song(large, b, last[1, p], size)
+            in_c, in_d = _next_song(middle, c, last[2, p], size), _next_song(small, d, last[3, p], size)
+            song, love = min(in_a, in_b, in_c, in_d), 0.0
+            if song == size:
+                break
+            if in_a == song:
+                love += _love(release, a, since)
+                a += 1
+            if in_b == song:
+                love += _love(large, b, since)
+                b += 1
+            if in_c == song:
+                love += _love(middle, c, since)
+                c += 1
+            if in_d == song:
+                love += _love(small, d, since)
+                d += 1
             if not love > 0:
                 continue
-            who[n], songs[n], worth[n] = p, key, love
+            who[n], songs[n], worth[n] = p, song, love
             n += 1
             highest = max(highest, love)
             norm += love**2
-            slot = slot_of(key, bits)
-            while liked[slot] >= 0 and liked[slot] != key:
-                slot = (slot + 1) & (len(liked) - 1)
-            common += love * like[slot] if liked[slot] == key else 0.0
-        scale = weight[p] * (trust[p] + common / max(np.sqrt(norm * length), 1e-12)) / max(highest, 1e-12)
+            common += love * _looked_up(song, liked, like, bits)
+        scale = weight[p] * (trust[p] + common / max(np.sqrt(norm * squares), 1e-12)) / max(highest, 1e-12)
         for i in range(start, n):
             worth[i] *= scale
     return who[:n], songs[:n], worth[:n]

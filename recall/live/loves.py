@@ -15,7 +15,9 @@ from recall.grouped import csr_entries, rank_within_group
 from recall.live.counters import Counters
 
 LATEST: Final = 300
-"""Events of the release that count of each listener, the latest ones, and songs that are kept of what came since."""
+"""Events of the release that count of each listener, the latest ones."""
+KEPT: Final = 100
+"""Songs that are kept of what each listener did since the release, those loved most."""
 _LARGER: Final = 16
 """A part is joined with the next larger one when it has more than a so-manieth of its entries."""
 
@@ -63,7 +65,7 @@ class LovesPart:
     def joined(self, other: LovesPart) -> LovesPart:
         """Both in one."""
         user, song, timed, lasting = (np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True))
-        return LovesPart.of(user, song, timed, lasting, LATEST)
+        return LovesPart.of(user, song, timed, lasting, KEPT)
 
 
 Parts = tuple[LovesPart, LovesPart, LovesPart]
@@ -95,20 +97,20 @@ class PeopleLoves:
         if isinstance(events, Histories):
             people = np.arange(len(events.indptr) - 1)
             user, at = csr_entries(events.indptr, people, LATEST)
-            self.release = self._summed(user, events, at)
+            self.release = self._summed(user, events, at, LATEST)
             return
         known = np.flatnonzero(events.user >= 0)
         large, middle, small = self._since
-        small = small.joined(self._summed(np.asarray(events.user)[known], events, known))
+        small = small.joined(self._summed(np.asarray(events.user)[known], events, known, KEPT))
         if len(small) * _LARGER > len(middle):
             middle, small = middle.joined(small), LovesPart.none()
         if len(middle) * _LARGER > len(large):
             large, middle = large.joined(middle), LovesPart.none()
         self._since = large, middle, small
 
-    def _summed(self, user: Array, events: Any, rows: Array) -> LovesPart:
-        """The sums of some rows (E,) of the events, which are of `user` (E,)."""
+    def _summed(self, user: Array, events: Any, rows: Array, most: int) -> LovesPart:
+        """The sums of some rows (E,) of the events, which are of `user` (E,); `most` songs of each."""
         song, action, at, count = (getattr(events, name)[rows] for name in ("song", "action", "at", "count"))
         worth = strengths(action, count)
         lasting = np.where(at == UNKNOWN_TIME, worth, 0.0)
-        return LovesPart.of(user, song, worth * self.decay.weights(at), lasting, LATEST)
+        return LovesPart.of(user, song, worth * self.decay.weights(at), lasting, most)

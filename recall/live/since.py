@@ -45,7 +45,11 @@ class EventsSinceRelease:
         if isinstance(events, Histories):
             return  # those stand in order in the release
         known = np.flatnonzero(events.user >= 0)
-        parts = [*self._parts, _by_user({name: getattr(events, name)[known] for name in ("user", *_COLUMNS)})]
+        self.keep({name: getattr(events, name)[known] for name in ("user", *_COLUMNS)})
+
+    def keep(self, columns: dict[str, Array]) -> None:
+        """Add events in the order of the log: "user" (E,), from 0, and other columns (E,), the same at each call."""
+        parts = [*self._parts, _by_user(columns)]
         while len(parts) > 1 and len(parts[-2]["user"]) <= _LARGER * len(parts[-1]["user"]):
             newer, older = parts.pop(), parts.pop()
             parts.append(_by_user({name: np.concatenate([older[name], newer[name]]) for name in older}))

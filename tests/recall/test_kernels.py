@@ -5,13 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from graph.snapshot.histories import STRENGTH_BY_CODE
 from recall.kernels.best import best_of, index_in
 from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
 from recall.kernels.edges import best_by_share, gathered_from_targets, spread_over_targets
 from recall.kernels.merging import RANK_OFFSET, gap_contributions, merged
 from recall.kernels.mmr import mmr_order
-from recall.kernels.people import loves_of
+from recall.kernels.people import around_of, loves_of, peers_of
 from recall.kernels.sums import neighbour_sums, ranks_within, sums_of
 
 SEEDS = range(8)
@@ -192,45 +191,80 @@ def test_entities_bring_songs_by_their_share(seed: int) -> None:
     assert not len(best_by_share(best, entities, -np.abs(values), 10))
 
 
+def part_of(loves: dict[tuple[int, int], tuple[float, float]]) -> tuple[np.ndarray, ...]:
+    pairs = sorted(loves)
+    user, song = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
+    timed, lasting = (np.array([loves[pair][i] for pair in pairs], dtype=np.float64) for i in (0, 1))
+    return user, song, timed, lasting
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_people_love_what_their_events_say_by_now(seed: int) -> None:
+def test_loves_are_worth_their_share_by_weight_and_taste(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    now, half_life, size = 10_000, 3_000.0, 18
+    size, since = 18, 0.7
 
-    def events(n: int) -> tuple[np.ndarray, ...]:
-        at = rng.integers(0, 12_000, n)
-        return (
-            rng.integers(0, 20, n),
-            rng.integers(0, len(STRENGTH_BY_CODE), n).astype(np.uint8),
-            np.where(rng.random(n) < 0.2, -1, at),
-            rng.integers(1, 4, n),
-        )
+    def loves(count: int) -> dict[tuple[int, int], tuple[float, float]]:
+        pairs = zip(rng.integers(0, 6, count).tolist(), rng.integers(0, 20, count).tolist(), strict=True)
+        return {pair: (float(rng.normal()), float(rng.choice([0.0, 0.5]))) for pair in pairs}
 
-    old, new = events(60), events(20)
-    first, last = np.array([0, 20, 20, 45]), np.array([20, 20, 45, 60])
-    late_first, late_last = np.array([0, 5, 5, 5]), np.array([5, 5, 5, 20])
+    parts = [loves(60), loves(30), loves(10), loves(seed)]
+    people, weight, trust = np.array([4, 0, 9, 2]), rng.random(4), rng.random(4)
     mine, likes = rng.choice(20, 9, replace=False), rng.normal(size=9)
-    who, songs, love, highest, cosine = loves_of(
-        first, last, *old, late_first, late_last, *new, STRENGTH_BY_CODE, now, half_life, mine, likes, size
-    )
+    who, songs, worth = loves_of(people, weight, trust, *map(part_of, parts), since, mine, likes, size)
     mine_by_song = {int(s): max(float(w), 0.0) for s, w in zip(mine, likes, strict=True)}
-    length = math.sqrt(sum(w * w for w in mine_by_song.values()))
-    for person in range(4):
+    squares = sum(w * w for w in mine_by_song.values())
+    for p, person in enumerate(people.tolist()):
         sums: dict[int, float] = {}
-        parts = ((old, first[person], last[person]), (new, late_first[person], late_last[person]))
-        for (song, action, at, count), begin, end in parts:
-            for event in range(begin, end):
-                if song[event] < size:
-                    age = max(now - int(at[event]), 0) if at[event] >= 0 else 0
-                    worth = STRENGTH_BY_CODE[action[event]] * (1 + math.log(count[event])) * 2 ** (-age / half_life)
-                    sums[int(song[event])] = sums.get(int(song[event]), 0.0) + worth
-        loved = {song: worth for song, worth in sums.items() if worth > 0}
-        of = who == person
-        assert dict(zip(songs[of].tolist(), love[of].tolist(), strict=True)) == pytest.approx(loved)
-        assert highest[person] == pytest.approx(max(loved.values(), default=0.0))
-        common = sum(worth * mine_by_song.get(song, 0.0) for song, worth in loved.items())
-        norm = math.sqrt(sum(worth * worth for worth in loved.values()))
-        assert cosine[person] == pytest.approx(common / max(norm * length, 1e-12))
+        for part in parts:
+            for (user, song), (timed, lasting) in part.items():
+                if user == person and song < size:
+                    sums[song] = sums.get(song, 0.0) + timed * since + lasting
+        loved = {song: love for song, love in sums.items() if love > 0}
+        common = sum(love * mine_by_song.get(song, 0.0) for song, love in loved.items())
+        norm = math.sqrt(sum(love * love for love in loved.values()) * squares)
+        scale = weight[p] * (trust[p] + common / max(norm, 1e-12)) / max(loved.values(), default=1e-12)
+        expected = {song: scale * love for song, love in loved.items()}
+        of = who == p
+        assert dict(zip(songs[of].tolist(), worth[of].tolist(), strict=True)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_those_around_followees_are_summed_by_mass(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    people = np.array([rng.permutation(12)[:5] for _ in range(12)], dtype=np.int32)
+    people[rng.random(people.shape) < 0.2] = -1
+    mass = (rng.integers(1, 4, people.shape) / 8).astype(np.float32)  # many equal ones
+    followees, but = rng.choice(12, 3, replace=False), 0
+    total: dict[int, float] = {}
+    shares: dict[int, list[tuple[float, int]]] = {}
+    for followee in followees.tolist():
+        for person, share in zip(people[followee].tolist(), mass[followee].tolist(), strict=True):
+            if person >= 0 and person != but and person not in followees:
+                total[person] = total.get(person, 0.0) + share
+                shares.setdefault(person, []).append((share, followee))
+    expected = sorted(total, key=lambda person: (-total[person], person))[:4]
+    found, sums, via = around_of(people, mass, followees, but, 4)
+    assert found.tolist() == expected
+    assert sums.tolist() == [total[person] for person in expected]
+    assert via.tolist() == [max(shares[person], key=lambda one: one[0])[1] for person in expected]
+
+
+@pytest.mark.parametrize("crowd", [3, 100])
+def test_peers_are_those_who_share_the_most_and_rarest(crowd: int) -> None:
+    rng = np.random.default_rng(crowd)
+    listeners = [sorted(rng.choice(30, rng.integers(0, 12), replace=False).tolist()) for _ in range(9)]
+    indptr = np.cumsum([0, *map(len, listeners)])
+    indices = np.array([user for of in listeners for user in of], dtype=np.int32)
+    songs, weights = np.array([7, 2, 4, 5]), np.array([1.0, 0.5, 0.5, 0.25])
+    shared: dict[int, float] = {}
+    for song, weight in zip(songs.tolist(), weights.tolist(), strict=True):
+        of = listeners[song]
+        looked = [of[j * len(of) // min(len(of), crowd)] for j in range(min(len(of), crowd))]
+        for user in looked:
+            if user != 3:
+                shared[user] = shared.get(user, 0.0) + weight / math.log(2 + len(of))
+    expected = sorted(shared, key=lambda user: (-shared[user], user))[:6]
+    assert peers_of(indptr, indices, songs, weights, crowd, 3, 6).tolist() == expected
 
 
 def test_a_faulty_answer_is_told_by_its_first_fault() -> None:

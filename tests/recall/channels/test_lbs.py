@@ -240,7 +240,7 @@ def test_counters_keep_no_finer_cells(town: World) -> None:
     channel = Lbs(town.release, replace(SHARP, resolution=6))
     query: Query = town.query("ana")
     channel.recall(query, 5)
-    sums = channel._sums(query.live, 6)
+    sums = channel._sums(query.live.counters, 6)
     assert {h3.get_resolution(h3.int_to_str(cell)) for cell in sums._cells.tolist()} == {6}
 
 

@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from recall.live.new_users import KEPT, NewUsers
+from recall.live.new_users import NewUsers
+from recall.live.since import KEPT
 
 
 def happened(users: list[int], songs: list[int]) -> SimpleNamespace:
