@@ -43,6 +43,7 @@ def _options(
     ] = False,
 ) -> None:
     console.state.config, console.state.debug = config, debug
+    console.log_to_stderr()
 
 
 def _register() -> None:
@@ -56,7 +57,6 @@ def main() -> None:
     from graph.errors import SegueError, UserError
 
     signal.signal(signal.SIGTERM, _interrupt)
-    console.log_to_stderr()
     _register()
     try:
         status = app(standalone_mode=False)
