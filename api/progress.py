@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 EVERY_S: Final = 10.0
 """Seconds between two lines about the same part of a job."""
+_PAUSE_S: Final = 1.0
 
 
 @contextmanager
@@ -79,12 +80,13 @@ class Lines:
         self._write, self._every_s, self._clock = write, every_s, clock
         self._parts: dict[str, _Part] = {}
         self._ended: dict[str, float] = {}
-        self._latest = ""
+        self._latest, self._said = "", float("-inf")
         self._lock = threading.Lock()
 
     def report(self, name: str, done: int, total: int) -> None:
-        """`done` of `total` of a name. It has ended when they are equal, and begins anew when it then reports less:
-        parts that come again and again within `every_s` have a line the first time only."""
+        """`done` of `total` of a name; one of a single part is a step. It has ended when they are equal, and begins
+        anew when it then reports less. A step has its lines at once; another part has none while it comes again and
+        again, or right after a line, until it has gone on for `every_s`."""
         with self._lock:
             now, ends = self._clock(), done >= total > 0
             part = self._parts.get(name)
@@ -92,15 +94,16 @@ class Lines:
                 if ends and name in self._ended:
                     return
                 part = self._parts[name] = _Part(now, now, done, total)
-                part.shown = now - self._ended.get(name, float("-inf")) >= self._every_s
+                again = now - self._ended.get(name, float("-inf")) < self._every_s
+                part.shown = not again and (total == 1 or now - self._said >= _PAUSE_S)
                 if part.shown and not ends:
-                    self._write(_line(name, f"{done} of {total}" if total > 1 else "begins"))
+                    self._say(_line(name, f"{done} of {total}" if total > 1 else "begins"))
             part.done, part.total, self._latest = done, total, name
             if ends:
                 del self._parts[name]
                 if part.shown:
                     self._ended[name] = now
-                    self._write(_line(name, f"{'' if total > 1 else 'done, '}{self._so_far(part, now)}"))
+                    self._say(_line(name, f"{'' if total > 1 else 'done, '}{self._so_far(part, now)}"))
         self.remind()
 
     def remind(self) -> None:
@@ -111,7 +114,11 @@ class Lines:
             now = self._clock()
             if name is not None and now - (part := self._parts[name]).told >= self._every_s:
                 part.told, part.shown = now, True
-                self._write(_line(name, self._so_far(part, now)))
+                self._say(_line(name, self._so_far(part, now)))
+
+    def _say(self, line: str) -> None:
+        self._said = self._clock()
+        self._write(line)
 
     @staticmethod
     def _so_far(part: _Part, now: float) -> str:

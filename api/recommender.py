@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from graph.log.events import EventLog
 from graph.release import Release, Releases
 from ranking.cascade import NOTHING, Cascade, Slate
 from ranking.reasons import Reasons
-from ranking.scene import unhurried
+from ranking.scene import SceneConfig, unhurried
 from ranking.what_if import what_if
 from recall.base import Channel, Query
 from recall.discovery import channel_type
@@ -55,6 +55,36 @@ class SlateRequest:
     explain: bool = False
 
 
+class Cascades(Mapping[str, Cascade]):
+    """The cascades of a release by their scenes, each made when it is first asked for.
+
+    Raises (when one is made): SettingsError; CorruptRelease.
+    """
+
+    def __init__(self, release: Release, scenes: Mapping[str, SceneConfig], listeners: KeptListeners) -> None:
+        self._release, self._scenes, self._listeners = release, scenes, listeners
+        self._made: dict[str, Cascade] = {}
+        self._making = threading.Lock()
+
+    def __getitem__(self, scene: str) -> Cascade:
+        if scene not in self._made:
+            with self._making:
+                if scene not in self._made:
+                    self._made[scene] = Cascade(self._release, self._scenes[scene], scene, self._listeners)
+        return self._made[scene]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scenes)
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def build(self) -> None:
+        """Make them all."""
+        for scene in self:
+            self[scene]
+
+
 class ServingState:
     """Everything that answers from one release; replaced as a whole when another one is activated."""
 
@@ -66,7 +96,9 @@ class ServingState:
         if not budgeted:
             scenes = {name: unhurried(scene) for name, scene in scenes.items()}
         listeners = KeptListeners(release.snapshot)
-        self.cascades = {name: Cascade(release, scene, name, listeners) for name, scene in scenes.items()}
+        self.cascades = Cascades(release, scenes, listeners)
+        if budgeted:  # a service finds out at its start whether the release has what its scenes look up
+            self.cascades.build()
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from embeddings.vectors.attributes import song_matrices, unit_rows
 from graph.errors import FitError, NothingToLearn

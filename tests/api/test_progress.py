@@ -61,6 +61,13 @@ def test_a_part_that_comes_again_at_once_is_said_once(told: Told) -> None:
     assert told.at(30, "cells", 0, 2) == ["cells: 0 of 2"]
 
 
+def test_short_parts_one_after_the_other_have_one_line(told: Told) -> None:
+    for done in range(25):
+        told.at(done / 100, f"reading {done}", done, 25)
+    assert told.said == ["reading 0: 0 of 25"]
+    assert told.at(11, "reading 24", 24, 25) == ["reading 24: 24 of 25, 11 s"]
+
+
 def test_a_name_brings_no_control_characters(told: Told) -> None:
     assert told.at(0, "reading a\x1b[2J\n.csv", 0, 2) == ["reading a?[2J?.csv: 0 of 2"]
 
@@ -77,7 +84,7 @@ def test_an_import_into_a_file_shows_its_parts(run_cli, tmp_path) -> None:
     (tmp_path / "songs.csv").write_text("id\ns1\n")
     (tmp_path / "users.csv").write_text("id\nu1\n")
     ran = run_cli("import", "tables", str(tmp_path), "--dry-run", "--json")
-    assert re.search(r"^reading songs.csv: 1 of \d+$", ran.err, re.MULTILINE)
+    assert re.search(r"^reading users.csv: 0 of \d+$", ran.err, re.MULTILINE)
     assert "\x1b" not in ran.err
     assert "\r" not in ran.err
     assert ran.json["read"] == 2
