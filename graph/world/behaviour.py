@@ -357,6 +357,7 @@ def session(
     budget = 1 + int(np.log(1.0 - rng.random()) / np.log(1.0 - 1.0 / b.session_mean))
     budget = min(budget, b.session_cap)
     done, n, pages = np.full(budget + 1, -1, np.int64), CODE.zero, CODE.zero
+    searched = np.int64(SEARCHED)  # of the type of every other scene: a literal would have all of this compiled twice
     for song in sought:
         if n < budget and not is_blocked(m, u, song):
             at = playback(rng, b, s, p, m, log, u, k, song, at + 1000, searched, CODE.none, CODE.none)

@@ -180,6 +180,8 @@ class ListenerRidge:
             gram = left
         else:
             gram[np.diag_indices_from(gram)] += ridge
+        from scipy import linalg  # slow to import, and serving solves nothing
+
         try:
             factor = linalg.cho_factor(gram, lower=True, overwrite_a=True)
         except linalg.LinAlgError as error:
