@@ -282,7 +282,7 @@ def propose(rng: Any, s: Songs, p: Minds, m: Memory, t: Today, u: int, k: int, a
         low, high = s.place_ptr[p.place[u]], s.place_ptr[p.place[u] + 1]
         return pick(rng, t.place_cum, s.place_songs, low, high)
     if r < 0.93 or len(t.fresh) == 0:
-        return pick(rng, t.cum, s.genre_songs, np.int64(0), len(t.cum))
+        return pick(rng, t.cum, s.genre_songs, 0, len(t.cum))
     return int(t.fresh[int(rng.random() * len(t.fresh))])
 
 
@@ -357,10 +357,9 @@ def session(
     budget = 1 + int(np.log(1.0 - rng.random()) / np.log(1.0 - 1.0 / b.session_mean))
     budget = min(budget, b.session_cap)
     done, n, pages = np.full(budget + 1, -1, np.int64), CODE.zero, CODE.zero
-    searched = np.int64(SEARCHED)  # of the type of every other scene: a literal would have all of this compiled twice
     for song in sought:
         if n < budget and not is_blocked(m, u, song):
-            at = playback(rng, b, s, p, m, log, u, k, song, at + 1000, searched, CODE.none, CODE.none)
+            at = playback(rng, b, s, p, m, log, u, k, song, at + 1000, CODE.searched, CODE.none, CODE.none)
             done[n] = song
             n += 1
     for _ in range(budget * 2):

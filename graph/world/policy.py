@@ -109,7 +109,7 @@ def draw(rng: Any, b: Behaviour, t: Today, s: Songs, declared: Any) -> tuple[int
                     if which == 0:
                         return pick(rng, t.cum, s.genre_songs, s.genre_ptr[g], s.genre_ptr[g + 1]), 1
                     which -= 1
-    return pick(rng, t.cum, s.genre_songs, np.int64(0), len(t.cum)), 0
+    return pick(rng, t.cum, s.genre_songs, 0, len(t.cum)), 0
 
 
 @compiled
