@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import metrics, problems, roles
+from api import docs, metrics, problems, roles
 from api.jobs.queue import refresh_command
 from api.limits import Limits
 from api.log_lines import use_json, write_last
@@ -48,7 +48,10 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         description="Graph in, ranked and explained songs out.",
         openapi_tags=TAGS,
         names=_names(settings),
+        docs_url=None,
+        redoc_url=None,
     )
+    docs.install(app)
     problems.install(app)
 
     # the last one added is the first that a request comes to

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -22,12 +23,13 @@ from graph.log.events import EventLog
 from graph.release import Release, Releases
 from ranking.cascade import NOTHING, Cascade, Slate
 from ranking.reasons import Reasons
-from ranking.scene import unhurried
+from ranking.scene import SceneConfig, unhurried
 from ranking.what_if import what_if
 from recall.base import Channel, Counts, Query
 from recall.discovery import channel_type
 from recall.listeners.kept import KeptListeners
 from recall.listeners.listener import Listener
+from recall.live.counters import Counters
 from recall.live.live import Live, Overlay
 from recall.similarity.sources import FUSION
 
@@ -56,6 +58,41 @@ class SlateRequest:
     explain: bool = False
 
 
+class Cascades(Mapping[str, Cascade]):
+    """The cascades of a release by their scenes, each made when it is first asked for.
+
+    Raises (when one is made): SettingsError; CorruptRelease.
+    """
+
+    def __init__(self, release: Release, scenes: Mapping[str, SceneConfig]) -> None:
+        self._release, self._scenes = release, scenes
+        self._made: dict[str, Cascade] = {}
+        self._making = threading.Lock()
+
+    def __getitem__(self, scene: str) -> Cascade:
+        if scene not in self._made:
+            with self._making:
+                if scene not in self._made:
+                    self._made[scene] = Cascade(self._release, self._scenes[scene], scene)
+        return self._made[scene]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scenes)
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def build(self) -> None:
+        """Make them all."""
+        for scene in self:
+            self[scene]
+
+    def counts(self) -> list[Callable[[Counters], object]]:
+        """What asks for all that those made so far count of the log."""
+        channels = [channel for cascade in self._made.values() for channel in cascade.channels.values()]
+        return [channel.count for channel in channels if isinstance(channel, Counts)]
+
+
 class ServingState:
     """Everything that answers from one release; replaced as a whole when another one is activated."""
 
@@ -65,14 +102,25 @@ class ServingState:
         scenes = settings.scene_configs()
         if not budgeted:
             scenes = {name: unhurried(scene) for name, scene in scenes.items()}
-        self.cascades = {name: Cascade(release, scene, name) for name, scene in scenes.items()}
-        channels = [channel for cascade in self.cascades.values() for channel in cascade.channels.values()]
-        self.live = Live(release, log, [channel.count for channel in channels if isinstance(channel, Counts)])
-        self.listeners = KeptListeners(release.snapshot, self.live.latest)
+        self.cascades = Cascades(release, scenes)
+        self._log = log
+        if budgeted:  # a service finds out at its start whether the release has what its scenes look up
+            self.cascades.build()
+            self.live.check()
         self.note = history_note(release, scenes.values())
         self.similar = Similar(release)
         self._others: dict[str, Channel] = {}
         self._told: dict[int, dict[str, Any]] = {}
+
+    @cached_property
+    def live(self) -> Live:
+        """The log that goes on behind the release: read when it is first asked for, for the scenes made by then."""
+        return Live(self.release, self._log, self.cascades.counts())
+
+    @cached_property
+    def listeners(self) -> KeptListeners:
+        """The listeners who asked last, kept for all scenes together."""
+        return KeptListeners(self.release.snapshot, self.live.latest)
 
     def warm(self, at: int) -> None:
         """Read the release once, and have every channel of every scene answer the busiest listener.

@@ -13,7 +13,10 @@ from api.problems import problem
 from graph.errors import SettingsError
 
 # A browser that opens /docs sends no key; the page and the schema say what the routes are, and nothing of the data.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+OPEN_PATHS: Final = frozenset(
+    {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+    | {f"/docs/{name}" for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js", "favicon.png")}
+)
 
 
 def check_exposure(host: str, keys: Sequence[Key]) -> None:

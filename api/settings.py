@@ -35,15 +35,17 @@ from pydantic_settings import (
 
 from api.keys import ROLES, Key, Role, digest
 from embeddings.models import enabled_by_default, model_names, model_type
-from embeddings.vectors.incremental import UpdateConfig
 from graph.configure import configure
 from graph.errors import SettingsError
-from graph.reasons.tags import NEVER_CITED
+from graph.reasons.phrases import NEVER_CITED
 from graph.store.config import GraphConfig
 from graph.units import UnitUse
-from ranking.learning import LearningConfig
 from ranking.scene import ALWAYS, ASKED, FUSED, ChannelUse, SceneConfig, default_channels
-from recall.discovery import channel_type
+
+# Channels, models and what learns are imported where they are asked for: most commands only want to know a folder.
+if TYPE_CHECKING:
+    from embeddings.vectors.incremental import UpdateConfig
+    from ranking.learning import LearningConfig
 
 # Variables with our prefix that are no settings: where the settings and the data sets are, and what the tests demand.
 RESERVED: Final = ("SEGUE_CONFIG", "SEGUE_DATA", "SEGUE_REQUIRE_NEO4J", "SEGUE_REQUIRE_POSTGRESQL")
@@ -250,6 +252,8 @@ def _channel_use(channel: str, table: Mapping[str, Any], base: ChannelUse, where
         raise SettingsError(f"{where}.weight must be a number of at least 0 (got {weight!r})")
     if asked not in ASKED:
         raise SettingsError(f"{where}.asked must be one of {', '.join(ASKED)} (got {asked!r})")
+    from recall.discovery import channel_type
+
     channel_type(channel, use).configure(options)
     return ChannelUse(quota, float(weight), {**base.options, **options}, use, asked) if quota else None
 
@@ -467,6 +471,8 @@ class Settings(BaseSettings):
 
         Raises: SettingsError for such a channel that the settings name, or if none is left.
         """
+        from recall.discovery import channel_type
+
         trained, kept = set(self.enabled_models()), {}
         for channel, use in scene.channels.items():
             missing = sorted(set(channel_type(channel, use.use).vectors) - trained)
@@ -484,6 +490,8 @@ class Settings(BaseSettings):
 
         Raises: SettingsError.
         """
+        from ranking.learning import LearningConfig
+
         refresh = self.refresh
         return LearningConfig(
             refresh.rank_share,
@@ -535,6 +543,8 @@ class Settings(BaseSettings):
 
         Raises: SettingsError for an unknown option.
         """
+        from embeddings.vectors.incremental import UpdateConfig
+
         return configure(UpdateConfig, self.embed.get(UPDATE, {}), f"embed.{UPDATE}")
 
     def shown(self) -> dict[str, Any]:
@@ -575,8 +585,9 @@ def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None)
         raise SettingsError(f"{where}: {first['msg']} (in {file or 'the environment'})") from error
     except (SettingsSourceError, ValueError, OSError) as error:
         raise SettingsError(f"{file or 'environment'}: {error}") from error
-    settings.check_models()
-    settings.scene_configs()
+    if settings.embed or settings.scenes:  # what ships is in order, and reading it imports every channel
+        settings.check_models()
+        settings.scene_configs()
     settings.graph_config()
     return _anchored(settings, file.resolve().parent if file else Path.cwd())
 

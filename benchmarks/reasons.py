@@ -25,7 +25,7 @@ from graph.batch import Batch
 from graph.errors import InvalidInput
 from graph.importers.base import open_importer
 from graph.paths import SIMILAR_KEPT
-from graph.reasons.tags import NEVER_CITED
+from graph.reasons.phrases import NEVER_CITED
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
 from ranking.cascade import Cascade

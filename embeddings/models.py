@@ -6,17 +6,20 @@ aside) and its `…Config`; other files help. Names are read off the source: lis
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from graph.configure import configure
 from graph.units import unit_at, unknown
 
 _FOLDER = Path(__file__).parent
+# Lines of the source; a syntax tree of every file would take longer than most commands.
+_CLASS: Final = re.compile(r"^class (\w+)", re.MULTILINE)
+_ENABLED: Final = re.compile(r"^    enabled: [^=\n]+ = True\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -70,23 +73,13 @@ def _files() -> Mapping[str, tuple[Path, str]]:
 
 def _class_name(file: Path) -> str | None:
     """The class that the file is named for, if it has a config beside it."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    classes = set(_CLASS.findall(file.read_text(encoding="utf-8")))
     wanted = file.stem.replace("_", "")
     return next((c for c in sorted(classes) if c.lower() == wanted and f"{c}Config" in classes), None)
 
 
 @cache
 def _enabled(file: Path) -> bool:
-    name = _class_name(file)
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return any(
-                isinstance(line, ast.AnnAssign)
-                and isinstance(line.target, ast.Name)
-                and line.target.id == "enabled"
-                and isinstance(line.value, ast.Constant)
-                and line.value.value is True
-                for line in node.body
-            )
-    return False
+    name, text = _files()[file.stem][1], file.read_text(encoding="utf-8")
+    body = re.search(rf"^class {name}\b.*\n((?:[ \t].*\n|\n)*)", text, re.MULTILINE)
+    return body is not None and _ENABLED.search(body[1]) is not None

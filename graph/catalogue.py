@@ -150,6 +150,8 @@ def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progr
 
 def _write_events(log: EventLog, batch: Batch, progress: Progress) -> int:
     accepted = done = 0
+    if batch.events.height:
+        progress("events", 0, batch.events.height)
     for chunk in batch.events.iter_slices(200_000):
         accepted += log.append_frame(chunk)[0]
         done += chunk.height

@@ -15,10 +15,11 @@ from graph.reasons.asker import Asker
 from graph.reasons.edges import Edge, Edges
 from graph.reasons.neighbours import Nearest, Neighbours, similar
 from graph.reasons.people import Found, People
+from graph.reasons.phrases import NEVER_CITED
 from graph.reasons.reason import Draft, Hop, Node, Reason
 from graph.reasons.seeds import Seeds
 from graph.reasons.shared import Shared
-from graph.reasons.tags import NEVER_CITED, Tags
+from graph.reasons.tags import Tags
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot

@@ -22,11 +22,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graph.errors import Busy, CorruptRelease, NotWritable, ReleaseNotFound
-from graph.snapshot.arrays import Array, checksum, fingerprint, read_arrays, touch, write_text
-from graph.snapshot.snapshot import Snapshot
+from graph.files import checksum, fingerprint, write_text
+
+if TYPE_CHECKING:
+    from graph.snapshot.arrays import Array
+    from graph.snapshot.snapshot import Snapshot
 
 MANIFEST: Final = "manifest.json"
 STATE: Final = "steps.json"
@@ -70,6 +73,10 @@ class Release:
 
         Raises: CorruptRelease if a file is missing or not of the size that the manifest tells.
         """
+        # here, because a folder of releases is listed, verified and pruned without numpy
+        from graph.snapshot.arrays import read_arrays
+        from graph.snapshot.snapshot import Snapshot
+
         manifest = read_manifest(path) if (path / MANIFEST).exists() else {}
         for name, entry in manifest.get("files", {}).items():
             try:
@@ -118,6 +125,8 @@ class Release:
 
     def touch(self) -> None:
         """Read every page once: the first request that needs one would wait some 10 microseconds for it, or a disk."""
+        from graph.snapshot.arrays import touch
+
         self.snapshot.touch()
         for arrays, _ in self._arrays.values():
             touch(arrays)

@@ -14,6 +14,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -100,8 +102,14 @@ class Family:
 
 def file_names(package: str) -> list[str]:
     """Names of the modules of a package, sorted, but for those that begin with `_`."""
-    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
-    return sorted(module.name for module in found if not module.name.startswith("_"))
+    folders = tuple(importlib.import_module(package).__path__)
+    return list(_file_names(folders, tuple(Path(folder).stat().st_mtime_ns for folder in folders)))
+
+
+@lru_cache(maxsize=32)
+def _file_names(folders: tuple[str, ...], changed: tuple[int, ...]) -> tuple[str, ...]:  # noqa: ARG001
+    """Those of some folders, read again when a file came or went since; settings ask hundreds of times."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_")))
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> SettingsError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-import numpy as np
-
-from graph.release import Release
-from graph.snapshot.arrays import Array
 from graph.units import Family
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from graph.release import Release
+    from graph.snapshot.arrays import Array
 
 
 class Ranker(Protocol):

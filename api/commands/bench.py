@@ -41,7 +41,10 @@ def bench(
         return
     if name not in known:
         raise InvalidInput(f"unknown benchmark {name!r} (known: {', '.join(known) or 'none'})")
-    report = run(name)
+    with console.progress() as progress:
+        progress(name, 0, 1)
+        report = run(name)
+        progress(name, 1, 1)
     if output is not None:
         output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if json_:

@@ -25,13 +25,16 @@ def demo(
     json_: console.Json = False,
 ) -> None:
     """Make a small world, import it, learn from it, publish a release, and recommend."""
+    from api.jobs.precompile import meanwhile
+
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "segue.toml"
     if not config.exists():
         config.write_text('clock = "data"\n\n[state]\ndir = "."\n', encoding="utf-8")
     console.state.config = config
-    answers = _run(folder)
+    with meanwhile():
+        answers = _run(folder)
     seconds = round(time.perf_counter() - started, 1)
     if json_:
         console.print_json({"config": str(config), "seconds": seconds, "recommendations": answers})

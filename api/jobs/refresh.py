@@ -18,9 +18,9 @@ from api.jobs.steps import Build, Step, chain
 from api.settings import Settings
 from api.version import VERSION
 from graph.errors import CorruptRelease, FitError, ReleaseNotFound, SettingsError, StaleStep
+from graph.files import fingerprint
 from graph.log.events import EventLog
 from graph.release import MEASURED, Release, Releases, read_manifest, release_digest
-from graph.snapshot.arrays import fingerprint
 from graph.snapshot.export import export
 from graph.snapshot.snapshot import Snapshot
 from graph.store.store import GraphStore
@@ -208,12 +208,14 @@ class Refresh:
                     continue
                 break
             build.clear(step)
+            self._progress(step.name, 0, 1)
             try:
                 notes = step.run(build)
             except BaseException:
                 self._report(step.name, "failed", started, step_fingerprint)
                 raise
             build.finish(step.name, step_fingerprint, notes)
+            self._progress(step.name, 1, 1)
             self._report(step.name, "ran", started, step_fingerprint)
             ran = True
         if only not in (None, "publish"):

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graph.files import fingerprint, write_text
 from graph.release import MANIFEST, STATE
-from graph.snapshot.arrays import fingerprint, write_text
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from embeddings.vectors.node_vectors import replacing
 from graph.configure import check_positive
 from graph.errors import FitError, InvalidInput
-from graph.snapshot.arrays import Array, digest_of, fingerprint
+from graph.files import fingerprint
+from graph.snapshot.arrays import Array, digest_of
 
 Progress = Callable[[str, int, int], None]
 

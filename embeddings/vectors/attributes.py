@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
@@ -55,5 +55,7 @@ def propagate(weights: Array, attributes: sparse.csr_array, share: float, ridge:
     gram = (rows.T @ rows).toarray()
     gram[np.diag_indices_from(gram)] += ridge
     said = np.asarray(weights @ rows)
+    from scipy import linalg  # slow to import, and serving solves nothing
+
     passed = linalg.cho_solve(linalg.cho_factor(gram, lower=True, overwrite_a=True), said.T).T
     return np.asarray(weights + np.float32(share) * (passed @ rows.T), dtype=np.float32)

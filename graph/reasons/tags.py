@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
+from graph.reasons.phrases import NEVER_CITED, mentions, words
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 
 SONGS_OF_A_TAG: Final = 3
 """Songs that a tag must describe to be cited: what fewer have is somebody's private note."""
-NEVER_CITED: Final = (
-    "albums i own",
-    "awesome",
-    "bad",
-    "beautiful",
-    "best",
-    "crap",
-    "favorite",
-    "favorites",
-    "favourite",
-    "favourites",
-    "fucking",
-    "gay",
-    "good",
-    "great",
-    "i like",
-    "i love",
-    "last fm",
-    "lastfm",
-    "love",
-    "loved",
-    "my",
-    "overrated",
-    "sex",
-    "sexy",
-    "shit",
-    "songs",
-    "spotify",
-    "seen live",
-    "repellent",
-    "want to see live",
-)
-"""Words and phrases that say something of listeners or of a service, not of the music."""
-_WORD: Final = re.compile(r"\w+")
-
-
-@lru_cache(maxsize=100_000)
-def words(text: str) -> tuple[str, ...]:
-    """The words of a text, letters and digits alone, without regard to case."""
-    return tuple(_WORD.findall(text.casefold()))
-
-
-def mentions(name: str, phrases: Iterable[str]) -> bool:
-    """Whether a name holds one of the phrases, word by word: "love" is in "Love songs", not in "lovely"."""
-    spaced = f" {' '.join(words(name))} "
-    return any(f" {' '.join(words(phrase))} " in spaced for phrase in phrases if words(phrase))
 
 
 class Tags:

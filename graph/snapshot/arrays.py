@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graph.errors import CorruptRelease
+from graph.files import sync
 
 Array = npt.NDArray[Any]
 
@@ -39,10 +39,10 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any
             entries[name] = {"dtype": value.dtype.str, "shape": list(value.shape), "offset": offset}
             file.write(value.tobytes())
             offset += value.nbytes
-        _sync(file.fileno(), file.flush)
+        sync(file.fileno(), file.flush)
     with path.with_suffix(".json").open("w", encoding="utf-8") as text:
         json.dump({"arrays": entries, "meta": dict(meta or {})}, text, sort_keys=True, ensure_ascii=False)
-        _sync(text.fileno(), text.flush)
+        sync(text.fileno(), text.flush)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -82,15 +82,6 @@ def touch(arrays: Mapping[str, Array]) -> None:
             values.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max(initial=0)
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal text."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def digest_of(arrays: Iterable[tuple[str, Array]]) -> str:
     """SHA-256 over names, types, shapes and contents, whatever the order they come in."""
     digest = hashlib.sha256()
@@ -98,28 +89,3 @@ def digest_of(arrays: Iterable[tuple[str, Array]]) -> str:
         digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
-
-
-def fingerprint(value: Any) -> str:
-    """SHA-256 of a JSON value, whatever the order of its keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` at once: a reader sees the old or the new, never a part; durable on return."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        _sync(file.fileno(), file.flush)
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _sync(descriptor: int, flush: Any) -> None:
-    flush()
-    os.fsync(descriptor)

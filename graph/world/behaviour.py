@@ -359,7 +359,7 @@ def session(
     done, n, pages = np.full(budget + 1, -1, np.int64), CODE.zero, CODE.zero
     for song in sought:
         if n < budget and not is_blocked(m, u, song):
-            at = playback(rng, b, s, p, m, log, u, k, song, at + 1000, SEARCHED, CODE.none, CODE.none)
+            at = playback(rng, b, s, p, m, log, u, k, song, at + 1000, CODE.searched, CODE.none, CODE.none)
             done[n] = song
             n += 1
     for _ in range(budget * 2):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from embeddings.vectors.attributes import song_matrices, unit_rows
 from graph.errors import FitError, NothingToLearn
@@ -180,6 +180,8 @@ class ListenerRidge:
             gram = left
         else:
             gram[np.diag_indices_from(gram)] += ridge
+        from scipy import linalg  # slow to import, and serving solves nothing
+
         try:
             factor = linalg.cho_factor(gram, lower=True, overwrite_a=True)
         except linalg.LinAlgError as error:

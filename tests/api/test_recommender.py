@@ -54,6 +54,14 @@ def test_the_title_of_a_song_since_the_release_is_that_of_now(refreshed: House) 
         assert served.told(0, live)["title"] == snapshot.name("Song", 0)
 
 
+def test_a_command_makes_the_scene_that_it_asks_and_a_service_all(refreshed: House) -> None:
+    settings_ = settings.load(refreshed.config)
+    once, service = (Recommender(settings_, None, budgeted=budgeted) for budgeted in (False, True))
+    once.recommend(SlateRequest(refreshed.release.snapshot.ids["User"][0], scene="daily"))
+    assert list(once.served.cascades._made) == ["daily"]
+    assert list(service.served.cascades._made) == list(once.served.cascades) == list(settings_.scene_configs())
+
+
 # ---- a place in the request's context
 
 

@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 
 from api import roles
 from api.app import create_app
+from api.docs import ASSETS
 from api.keys import ROLES, entry
 from api.security import OPEN_PATHS
 from api.settings import Settings
@@ -105,6 +106,23 @@ def test_the_docs_open_in_a_browser_and_their_schema_with_them(guarded):
     assert page.headers["content-type"].startswith("text/html")
     assert "url: '/openapi.json'" in page.text
     assert guarded.get("/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_pages_load_what_they_need_from_here_without_a_key(guarded, path):
+    named = re.findall(r'(?:src|href)="([^"]+)"', guarded.get(path).text)
+    assert len(named) >= 2
+    for url in named:
+        assert url.startswith("/docs/"), url
+        found = guarded.get(url)
+        assert (found.status_code, found.headers["content-type"].split(";")[0]) == (200, ASSETS[url[6:]])
+        assert len(found.content) > 500
+
+
+def test_the_script_of_the_docs_reads_schemas_of_our_version(guarded):
+    assert guarded.get("/openapi.json").json()["openapi"].startswith("3.1")
+    # Swagger UI knows 3.1 from version 5 on
+    assert re.search(rb'PACKAGE_VERSION:"5\.', guarded.get("/docs/swagger-ui-bundle.js").content)
 
 
 def test_authorize_knows_how_a_key_is_sent_and_which_role_a_route_needs(guarded):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import NOW, World
 
-from graph.reasons.tags import NEVER_CITED
+from graph.reasons.phrases import NEVER_CITED
 from ranking.cascade import Cascade
 from ranking.reasons import Reasons
 from ranking.scene import ChannelUse, SceneConfig

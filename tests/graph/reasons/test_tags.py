@@ -5,7 +5,7 @@ from segue_test_worlds import World, edges, nodes
 
 from graph.paths import Paths
 from graph.reasons.asker import Asker
-from graph.reasons.tags import NEVER_CITED, Tags, mentions
+from graph.reasons.tags import Tags
 
 TAGS = ("calm", "seen live", "alba", "rare")
 
@@ -24,26 +24,6 @@ def tagged(make_world: Callable[..., World]) -> World:
         node_tables={"Tag": nodes(TAGS, name=["Calm", "Seen Live!", "ALBA", "rare"])},
         edge_tables=edges({("HAS_TAG", "Song", "Tag"): rows}),
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "cited"),
-    [
-        ("songs to feel happy to", False),
-        ("LASTFM elitist repellent", False),
-        ("Seen-Live", False),
-        ("live", True),
-        ("lovely", True),
-        ("love metal", False),
-        ("progressive rock", True),
-    ],
-)
-def test_words_are_found_whole_and_in_any_case(name: str, cited: bool) -> None:
-    assert mentions(name, NEVER_CITED) is not cited
-
-
-def test_an_empty_phrase_forbids_nothing() -> None:
-    assert not mentions("rock", ["", "!"])
 
 
 def test_tags_of_few_songs_of_the_artist_or_of_the_list_are_not_cited(make_world: Callable[..., World]) -> None:

@@ -13,7 +13,7 @@ from segue_test_house import House
 from api import settings
 from api.recommender import Recommender, SlateRequest
 from graph.importers.base import open_importer
-from graph.reasons.tags import NEVER_CITED
+from graph.reasons.phrases import NEVER_CITED
 from ranking.claims.check import Claim, false_claims, forbidden
 from ranking.claims.facts import Facts
 
