@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,10 +12,11 @@ from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
-from graph.snapshot.snapshot import UNKNOWN_INTEGER
 from recall.base import Query
 from recall.blend.merge import Pool
-from recall.grouped import isin_sorted, worth_of_targets
+from recall.grouped import worth_of_targets
+from recall.kernels.features import fill_channels, fill_songs
+from recall.listeners.listener import Listener
 from recall.listeners.preferences import decayed, listeners
 
 _RELATIONS: Final = ("PERFORMED_BY", "HAS_GENRE", "HAS_TAG", "ON_ALBUM", "LANGUAGE")
@@ -31,12 +33,13 @@ class Features:
         self._channels = channels
         known = {r.name: r for r in snapshot.song_relations()}
         self._relations = [known[name] for name in _RELATIONS if name in known]
-        self._listeners = np.log1p(listeners(snapshot))
-        self._recent = np.log1p(decayed(snapshot, 7 * DAY_MS))
-        self._momentum = self._recent - np.log1p(decayed(snapshot, 60 * DAY_MS))
+        recent = np.log1p(decayed(snapshot, 7 * DAY_MS))
+        momentum = recent - np.log1p(decayed(snapshot, 60 * DAY_MS))
+        self._known = np.stack([np.log1p(listeners(snapshot)), recent, momentum], axis=1)
         self._released = snapshot.column("Song", "released_at")
         space = song_space(release)
-        self._vectors = None if space is None else space.unit
+        self._vectors = np.zeros((1, 1), dtype=np.float32) if space is None else space.unit
+        self._has_vectors = space is not None
         self.names: tuple[str, ...] = (
             *(f"rank:{name}" for name in channels),
             *(f"score:{name}" for name in channels),
@@ -58,37 +61,21 @@ class Features:
 
     def matrix(self, query: Query, pool: Pool) -> Array:
         """(P, F) float64, finite."""
-        songs, listener = pool.songs, query.listener
-        columns = [np.array([pool.channels.index(name) if name in pool.channels else -1 for name in self._channels])]
-        ranks = np.where(columns[0] >= 0, pool.ranks[:, columns[0]], -1)
-        scores = np.where(ranks >= 0, pool.scores[:, columns[0]], 0)
-        best = np.maximum(scores.max(axis=0, initial=0), 1e-12)
-        found = ranks >= 0
-        discounted = np.where(found, 1 / np.log2(2 + np.maximum(ranks, 0)), 0)
-        new = query.live.songs
-        released = new.take(self._released, new.released, songs)
-        age = np.where(released == UNKNOWN_INTEGER, 0, np.maximum(query.at - released, 0) / DAY_MS)
-        heard = isin_sorted(songs, listener.heard)
-        plays = np.zeros(len(songs))
-        if heard.any():
-            own, counts = np.unique(listener.song, return_counts=True)
-            plays[heard] = np.log1p(counts[np.searchsorted(own, songs[heard])])
-        parts = [
-            discounted,
-            scores / best,
-            pool.fused[:, None] * 60,
-            found.sum(axis=1, keepdims=True) / max(len(self._channels), 1),
-            new.take(self._listeners, 0.0, songs)[:, None],
-            new.take(self._recent, 0.0, songs)[:, None],
-            new.take(self._momentum, 0.0, songs)[:, None],
-            np.log1p(age)[:, None],
-            heard[:, None],
-            plays[:, None],
-            self._cosine(query, songs)[:, None],
-            np.full((len(songs), 1), np.log1p(len(listener.heard))),
-            *(self._affinity(query, relation, songs)[:, None] for relation in self._relations),
-        ]
-        return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
+        songs, listener, new = pool.songs.astype(np.int64), query.listener, query.live.songs
+        listed = np.array([pool.channels.index(name) if name in pool.channels else -1 for name in self._channels])
+        found = np.empty((len(songs), len(self)))
+        fill_channels(found, pool.ranks, pool.scores, pool.fused, listed)
+        heard, plays = listener.once("heard and plays", partial(_plays, listener))
+        first = 2 * len(self._channels) + 2
+        fill_songs(
+            found, first, songs, self._known, self._released, new.released, query.at, heard, plays,
+            self._vectors, new.unit, self._taste(query),
+        )  # fmt: skip
+        history = len(self) - len(self._relations)
+        found[:, history - 1] = np.log1p(len(listener.heard))
+        for column, relation in enumerate(self._relations, start=history):
+            found[:, column] = self._affinity(query, relation, songs)
+        return found
 
     def _affinity(self, query: Query, relation: Relation, songs: Array) -> Array:
         """(P,) how much the listener likes what each song's edges lead to, evenly over those of a new song."""
@@ -99,10 +86,16 @@ class Features:
             found[late] = worth_of_targets(new.shares(relation), songs[late] - new.first, targets, liked)
         return found
 
-    def _cosine(self, query: Query, songs: Array) -> Array:
-        if self._vectors is None or not len(query.listener):
-            return np.zeros(len(songs))
+    def _taste(self, query: Query) -> Array:
+        """(D,) the direction of what the listener loves, (0,) where there are no vectors."""
+        if not self._has_vectors:
+            return np.empty(0)
         loved, weights = query.listener.top_songs(query.at, 50)
-        vector, new = weights @ self._vectors[loved], query.live.songs
-        mine = new.take(self._vectors, new.unit, songs)
-        return np.asarray(mine @ vector) / max(float(np.linalg.norm(vector)), 1e-12)
+        vector = weights @ self._vectors[loved]
+        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float64)
+
+
+def _plays(listener: Listener) -> tuple[Array, Array]:
+    """Songs heard (H,), ascending, and log(1 + the number of events on each) (H,)."""
+    heard = listener.heard.astype(np.int64)
+    return heard, np.log1p(np.bincount(np.searchsorted(heard, listener.song), minlength=len(heard)).astype(np.float64))

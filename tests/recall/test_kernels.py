@@ -8,6 +8,7 @@ import pytest
 from recall.kernels.best import best_of, index_in
 from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
 from recall.kernels.edges import best_by_share, gathered_from_targets, spread_over_targets
+from recall.kernels.features import fill_channels, fill_songs
 from recall.kernels.merging import RANK_OFFSET, gap_contributions, merged
 from recall.kernels.mmr import mmr_order
 from recall.kernels.people import around_of, loves_of, peers_of
@@ -265,6 +266,43 @@ def test_peers_are_those_who_share_the_most_and_rarest(crowd: int) -> None:
                 shared[user] = shared.get(user, 0.0) + weight / math.log(2 + len(of))
     expected = sorted(shared, key=lambda user: (-shared[user], user))[:6]
     assert peers_of(indptr, indices, songs, weights, crowd, 3, 6).tolist() == expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_features_of_channels_are_looked_up(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ranks = np.where(rng.random((7, 3)) < 0.5, rng.integers(0, 9, (7, 3)), -1).astype(np.int32)
+    scores, fused = np.where(ranks >= 0, rng.normal(size=(7, 3)), 0.0), rng.random(7)
+    listed = np.array([2, -1, 0, 1])
+    found = np.empty((7, 10))
+    fill_channels(found, ranks, scores, fused, listed)
+    for i in range(7):
+        for c, column in enumerate(listed.tolist()):
+            has = column >= 0 and ranks[i, column] >= 0
+            best = max(scores[:, column].max(), 1e-12)
+            assert found[i, c] == pytest.approx(1 / math.log2(2 + ranks[i, column]) if has else 0)
+            assert found[i, 4 + c] == pytest.approx(scores[i, column] / best if has else 0)
+        assert found[i, 8] == pytest.approx(60 * fused[i])
+        assert found[i, 9] == pytest.approx((ranks[i] >= 0).sum() / 4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_features_of_songs_are_looked_up(seed: int) -> None:
+    rng, day = np.random.default_rng(seed), 86_400_000
+    known, unit, new_unit = rng.random((6, 2)), rng.normal(size=(6, 4)), rng.normal(size=(3, 4))
+    unknown = np.iinfo(np.int64).min
+    released, new_released = np.array([0, 5 * day, unknown, day, 9 * day, 1]), np.array([unknown, 2 * day, 3 * day])
+    songs, heard, plays, taste = rng.permutation(9)[:7], np.array([1, 4, 8]), rng.random(3), rng.normal(size=4)
+    found = np.full((7, 8), np.nan)
+    fill_songs(found, 1, songs, known, released, new_released, 7 * day, heard, plays, unit, new_unit, taste)
+    vectors = np.concatenate([unit, new_unit])
+    for row, song in zip(found, songs.tolist(), strict=True):
+        when = int(np.concatenate([released, new_released])[song])
+        age = 0 if when == unknown else math.log1p(max(7 * day - when, 0) / day)
+        mine = [0.0, 0.0] if song >= 6 else known[song].tolist()
+        own = [1.0, float(plays[heard.tolist().index(song)])] if song in heard else [0.0, 0.0]
+        assert row[1:7].tolist() == pytest.approx([*mine, age, *own, float(vectors[song] @ taste)])
+    assert np.isnan(found[:, [0, 7]]).all()
 
 
 def test_a_faulty_answer_is_told_by_its_first_fault() -> None:
