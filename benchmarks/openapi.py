@@ -151,14 +151,22 @@ class Generated:
         return count
 
     def _check(self, case: Any, answer: Any) -> None:
+        if self._failure(case, answer, list(self._checks.values())) is None:
+            return
         for name, check in self._checks.items():
-            try:
-                case.validate_response(answer, checks=[check])
-            except Exception as error:  # noqa: BLE001  every kind of failure is one of this check
+            if (error := self._failure(case, answer, [check])) is not None:
                 sent = f"{case.method} {case.formatted_path} {case.query or ''!s} {case.body!r}"
                 reasons = " ".join(str(inner) for inner in getattr(error, "exceptions", [error]))
                 said = f"{answer.status_code} {answer.text[:300]}"
                 self.wrong[name].append(f"{' '.join(sent.split())[:300]} -> {said} ({' '.join(reasons.split())[:200]})")
+
+    @staticmethod
+    def _failure(case: Any, answer: Any, checks: list[Any]) -> BaseException | None:
+        try:
+            case.validate_response(answer, checks=checks)
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  every kind of failure is one of these checks
+            return error
+        return None
 
 
 def _checks() -> dict[str, Callable[..., Any]]:
