@@ -78,7 +78,7 @@ def module(name: str) -> ModuleType:
     sys.path.insert(0, str(FOLDER.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # its dataclasses look for it there
-    spec.loader.execmodule(module)
+    spec.loader.exec_module(module)
     return module
 
 
