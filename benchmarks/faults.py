@@ -184,22 +184,18 @@ def _budget(state: State) -> list[Row]:
 
 def _half_open(state: State) -> list[Row]:
     name = f"{HALF_OPEN} half-open clients"
-    with _copied(state) as mine, serving(mine) as service, loaded(service, mine) as load:
-        time.sleep(CALM_S)
-        before, first = load.p99_ms(), len(load.seconds)
-        lines = []
-        for number in range(HALF_OPEN):
-            line = socket.create_connection(("127.0.0.1", service.port), timeout=10)
-            head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-            line.sendall(head if number % 2 else head + b'content-length: 1000\r\n\r\n{"user_id": "')
-            lines.append(line)
-        end = time.monotonic() + 2 * CALM_S
-        while time.monotonic() < end:
-            for line in lines:  # a byte a second keeps them busy
-                with suppress(OSError):
-                    line.sendall(b"x")
-            time.sleep(1.0)
-        p99, seen = load.p99_ms(first), len(load.seconds) - first
+    with _copied(state) as mine, serving(mine) as service:
+        with loaded(service, mine) as load:
+            time.sleep(CALM_S)
+            before, first = load.p99_ms(), len(load.seconds)
+            lines = [_half_asked(service, whole_head=number % 2 == 0) for number in range(HALF_OPEN)]
+            end = time.monotonic() + 2 * CALM_S
+            while time.monotonic() < end:
+                for line in lines:  # a byte a second keeps them busy
+                    with suppress(OSError):
+                        line.sendall(b"x")
+                time.sleep(1.0)
+            p99, seen = load.p99_ms(first), len(load.seconds) - first
         for line in lines:
             line.close()
         return [
@@ -207,6 +203,15 @@ def _half_open(state: State) -> list[Row]:
             _row(f"{name}: broken connections of the others", load.broken, 0, "connections", ""),
             *_of_load(name, load, mine),
         ]
+
+
+def _half_asked(service: Service, *, whole_head: bool) -> socket.socket:
+    """A connection with half a head, or a head and half a body."""
+    line = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    line.sendall(b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n")
+    if whole_head:
+        line.sendall(b'content-length: 1000\r\n\r\n{"user_id": "')
+    return line
 
 
 def _explain(state: State) -> list[Row]:

@@ -192,7 +192,7 @@ def test_follows_are_made_and_undone(edited, put, route: str, kind: str, label: 
 
 
 def test_nobody_follows_themselves(put) -> None:
-    assert put("users/r-fan/follows/r-fan").status_code == 400
+    assert put("users/r-fan/follows/r-fan").status_code == 409
 
 
 def test_edits_made_at_once_are_all_kept(edited, put) -> None:
