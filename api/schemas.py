@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from graph.log.checks import MAX_COUNT
-from graph.schema import ACTIONS, MAX_ID_BYTES, problem_of_id
+from graph.schema import ACTIONS, MAX_ID_BYTES, RELATIONSHIPS, problem_of_id
 from graph.store.guard import MAX_QUERY_CHARACTERS
 
 
@@ -39,6 +39,14 @@ def text_schema(most: int, *, slash: bool) -> dict[str, Any]:
 
 _ID: Final = text_schema(MAX_ID_BYTES, slash=False)
 Id = Annotated[str, AfterValidator(_checked), WithJsonSchema(_ID)]
+_END: Final = rf"[^\x00-\x1f\x7f-\x9f/]{{1,{MAX_ID_BYTES // 4}}}"
+_TYPES: Final = "|".join(sorted({relationship.type for relationship in RELATIONSHIPS}))
+Edge = Annotated[
+    str,
+    Field(max_length=1000),
+    WithJsonSchema({"type": "string", "maxLength": 1000, "pattern": f"^(?:{_TYPES}):{_END}:{_END}$"}),
+]
+"""`TYPE:from_id:to_id`; ids of up to 256 bytes are taken."""
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 

@@ -96,22 +96,23 @@ class Generated:
         self._checks = _checks()
 
     def run(self, cases: int) -> Counter[str]:
-        """Ask `cases` times or some more: how many requests fitted the schema, and how many did not."""
+        """Ask `cases` times or some more: how many requests fitted the schema, and how many did not. Ctrl-C ends it."""
         from hypothesis.errors import Unsatisfiable
         from schemathesis import GenerationMode
 
         modes = {"that fit": GenerationMode.POSITIVE, "that do not": GenerationMode.NEGATIVE}
         asked: Counter[str] = Counter()
         seed = 0
-        while sum(asked.values()) < cases:
-            left = cases - sum(asked.values())
-            operations = list(self._operations(seed))
-            each = max(-(-left // (2 * len(operations))), 2)
-            for operation in operations:
-                for how, mode in modes.items():
-                    with suppress(Unsatisfiable):  # where nothing is asked for, nothing can be got wrong
-                        asked[how] += self._ask(operation, mode, each, seed)
-            seed += 1
+        with suppress(KeyboardInterrupt):
+            while sum(asked.values()) < cases:
+                left = cases - sum(asked.values())
+                operations = list(self._operations(seed))
+                each = max(-(-left // (2 * len(operations))), 2)
+                for operation in operations:
+                    for how, mode in modes.items():
+                        with suppress(Unsatisfiable):  # where nothing is asked for, nothing can be got wrong
+                            asked[how] += self._ask(operation, mode, each, seed)
+                seed += 1
         return asked
 
     def _operations(self, seed: int) -> Iterator[Any]:
