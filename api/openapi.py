@@ -31,7 +31,8 @@ PROBLEMS: Final[dict[int, str]] = {
     403: "Role missing: the key lacks the role `role`. Query refused: the query may write or is not Cypher",
     404: "Unknown id",
     408: "Body too slow: the body did not arrive in time",
-    409: "Not in the release: a model or channel that the release was made without. Busy: something else is under way",
+    409: "Not in the release: a model or channel that the release was made without. To itself: nobody follows, and no "
+    "song covers, itself. Busy: something else is under way",
     413: "Body too large",
     422: "Malformed request: `errors` names the fields",
     500: "Internal error: the service's log has the details under `request_id`",

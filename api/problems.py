@@ -30,6 +30,7 @@ class TooManyQueries(errors.SegueError):
 STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (errors.UnknownSong, 404, "Unknown song"),
     (errors.UnknownEntity, 404, "Unknown id"),
+    (errors.ToItself, 409, "To itself"),
     (errors.NotInRelease, 409, "Not in the release"),
     (errors.ReleaseNotFound, 404, "No such release"),
     (errors.QueryRefused, 403, "Query refused"),

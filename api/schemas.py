@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from graph.log.checks import MAX_COUNT
-from graph.schema import ACTIONS, MAX_ID_BYTES, problem_of_id
+from graph.schema import ACTIONS, MAX_ID_BYTES, RELATIONSHIPS, problem_of_id
 from graph.store.guard import MAX_QUERY_CHARACTERS
 
 
@@ -20,13 +20,13 @@ def _checked(value: str) -> str:
 def text_schema(most: int, *, slash: bool) -> dict[str, Any]:
     """JSON Schema of 1 to `most` bytes of UTF-8 without control characters, and without `/` unless `slash`.
 
-    A pattern counts characters: so many of those that take one byte, two at most, three at most, or four. All that fits
-    is accepted; of a text that mixes short and long ones a little more is.
+    A pattern counts characters: so many of those that take one byte, or two at most, or of any, which take up to four.
+    All that fits is accepted; of texts near the limit more is.
     """
     one = r"\x20-\x7e" if slash else r"\x20-\x2e\x30-\x7e"
     any_ = rf"^\x00-\x1f\x7f-\x9f{'' if slash else '/'}"
-    kinds = (one, rf"{one}\xa0-\u07ff", rf"{one}\xa0-\ud7ff\ue000-\uffff", any_)
-    alternatives = "|".join(f"[{kind}]{{1,{most // size}}}" for size, kind in enumerate(kinds, start=1))
+    kinds = {1: one, 2: rf"{one}\xa0-\u07ff", 4: any_}
+    alternatives = "|".join(f"[{kind}]{{1,{most // size}}}" for size, kind in kinds.items())
     said = f"1 to {most} bytes of UTF-8, no control character{'' if slash else ', no /'}"
     return {
         "type": "string",
@@ -39,8 +39,25 @@ def text_schema(most: int, *, slash: bool) -> dict[str, Any]:
 
 _ID: Final = text_schema(MAX_ID_BYTES, slash=False)
 Id = Annotated[str, AfterValidator(_checked), WithJsonSchema(_ID)]
+_END: Final = rf"[^\x00-\x1f\x7f-\x9f/]{{1,{MAX_ID_BYTES // 4}}}"
+_TYPES: Final = "|".join(sorted({relationship.type for relationship in RELATIONSHIPS}))
+Edge = Annotated[
+    str,
+    Field(max_length=1000),
+    WithJsonSchema({"type": "string", "maxLength": 1000, "pattern": f"^(?:{_TYPES}):{_END}:{_END}$"}),
+]
+"""`TYPE:from_id:to_id`; ids of up to 256 bytes are taken."""
 Name = Annotated[str, Field(min_length=1, max_length=64)]
-Time = Annotated[int, Field(ge=0, le=253_402_300_799_999, description="epoch milliseconds")]
+
+
+def whole(value: Any) -> Any:
+    """What JSON calls an integer, 46.0 too, as one; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(whole)
+"""Stands after the bounds of an integer: the schema tells them only if they come first."""
+Time = Annotated[int, Field(ge=0, le=253_402_300_799_999, description="epoch milliseconds"), WHOLE]
 
 
 class Body(BaseModel):
@@ -97,7 +114,7 @@ class RecommendBody(Body):
     user_id: Id | None = None
     session: Annotated[list[Id], Field(max_length=1000)] = []
     scene: Name = "radio"
-    n: Annotated[int, Field(ge=1, le=500)] | None = None
+    n: Annotated[int, Field(ge=1, le=500), WHOLE] | None = None
     context: Context = Context()
     exclude: Annotated[list[Id], Field(max_length=10_000)] = []
     explain: bool = False
@@ -118,7 +135,7 @@ class RecallBody(Body):
 
     user_id: Id
     channels: Annotated[list[Name], Field(max_length=100)] = []
-    k: Annotated[int, Field(ge=1, le=10_000)] = 100
+    k: Annotated[int, Field(ge=1, le=10_000), WHOLE] = 100
 
 
 PARAMETER: Final[dict[str, Any]] = {
@@ -146,7 +163,7 @@ class QueryBody(Body):
 
     query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, description="Cypher")]
     parameters: Annotated[dict[str, Any], WithJsonSchema(_PARAMETERS)] = {}
-    limit: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    limit: Annotated[int, Field(ge=1, le=100_000), WHOLE] = 1000
     timeout_s: Annotated[float, Field(gt=0, le=300)] | None = None
 
 

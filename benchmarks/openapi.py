@@ -96,22 +96,23 @@ class Generated:
         self._checks = _checks()
 
     def run(self, cases: int) -> Counter[str]:
-        """Ask `cases` times or some more: how many requests fitted the schema, and how many did not."""
+        """Ask `cases` times or some more: how many requests fitted the schema, and how many did not. Ctrl-C ends it."""
         from hypothesis.errors import Unsatisfiable
         from schemathesis import GenerationMode
 
         modes = {"that fit": GenerationMode.POSITIVE, "that do not": GenerationMode.NEGATIVE}
         asked: Counter[str] = Counter()
         seed = 0
-        while sum(asked.values()) < cases:
-            left = cases - sum(asked.values())
-            operations = list(self._operations(seed))
-            each = max(-(-left // (2 * len(operations))), 2)
-            for operation in operations:
-                for how, mode in modes.items():
-                    with suppress(Unsatisfiable):  # where nothing is asked for, nothing can be got wrong
-                        asked[how] += self._ask(operation, mode, each, seed)
-            seed += 1
+        with suppress(KeyboardInterrupt):
+            while sum(asked.values()) < cases:
+                left = cases - sum(asked.values())
+                operations = list(self._operations(seed))
+                each = max(-(-left // (2 * len(operations))), 2)
+                for operation in operations:
+                    for how, mode in modes.items():
+                        with suppress(Unsatisfiable):  # where nothing is asked for, nothing can be got wrong
+                            asked[how] += self._ask(operation, mode, each, seed)
+                seed += 1
         return asked
 
     def _operations(self, seed: int) -> Iterator[Any]:
@@ -151,14 +152,22 @@ class Generated:
         return count
 
     def _check(self, case: Any, answer: Any) -> None:
+        if self._failure(case, answer, list(self._checks.values())) is None:
+            return
         for name, check in self._checks.items():
-            try:
-                case.validate_response(answer, checks=[check])
-            except Exception as error:  # noqa: BLE001  every kind of failure is one of this check
+            if (error := self._failure(case, answer, [check])) is not None:
                 sent = f"{case.method} {case.formatted_path} {case.query or ''!s} {case.body!r}"
                 reasons = " ".join(str(inner) for inner in getattr(error, "exceptions", [error]))
                 said = f"{answer.status_code} {answer.text[:300]}"
                 self.wrong[name].append(f"{' '.join(sent.split())[:300]} -> {said} ({' '.join(reasons.split())[:200]})")
+
+    @staticmethod
+    def _failure(case: Any, answer: Any, checks: list[Any]) -> BaseException | None:
+        try:
+            case.validate_response(answer, checks=checks)
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  every kind of failure is one of these checks
+            return error
+        return None
 
 
 def _checks() -> dict[str, Callable[..., Any]]:

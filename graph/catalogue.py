@@ -17,7 +17,7 @@ import polars as pl
 
 from graph import schema
 from graph.batch import Batch
-from graph.errors import InvalidInput, SourceMismatch
+from graph.errors import InvalidInput, SourceMismatch, ToItself
 from graph.log.checks import now_ms, problem_of_property
 from graph.log.events import EventLog, JournalEntry
 from graph.schema import Relationship, problem_of_id
@@ -300,7 +300,7 @@ class Catalogue:
             for end in ends:
                 _check_id(end)
                 if kind == "cover_of" and end == song:
-                    raise InvalidInput(f"{song!r} cannot be a cover of itself")
+                    raise ToItself(f"{song!r} cannot be a cover of itself")
             if isinstance(ends, Mapping):
                 problem = next((p for w in ends.values() if (p := problem_of_property(weight, w)) is not None), None)
                 if problem is not None:
@@ -315,7 +315,7 @@ class Catalogue:
         if label not in _FOLLOWS:
             raise InvalidInput(f"cannot follow a {label!r} (expected {' or '.join(_FOLLOWS)})")
         if label == "User" and user == other:
-            raise InvalidInput(f"{user!r} cannot follow itself")
+            raise ToItself(f"{user!r} cannot follow itself")
 
     def _edit(self, kind: str, label: str, id: str, payload: Mapping[str, Any]) -> int:  # noqa: A002
         with self._log.exclusive("edits"):

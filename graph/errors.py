@@ -3,6 +3,7 @@
 SegueError
 ├── UserError                 the caller's mistake; exit status 2, HTTP 4xx
 │   ├── InvalidInput          a file, a row, an id or a value is not what the contract asks for
+│   │   └── ToItself          an edit that would relate something to itself
 │   ├── SettingsError         an unknown key or an unusable value in the settings
 │   ├── QueryRefused          a query from outside that may write, read files or is not Cypher
 │   ├── QueryTooLarge         a query from outside that needs more memory than such queries are given
@@ -34,6 +35,10 @@ class UserError(SegueError):
 
 class InvalidInput(UserError):
     """A file, a row, an id or a value is not what the contract asks for."""
+
+
+class ToItself(InvalidInput):
+    """An edit that would relate something to itself."""
 
 
 class SettingsError(UserError):

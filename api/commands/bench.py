@@ -68,11 +68,12 @@ def about(name: str) -> str:
 
 def run(name: str) -> dict[str, Any]:
     """Run one; its rows with the machine and the versions they were measured on."""
-    rows = _module(name).run()
+    rows = module(name).run()
     return {"name": name, "rows": rows, "machine": _machine(), "versions": _versions()}
 
 
-def _module(name: str) -> ModuleType:
+def module(name: str) -> ModuleType:
+    """A benchmark's code."""
     path = FOLDER / f"{name.replace('-', '_')}.py"
     spec = importlib.util.spec_from_file_location(f"benchmarks.{path.stem}", path)
     if spec is None or spec.loader is None:

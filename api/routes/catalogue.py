@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 from api.openapi import Responses, problems
 from api.problems import problem
 from api.roles import routes_for
-from api.schemas import BOTH_OR_NONE, Body, Id, Time, text_schema
+from api.schemas import BOTH_OR_NONE, WHOLE, Body, Id, Time, text_schema
 from api.service import reply, service
 from graph import schema
 from graph.log.checks import MAX_TEXT_BYTES
@@ -27,7 +27,6 @@ reads = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("read
 writes = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("catalogue"))
 LABELS: Final = ("Song", "Artist", "Album", "Genre", "Tag", "User", "Place", "Playlist")
 KINDS: Final = ("artists", "albums", "genres", "tags", "cover_of")
-_TYPES: Final[dict[str, type]] = {"string": str, "integer": int, "float": float}
 _FOLLOWS = problems(400, 404, 409)
 Node = dict[str, Any]
 Handler = Callable[..., Response]
@@ -55,14 +54,17 @@ class Since(Body):
     since: Time | None = None
 
 
+def _kind(declared: schema.Property) -> Any:
+    bounds = Field(ge=declared.low, le=declared.high)
+    return {"string": _TEXT, "integer": Annotated[int, bounds, WHOLE], "float": Annotated[float, bounds]}[declared.kind]
+
+
 def _body(label: schema.Label) -> type[Body]:
     """The properties of a label, each of which may be left out, and the relations of a song."""
     fields: dict[str, Any] = {}
     for p in label.properties:
         if not p.derived:
-            text = p.kind == "string"
-            kind = _TEXT if text else Annotated[_TYPES[p.kind], Field(ge=p.low, le=p.high)]
-            fields[p.name] = (kind | None, None)
+            fields[p.name] = (_kind(p) | None, None)
     if label.name == "Song":
         fields |= dict.fromkeys(("artists", "albums", "genres", "cover_of"), (Ends | None, None))
         fields["tags"] = (_WEIGHTS | None, None)

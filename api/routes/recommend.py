@@ -19,7 +19,7 @@ from api.names import check_name
 from api.openapi import problems
 from api.recommender import SlateRequest
 from api.roles import routes_for
-from api.schemas import Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
+from api.schemas import Edge, Id, Name, RecallAnswer, RecallBody, RecommendBody, SlateAnswer, WhyAnswer
 from api.service import reply, service
 
 FEW: Final = 50
@@ -83,7 +83,7 @@ def why(
     request: Request,
     id: Id,
     song_id: Id,
-    without: Annotated[str | None, Query(max_length=1000)] = None,
+    without: Annotated[Edge | None, Query()] = None,
 ) -> Response:
     """The ten strongest paths from a listener to a song.
 
