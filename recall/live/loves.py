@@ -45,7 +45,7 @@ class LovesPart:
             first = np.flatnonzero(np.concatenate([[True], changed]))
             user, song = user[first], song[first]
             timed, lasting = (np.add.reduceat(values[order], first) for values in (timed, lasting))
-        if np.bincount(user).max(initial=0) > most:
+        if len(user) > most and np.bincount(user).max() > most:
             by_worth = np.lexsort((-(timed + lasting), user))
             kept = np.sort(by_worth[rank_within_group(user[by_worth]) < most])
             user, song, timed, lasting = user[kept], song[kept], timed[kept], lasting[kept]

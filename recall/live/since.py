@@ -69,7 +69,7 @@ class EventsSinceRelease:
 def _by_user(columns: dict[str, Array]) -> dict[str, Array]:
     order = np.argsort(columns["user"], kind="stable")
     user = columns["user"][order]
-    if np.bincount(user).max(initial=0) > KEPT:
+    if len(user) > KEPT and np.bincount(user).max() > KEPT:
         order = order[rank_within_group(user[::-1])[::-1] < KEPT]
     return {name: values[order] for name, values in columns.items()}
 
