@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from api.recommender import SlateRequest
 from api.routes.recommend import recommend
 from api.schemas import RecommendBody
+from api.turns import Turns
 
 
 class Recommender:
@@ -20,7 +22,8 @@ class Recommender:
     def check_scene(self, scene: str) -> None:
         pass
 
-    def recommend(self, ask: SlateRequest) -> dict[str, Any]:
+    def recommend(self, ask: SlateRequest, pause: Callable[[], object] = lambda: None) -> dict[str, Any]:
+        pause()
         self.thread = threading.get_ident()
         return {"trace": []}
 
@@ -38,7 +41,7 @@ class Recommender:
 def test_a_large_slate_or_one_with_reasons_does_not_hold_up_the_event_loop(asked: dict[str, Any], beside: bool) -> None:
     recommender = Recommender()
     request: Any = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace()))
-    request.app.state.service = SimpleNamespace(recommender=recommender)
+    request.app.state.service = SimpleNamespace(recommender=recommender, turns=Turns())
     answer = asyncio.run(recommend(request, RecommendBody(user_id="ana", **asked)))
     assert answer.status_code == 200
     assert (recommender.thread != threading.get_ident()) == beside
