@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from segue_test_worlds import DAY, NOW, World
 
@@ -181,6 +182,8 @@ def test_many_events_and_exposures_are_read_as_a_few_are(
     rows = [full_play("ana", "s1") | place, full_play("?", "s4") | {"count": 3}, full_play("ben", "new")]
     others = [{"user_id": "ana", "action": "search", "query": "x", "song_id": None}, full_play("cy", "??")]
     log.append([*rows, *others, {"user_id": "ana", "action": "like", "song_id": "s2", "at": None}], now=NOW)
+    searched = {"event_id": ["x"], "user_id": ["ana"], "action": ["search"], "song_id": ["s1"], "at": [NOW]}
+    log.append_frame(pl.DataFrame(searched))  # an importer's search may name a song
     shown = [{"request_id": "r", "song_id": song, "position": 0, "at": at} for song, at in (("s2", NOW), ("?", 1))]
     log.append_exposures([*shown, shown[0] | {"at": None}])
     live.check()
