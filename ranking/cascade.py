@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import structlog
@@ -75,6 +76,17 @@ class Stage:
             "ms": round(self.ms, 3),
             "dropped": list(self.dropped),
         }
+
+
+@dataclass(frozen=True)
+class _Excluded:
+    """Songs (n,), ascending, that may not come back to a listener from a time on until another (epoch milliseconds),
+    as long as those are `closed` that nobody may hear."""
+
+    closed: Array
+    since: int
+    until: float
+    songs: Array
 
 
 @dataclass(frozen=True)
@@ -270,19 +282,37 @@ class Cascade:
         overlay: Overlay | None = None,
     ) -> Query:
         """As `query`, for a listener at hand; excludes what the scene's policy, blocks and admission forbid."""
-        kept_back = self.scene.heard_after_ms()
+        exclude = self._excluded(listener, at, self._not_admitted if overlay is None else self._closed(overlay.edits))
+        if len(extra):
+            exclude = sorted_unique(np.concatenate([exclude, extra])).astype(np.int32)
+        return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
+
+    def _excluded(self, listener: Listener, at: int, closed: Array) -> Array:
+        """(n,) what may not come back to a listener, ascending: the same array until something of it changes."""
+        key = (self.name, self.scene.heard, "excluded")
+        kept: dict[str, _Excluded] = listener.once(key, dict)
+        last = kept.get("last")
+        if last is None or last.closed is not closed or not last.since <= at < last.until:
+            last = kept["last"] = self._exclude(listener, at, closed)
+        return last.songs
+
+    def _exclude(self, listener: Listener, at: int, closed: Array) -> _Excluded:
+        kept_back, until = self.scene.heard_after_ms(), float("inf")
+        new = [event for event in listener.new_events if event[1] not in BLOCKING] if kept_back > 0 else []
+        late = np.array([s for s, _, when in new if when < 0 or at - when < kept_back], dtype=np.int32)
         if kept_back == float("inf"):
             heard = listener.heard[~listener.unmet]
         else:
             # without a time nobody can tell how long ago it was: it stays out unless the policy is "always"
             # (in a log without any times everything may)
             unknown = (listener.last_heard < 0) & (kept_back > 0) & (self.snapshot.as_of >= 0)
-            heard = listener.heard[((at - listener.last_heard < kept_back) | unknown) & ~listener.unmet]
-        new_events = [event for event in listener.new_events if event[1] not in BLOCKING] if kept_back > 0 else []
-        late = np.array([s for s, _, when in new_events if when < 0 or at - when < kept_back], dtype=np.int32)
-        closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
-        exclude = sorted_unique(np.concatenate([heard, late, listener.blocked, closed, extra])).astype(np.int32)
-        return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
+            lately = (listener.last_heard >= 0) & (at - listener.last_heard < kept_back)
+            heard = listener.heard[(lately | unknown) & ~listener.unmet]
+            # the next one that may come back
+            times = [when for _, _, when in new if when >= 0 and at - when < kept_back]
+            until = min([*times, *listener.last_heard[lately].tolist()], default=until) + kept_back
+        songs = sorted_unique(np.concatenate([heard, late, listener.blocked, closed])).astype(np.int32)
+        return _Excluded(closed, at, until, songs)
 
     def _closed(self, edits: Edits) -> Array:
         """Songs that are not admitted, after some edits; those are the same from one request to the next."""
@@ -317,7 +347,8 @@ class Cascade:
 
     def alone(self, query: Query, k: int) -> tuple[dict[str, Candidates], dict[str, float]]:
         """Each channel's `k` candidates without any budget, and its milliseconds; one that fails is not there."""
-        answers = self._runner.ask(self._asked(query), query, dict.fromkeys(self.channels, k), float("inf"))
+        counts = dict.fromkeys(self.channels, k)
+        answers = self._runner.ask(self._asked(query), query, counts, float("inf"), anew=True)
         return dict(answers.found), dict(answers.ms)
 
     def warm(self, query: Query, budget_ms: float) -> None:
@@ -337,10 +368,10 @@ class Cascade:
         fusion, quotas = self._fusion_and_quotas(query, n)
         merged = merge(proposals, quotas | {STANDING: _ENOUGH * n}, self.weights(fusion) | {STANDING: _LAST}, fusion)
         # what stands beyond the pool fills the places of what is taken out
-        merged = merged.of(self._recordings.firsts(merged.songs, query.live.songs))
-        pool = merged.of(self._kept(query, merged.songs))
+        merged = merged.only(self._recordings.firsts(merged.songs, query.live.songs))
+        pool = merged.only(self._kept(query, merged.songs))
         pool = self._filled(query, pool, n)
-        pool = pool.of(self._inside(pool, n))
+        pool = pool.only(self._inside(pool, n))
         ms = (time.perf_counter() - started) * 1000
         return pool, [recalled, Stage("merge", recalled.left, len(pool), ms)]
 
@@ -362,6 +393,8 @@ class Cascade:
         """Rows within the scene's pool, or the `n` of a larger slate, and those that answer to what was done a moment
         ago or serve an interest."""
         size = max(self.scene.pool, n)
+        if len(pool) <= size:
+            return np.arange(len(pool))
         late = np.arange(size, len(pool))
         kept = [pool.channels.index(name) for name in (LATEST, NEARBY) if name in pool.channels]
         ranks = pool.ranks[late][:, kept]
@@ -409,9 +442,12 @@ class Cascade:
         unit = np.zeros((len(pool), 1)) if self._unit is None else new.take(self._unit, new.unit, pool.songs)
         artist = new.take(self._artist, new.artist, pool.songs)
         main, besides = np.flatnonzero(~pool.besides), np.flatnonzero(pool.besides)
+        unit_of_main, artist_of_main = (unit[main], artist[main]) if len(besides) else (unit, artist)
 
         def order(scores: Array) -> Array:
-            rows = main[self._reranker.order(scores[main], unit[main], artist[main], n)]
+            rows = main[self._reranker.order(scores[main], unit_of_main, artist_of_main, n)]
+            if len(rows) == n:
+                return rows
             return np.append(rows, besides[np.argsort(-scores[besides], kind="stable")])[:n]
 
         rows = order(scores)
@@ -427,7 +463,7 @@ class Cascade:
         that answer to it, as many as are wanted and the last ones."""
         channel = self.channels.get(LATEST)
         reserve = None if isinstance(self.scene.reserve, str) else float(self.scene.reserve)
-        if reserve == 0 or not isinstance(channel, Reacts):
+        if reserve == 0 or not _reacts(channel) or not channel.anything(query):
             return rows, rows[:0]
         answers, ranks = self.answers(query, pool)
         count = places_kept(reserve, self.reserve.share, len(rows), len(np.unique(answers[answers >= 0])))
@@ -439,7 +475,7 @@ class Cascade:
     def answers(self, query: Query, pool: Pool) -> tuple[Array, Array]:
         """(P,) which recent action each song of the pool answers to, 0 the newest, -1 none; (P,) in which order."""
         channel, answers = self.channels.get(LATEST), np.full(len(pool), -1, dtype=np.int64)
-        if not isinstance(channel, Reacts) or LATEST not in pool.channels:
+        if not _reacts(channel) or LATEST not in pool.channels:
             return answers, answers
         ranks = pool.ranks[:, pool.channels.index(LATEST)]
         answers[ranks >= 0] = channel.answers(query, pool.songs[ranks >= 0])
@@ -471,6 +507,15 @@ class Cascade:
         this."""
         few = self.cold_start is not None and _songs_heard(query.listener) < KNOWN
         return self.ranker is not None and not few
+
+
+def _reacts(channel: object) -> TypeGuard[Reacts]:
+    return _of_a_kind_that_reacts(type(channel))  # type: ignore[arg-type]  # a type can be hashed
+
+
+@cache
+def _of_a_kind_that_reacts(kind: type) -> bool:
+    return issubclass(kind, Reacts)  # looked up once: a protocol is compared member by member
 
 
 def keeping(rows: Array, served: Array, scores: Array) -> Array:

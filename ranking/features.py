@@ -16,6 +16,7 @@ from recall.base import Query
 from recall.blend.merge import Pool
 from recall.grouped import worth_of_targets
 from recall.kernels.features import fill_channels, fill_songs
+from recall.kernels.sums import table_of
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import decayed, listeners
 
@@ -79,20 +80,32 @@ class Features:
 
     def _affinity(self, query: Query, relation: Relation, songs: Array) -> Array:
         """(P,) how much the listener likes what each song's edges lead to, evenly over those of a new song."""
-        targets, liked = query.listener.affinity(relation, query.at)
-        found, new = worth_of_targets(relation.shares, songs, targets, liked), query.live.songs
-        late = np.flatnonzero(songs >= new.first)
-        if len(late):
-            found[late] = worth_of_targets(new.shares(relation), songs[late] - new.first, targets, liked)
+        listener, new = query.listener, query.live.songs
+        table = partial(_liked_targets, listener, relation, query.at)
+        liked = listener.at_moment(query.at, (relation.key, "table"), table)
+        found = worth_of_targets(relation.shares, songs, liked)
+        if len(new) and len(late := np.flatnonzero(songs >= new.first)):
+            found[late] = worth_of_targets(new.shares(relation), songs[late] - new.first, liked)
         return found
 
     def _taste(self, query: Query) -> Array:
         """(D,) the direction of what the listener loves, (0,) where there are no vectors."""
         if not self._has_vectors:
             return np.empty(0)
-        loved, weights = query.listener.top_songs(query.at, 50)
-        vector = weights @ self._vectors[loved]
-        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float64)
+
+        def direction() -> Array:
+            loved, weights = query.listener.top_songs(query.at, 50)
+            vector = weights @ self._vectors[loved]
+            return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float64)
+
+        return query.listener.at_moment(query.at, (self, "taste"), direction)
+
+
+def _liked_targets(listener: Listener, relation: Relation, now: int) -> tuple[Array, Array]:
+    """What a listener likes and dislikes of a relation, as a hash table."""
+    targets, liked = listener.affinity(relation, now)
+    slots, theirs = table_of(targets, liked)
+    return slots, theirs
 
 
 def _plays(listener: Listener) -> tuple[Array, Array]:

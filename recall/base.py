@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
+from graph.durations import HOUR_MS
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
 from recall.grouped import isin_sorted
@@ -40,6 +41,12 @@ class Query:
     def placed(self) -> bool:
         """Whether the request itself says where the listener is."""
         return self.latitude is not None and self.longitude is not None
+
+    @property
+    def hour(self) -> int:
+        """When the hour of `at` began: what fades over days is told as of then, so that within an hour nothing moves
+        that nothing has happened to."""
+        return self.at - self.at % HOUR_MS
 
     @cached_property
     def live(self) -> Overlay:
@@ -174,6 +181,8 @@ class Ranked:
 
 
 _SOME: Final = 64
+UNTIL_CHANGED: Final = float("inf")
+"""`lasts_ms` of a channel that takes nothing from the clock."""
 NO_SONGS: Final = np.empty(0, dtype=np.int32)
 _IN_ORDER: Final = np.empty(0, dtype=np.int64)
 """For `best_of`: equal scores come as they are given."""
@@ -187,6 +196,9 @@ class Channel(Protocol):
     `prepare(snapshot, vectors, config, folder, *, rng)` computes at refresh time what `recall` looks up, from the
     events that the ranker and the measurement do not use. An optional `remembers: ClassVar[bool] = True` says that this
     holds something of each listener's history: such a channel does not answer listeners of whom no event is known.
+    An optional `lasts_ms: ClassVar[float]` says that its answer changes with the listener's events, new songs,
+    interests and exclusions, with what an optional method `version(query)` returns, and with the clock every so many
+    milliseconds at most (see `recall.kept_answers`).
     `Counts` says what it counts of the log, `Warms` what it computes before it is asked.
     """
 
@@ -205,6 +217,10 @@ class Channel(Protocol):
 @runtime_checkable
 class Reacts(Protocol):
     """A channel whose songs answer to what the listener did a moment ago: a scene keeps places for them."""
+
+    def anything(self, query: Query) -> bool:
+        """Whether there may be anything of that kind; False spares the other questions."""
+        ...
 
     def answers(self, query: Query, songs: Array) -> Array:
         """(n,) which recent action each of these songs answers to: 0 the newest, -1 none."""

@@ -42,11 +42,11 @@ def index_in_sorted(known: Array, keys: Array) -> Array:
     return np.where(known[place] == keys, place, len(known))
 
 
-def worth_of_targets(edges: sparse.csr_array, songs: Array, targets: Array, worth: Array) -> Array:
-    """(n,) for each of `songs` (n,), rows of `edges`, the sum over its edges of weight x what the target is worth (T,);
-    `targets` (T,) are unique, others are worth nothing."""
+def worth_of_targets(edges: sparse.csr_array, songs: Array, targets: tuple[Array, Array]) -> Array:
+    """(n,) for each of `songs` (n,), rows of `edges`, the sum over its edges of weight x what the target is worth;
+    `targets` are a hash table of that (`table_of`), others are worth nothing."""
     songs = np.ascontiguousarray(songs, dtype=np.int64)
-    return np.asarray(gathered_from_targets(edges.indptr, edges.indices, edges.data, songs, targets, worth))
+    return np.asarray(gathered_from_targets(edges.indptr, edges.indices, edges.data, songs, *targets))
 
 
 def csr_entries(indptr: Array, rows: Array, most: int | None = None) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.by_interest import for_each, most
 from recall.causes import SIMILAR, Cause, near_songs
 from recall.grouped import sorted_unique
@@ -54,6 +54,7 @@ class ModelChannel:
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
     model: ClassVar[str]
     vectors: ClassVar[tuple[str, ...]]
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: ModelChannelConfig = ModelChannelConfig()) -> None:
         self._config = config

@@ -24,6 +24,12 @@ def release_times(snapshot: Snapshot) -> Array:
     return once(snapshot, "release_times", compute)
 
 
+def songs_out(snapshot: Snapshot, at: int) -> int:
+    """How many songs had come out by `at`, those of unknown times among them: another number, other songs."""
+    known = once(snapshot, "sorted_release_times", lambda: np.sort(release_times(snapshot)))
+    return int(np.searchsorted(known, at, side="right"))
+
+
 def release_time(properties: Mapping[str, Any]) -> int:
     """The same of a song with these properties, those that are unknown left out."""
     return next((int(properties[name]) for name in _PROPERTIES if name in properties), UNKNOWN_INTEGER)

@@ -12,7 +12,6 @@ from graph.snapshot.arrays import Array
 from recall.base import NO_SONGS, Candidates
 from recall.blend.fusion import Fusion
 from recall.blend.places import within
-from recall.grouped import sorted_unique
 from recall.kernels.merging import merged
 
 UNFITTED: Final = Fusion({}, {})
@@ -42,6 +41,10 @@ class Pool:
         """These rows of it."""
         kept = self.songs[rows], self.fused[rows], self.ranks[rows], self.scores[rows], self.besides[rows]
         return Pool(self.channels, *kept)
+
+    def only(self, rows: Array) -> Pool:
+        """These rows of it, ascending ones: the same pool where they are all."""
+        return self if len(rows) == len(self) else self.of(rows)
 
     def first_channel(self, i: int) -> str:
         """The channel in whose list song `i` of the pool stands highest, the first of several."""
@@ -74,14 +77,14 @@ def merge(
     songs = np.concatenate([found.songs for found in lists] or [NO_SONGS]).astype(np.int32)
     inside = np.zeros(len(songs), dtype=bool)
     for name, found, first in zip(names, lists, starts.tolist(), strict=False):
-        inside[first + within(found, quotas[name])] = True
-    unique = sorted_unique(songs[inside])
-    if not len(unique):
+        if found.interest is None and not found.besides:
+            inside[first : first + min(quotas[name], len(found))] = True
+        else:
+            inside[first + within(found, quotas[name])] = True
+    if not inside.any():
         none = np.zeros((0, len(names)))
-        return Pool(names, unique, np.zeros(0), none.astype(np.int32), none, np.zeros(0, dtype=bool))
+        return Pool(names, NO_SONGS, np.zeros(0), none.astype(np.int32), none, np.zeros(0, dtype=bool))
     scores = np.concatenate([found.scores for found in lists]).astype(np.float64)
     mains = np.array([len(found) - found.besides for found in lists])
     contributions = fusion.contributions(names, scores, starts, mains, [weights.get(name, 1.0) for name in names])
-    fused, ranks, theirs, besides = merged(unique, songs, scores, contributions, starts, mains, inside)
-    order = np.argsort(-fused, kind="stable")
-    return Pool(names, unique[order], fused[order], ranks[order], theirs[order], besides[order])
+    return Pool(names, *merged(songs, scores, contributions, starts, mains, inside))

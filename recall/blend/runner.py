@@ -18,6 +18,7 @@ import numpy as np
 import structlog
 
 from recall.base import Candidates, Channel, Query, Warms
+from recall.kept_answers import KeptAnswers, Question
 from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
 from recall.listeners.listener import Listener
 
@@ -95,16 +96,34 @@ class Runner:
         self._pool, self._stuck, self._lock = _Threads(), Counter[str](), threading.Lock()
 
     def ask(
-        self, channels: Mapping[str, Channel], query: Query, counts: Mapping[str, int], budget_ms: float
+        self,
+        channels: Mapping[str, Channel],
+        query: Query,
+        counts: Mapping[str, int],
+        budget_ms: float,
+        *,
+        anew: bool = False,
     ) -> Answers:
-        """Ask each channel for its count; without a time budget (infinity) all are waited for, in this thread."""
-        job = _Job.of(channels)
+        """Ask each channel for its count, but for those whose last answer still holds, unless `anew`; without a time
+        budget (infinity) all are waited for, in this thread."""
+        kept, known = KeptAnswers.of(query.listener), dict[str, Candidates]()
+        # before anybody is asked: what changes meanwhile is another question
+        asked = {} if anew else {name: Question.of(one, query, counts[name]) for name, one in channels.items()}
+        for name, question in asked.items():
+            if question is not None and (last := kept.get(question)) is not None:
+                known[name] = last
+        job = _Job.of(name for name in channels if name not in known)
         work = partial(self._work, job, channels, query, counts)
         if budget_ms == float("inf"):
             work()
-        else:
+        elif job.waiting:
             self._wait(job, work, time.perf_counter() + budget_ms / 1000)
-        return self._answers(job, list(channels), query, budget_ms)
+        came = self._answers(job, [name for name in channels if name not in known], query, budget_ms)
+        for name, found in came.found.items():
+            if (question := asked.get(name)) is not None:
+                kept.keep(question, found)
+        both = known | dict(came.found)
+        return Answers({name: both[name] for name in channels if name in both}, came.ms, came.dropped)
 
     def warm(self, channels: Mapping[str, Channel], query: Query, budget_ms: float) -> Answers:
         """Have each channel count what it counts from the first, and answer once; one that hangs holds up nobody for

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
-from graph.durations import DAY_MS
+from graph.durations import DAY_MS, HOUR_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.histories import UNKNOWN_TIME
@@ -33,6 +33,7 @@ from recall.grouped import (
 )
 from recall.item_lists.neighbours import Neighbours
 from recall.kernels.edges import best_by_share
+from recall.kernels.sums import table_of
 from recall.linear.matrices import interaction_matrix
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import decayed, listeners
@@ -127,6 +128,7 @@ class Attributes:
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
     vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
+    lasts_ms: ClassVar[float] = HOUR_MS
 
     @classmethod
     def prepare(
@@ -185,10 +187,10 @@ class Attributes:
             for d, of in zip(self._dimensions, mine, strict=True)
         ]
         known, late = sorted_unique(np.concatenate(best)), np.arange(len(new))
-        worth = values * self._weights[self._all.which(entities)]
-        scores = worth_of_targets(self._all.shares, known, entities, worth) * self._quality[known]
+        worth = table_of(entities, values * self._weights[self._all.which(entities)])
+        scores = worth_of_targets(self._all.shares, known, worth) * self._quality[known]
         # nobody has heard new songs, and they have just come
-        newest = worth_of_targets(self._shares(new), late, entities, worth) * (1 + self._config.freshness)
+        newest = worth_of_targets(self._shares(new), late, worth) * (1 + self._config.freshness)
         songs, scores = np.concatenate([known, new.first + late]), np.concatenate([scores, newest])
         kept = scores > 0
         return Candidates.permitted(songs[kept], scores[kept], query, k, self._first_seen)
@@ -238,7 +240,7 @@ class Attributes:
             return Profile.of(dimensions, [Decay(d.half_life_ms, landmark) for d in self._dimensions], listener)
 
         profile = listener.once(self, profiled)
-        values = profile.preferences(query.at, self._common, config.prior, config.correction)
+        values = profile.preferences(query.hour, self._common, config.prior, config.correction)
         dimension = dimensions.which(profile.entities)
         order = np.lexsort((-values, dimension))
         # what is weakly liked is not looked up, but what is disliked counts against a song

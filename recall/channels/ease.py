@@ -16,7 +16,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
 from recall.linear.ease import exact, sparse_form
@@ -86,6 +86,7 @@ class Ease:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod
     def prepare(

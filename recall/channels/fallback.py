@@ -12,7 +12,7 @@ from graph.durations import DAY_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME, strengths
-from recall.base import Candidates, Query, Ranked
+from recall.base import UNTIL_CHANGED, Candidates, Query, Ranked
 from recall.decay import decay
 from recall.grouped import csr_entries, rank_within_group
 from recall.listeners.listener import Listener
@@ -51,6 +51,7 @@ class Fallback:
     """
 
     audience: ClassVar[str] = "listeners without a history"
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: FallbackConfig = FallbackConfig()) -> None:
         self._config, snapshot = config, release.snapshot

@@ -9,7 +9,7 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
-from graph.durations import DAY_MS
+from graph.durations import DAY_MS, HOUR_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import UNKNOWN_INTEGER
@@ -51,6 +51,7 @@ class Fresh:
 
     audience: ClassVar[str] = "everybody"
     vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
+    lasts_ms: ClassVar[float] = HOUR_MS
 
     def __init__(self, release: Release, config: FreshConfig = FreshConfig()) -> None:
         self._config = config
@@ -70,10 +71,13 @@ class Fresh:
     def serves(self, listener: Listener) -> bool:  # noqa: ARG002
         return True
 
+    def version(self, query: Query) -> object:
+        """Of which songs are new by now."""
+        late = [query.live.songs.out_by(when) for when in (self._since(query), query.at)]
+        return self._new(query), late
+
     def recall(self, query: Query, k: int) -> Candidates:
-        config = self._config
-        since = query.at - int(config.days * DAY_MS)  # a whole number: a search for another kind copies all times
-        begin, end = np.searchsorted(self._out, (since, query.at), side="right").tolist()
+        config, (begin, end) = self._config, self._new(query)
         begin, taste = max(begin, end - config.songs), self._taste(query)
         # no song that came out before the `newest` few can do better than the best of its age
         newest = max(begin, end - _NEWEST)
@@ -83,13 +87,22 @@ class Fresh:
         found = Candidates.permitted(songs, scores, query, k)
         if len(found) == k > 0 and newest > begin:
             share = max(float(found.scores[-1]) / self._best, 1e-12)
-            oldest = query.at + int(np.log2(share) * config.half_life_days * DAY_MS)
+            oldest = query.hour + int(np.log2(share) * config.half_life_days * DAY_MS)
             begin = max(begin, int(np.searchsorted(self._out, oldest)))
         if begin >= newest:
             return found
         older = Candidates.permitted(self._songs[begin:newest], self._scores(query, taste, begin, newest), query, k)
         both = np.concatenate([older.songs, found.songs]), np.concatenate([older.scores, found.scores])
         return Candidates.best(*both, k)
+
+    def _since(self, query: Query) -> int:
+        return query.at - int(self._config.days * DAY_MS)
+
+    def _new(self, query: Query) -> tuple[int, int]:
+        """The first song that is new by now, and the first that is not out yet, in the order in which they come out."""
+        # whole numbers: a search for another kind would copy all times
+        begin, end = np.searchsorted(self._out, (self._since(query), query.at), side="right").tolist()
+        return begin, end
 
     def _scores(self, query: Query, taste: Array | None, begin: int, end: int) -> Array:
         """(n,) those of the songs from the `begin`th to the `end`th that came out."""
@@ -100,11 +113,11 @@ class Fresh:
                 self._near[begin - self._lately : end - self._lately] if lately else self._unit[self._songs[begin:end]]
             )
             scores = scores + self._config.taste * (known @ taste)
-        return self._faded(scores, query.at - self._out[begin:end])
+        return self._faded(scores, query.hour - self._out[begin:end])
 
     def _late(self, query: Query, taste: Array | None) -> tuple[Array, Array]:
         """Songs (n,) that came since the release, and their scores (n,)."""
-        new, since = query.live.songs, query.at - int(self._config.days * DAY_MS)
+        new, since = query.live.songs, self._since(query)
         known = np.flatnonzero((new.released > since) & (new.released <= query.at))
         unknown = np.flatnonzero(new.released == UNKNOWN_INTEGER)  # it came after the release: it is new
         places = np.concatenate([known, unknown])
@@ -112,7 +125,7 @@ class Fresh:
         scores = 1 + np.where(np.isnan(quality), 0.5, quality)
         if taste is not None and len(places):
             scores += self._config.taste * (new.unit[places] @ taste)
-        age = np.concatenate([query.at - new.released[known], np.zeros(len(unknown), dtype=np.int64)])
+        age = np.concatenate([query.hour - new.released[known], np.zeros(len(unknown), dtype=np.int64)])
         return new.first + places, self._faded(scores, age)
 
     def _faded(self, scores: Array, age: Array) -> Array:
@@ -120,8 +133,12 @@ class Fresh:
 
     def _taste(self, query: Query) -> Array | None:
         """The direction (D,) of what the listener loves, None where that is unknown."""
-        loved, weights = query.listener.top_songs(query.at, self._config.loves)
-        vector = weights @ self._unit[loved]
-        if not len(loved) or not vector.any():
-            return None
-        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+        def direction() -> Array | None:
+            loved, weights = query.listener.top_songs(query.at, self._config.loves)
+            vector = weights @ self._unit[loved]
+            if not len(loved) or not vector.any():
+                return None
+            return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+        return query.listener.at_moment(query.at, (self, "taste"), direction)

@@ -17,7 +17,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
 from recall.listeners.listener import Listener
@@ -62,6 +62,7 @@ class GraphFilter:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod
     def prepare(

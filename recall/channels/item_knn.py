@@ -14,7 +14,7 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.causes import BESIDE, Cause, near_songs
 from recall.item_lists.neighbours import Neighbours
 from recall.linear.cosine import nearest_by_listeners
@@ -40,6 +40,7 @@ class ItemKnn:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod
     def prepare(

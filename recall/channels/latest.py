@@ -144,6 +144,13 @@ class Latest:
         for label in ("Song", *(label for label, _, _ in _SEARCHABLE)):
             NameIndex.of(self._snapshot, label)
 
+    def anything(self, query: Query) -> bool:
+        """Whether anything that is looked at may have happened within the hours; False for most who ask."""
+        listener, edits = query.listener, query.live.edits
+        me = listener.user_id or ""
+        done = bool(listener.new_events or listener.since) or listener.latest > self._since(query)
+        return done or me in edits.homes or any((me, label) in edits.followed for label in ("User", "Artist"))
+
     def recall(self, query: Query, k: int) -> Candidates:
         found = self._answers(query)
         if not found:
@@ -187,6 +194,8 @@ class Latest:
         and what was liked last."""
         last = self._last
         if last is None or last[0] is not query:
+            if not self.anything(query):
+                return []
             kinds = (self._moved, self._unblocked, self._followed, self._searched, self._liked)
             found = [answer for kind in kinds for answer in kind(query) if len(answer.songs)]
             last = self._last = query, sorted(found, key=lambda answer: -answer.at)

@@ -16,7 +16,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array, write_arrays
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.by_interest import for_each
 from recall.channels.ease import EaseConfig, regression
 from recall.grouped import isin_sorted, sorted_unique, sum_by_key
@@ -96,6 +96,7 @@ class ListenerKernel:
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
     remembers: ClassVar[bool] = True
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod
     def prepare(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graph.release import Release
-from recall.base import Candidates, Query, Ranked
+from recall.base import UNTIL_CHANGED, Candidates, Query, Ranked
 from recall.listeners.listener import Listener
 from recall.listeners.preferences import listeners
 
@@ -20,6 +20,7 @@ class Popularity:
     """Songs by how many listeners they have had; the yardstick for everything personal."""
 
     audience: ClassVar[str] = "everybody"
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: PopularityConfig = PopularityConfig()) -> None:  # noqa: ARG002
         self._ranked = Ranked(release.snapshot, listeners(release.snapshot).astype(float))

@@ -12,7 +12,7 @@ from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import STRENGTH_BY_CODE
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.causes import SIMILAR, Cause, near_songs
 from recall.index.nearest_songs import near
 from recall.index.vector_index import VectorIndex
@@ -50,6 +50,7 @@ class Recent:
 
     audience: ClassVar[str] = "listeners who liked at least 1 song"
     vectors: ClassVar[tuple[str, ...]] = (MODEL,)
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: RecentConfig = RecentConfig()) -> None:
         self._config = config

@@ -13,7 +13,7 @@ from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
 from graph.release import Release
 from graph.snapshot.snapshot import Snapshot
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.item_lists.neighbours import Neighbours
 from recall.linear import matrices
 from recall.linear.walks import walked
@@ -52,6 +52,7 @@ class RP3beta:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod
     def prepare(

@@ -11,7 +11,7 @@ import numpy as np
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.configure import check_positive
-from graph.durations import DAY_MS
+from graph.durations import DAY_MS, HOUR_MS
 from graph.release import Release
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import UNKNOWN_TIME
@@ -26,7 +26,7 @@ from recall.listeners.preferences import listeners
 from recall.live.counters import Counters
 from recall.live.loves import PeopleLoves
 from recall.pagerank.circles import Circles, nearest
-from recall.release_times import release_times
+from recall.release_times import release_times, songs_out
 
 FOLLOWEES: Final = 300
 """People a listener follows who are asked, those who listened last."""
@@ -121,6 +121,7 @@ class Social:
     """
 
     audience: ClassVar[str] = "listeners with at least 3 followees"
+    lasts_ms: ClassVar[float] = HOUR_MS
     prepared_by: ClassVar[tuple[str, ...]] = ("kept", "restart")
 
     @classmethod
@@ -166,6 +167,14 @@ class Social:
         kept = scores > 0
         return Candidates.permitted(songs[kept], scores[kept], query, k)
 
+    def version(self, query: Query) -> object:
+        """Of what people love by now, whom the listener follows, and which works are out."""
+        live, me = query.live, query.listener.user_id or ""
+        keys = ((me, "User"), (me, "Artist"))
+        follows = [(live.edits.followed.get(key), live.edits.unfollowed.get(key)) for key in keys]
+        out = songs_out(self._snapshot, query.at), live.songs.out_by(query.at)
+        return PeopleLoves.of(live.counters, self._snapshot).version, follows, out
+
     def because(self, query: Query, songs: Array) -> list[Cause | None]:
         """What weighs most for each of these songs, None where nothing does."""
         shares = self._shares(query)
@@ -208,7 +217,7 @@ class Social:
         mine = mine.astype(np.int64)
         # what was folded in since this request began may be on a song that is newer still
         who, songs, worth = loves_of(
-            people, weight, trust, *parts, loves.decay.since(query.at), mine, likes, query.live.size
+            people, weight, trust, *parts, loves.decay.since(query.hour), mine, likes, query.live.size
         )
         return songs, worth, who, kind, via
 
@@ -275,7 +284,7 @@ class Social:
             songs, makers = works[out].astype(np.int64), by[out]
             if not len(songs):
                 continue
-            age = (query.at - released[out].astype(np.float64)) / DAY_MS
+            age = (query.hour - released[out].astype(np.float64)) / DAY_MS
             fresh = np.exp2(-np.minimum(age / config.fresh_days, 1e3))
             known = np.log1p(self._known(songs)) / self._famous
             worth = config.works * np.maximum(fresh, config.catalogue * known)

@@ -9,7 +9,7 @@ import numpy as np
 
 from graph.release import Release
 from graph.snapshot.arrays import Array
-from recall.base import Candidates, Query
+from recall.base import UNTIL_CHANGED, Candidates, Query
 from recall.causes import SIMILAR, Cause, near_songs
 from recall.item_lists.neighbours import Neighbours
 from recall.listeners.listener import Listener
@@ -35,6 +35,7 @@ class SongToSong:
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
     vectors: ClassVar[tuple[str, ...]] = (MODEL,)
+    lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: SongToSongConfig = SongToSongConfig()) -> None:
         self._config = config

@@ -6,7 +6,7 @@ import numpy as np
 
 from graph.compiled import compiled
 from graph.snapshot.arrays import Array
-from recall.kernels.sums import bits_for, slot_of, sums_of
+from recall.kernels.sums import bits_of, looked_up, sums_of
 
 
 @compiled
@@ -49,26 +49,13 @@ def best_by_share(best: Array, entities: Array, values: Array, most: int) -> Arr
 
 @compiled
 def gathered_from_targets(
-    indptr: Array, indices: Array, shares: Array, songs: Array, targets: Array, worth: Array
+    indptr: Array, indices: Array, shares: Array, songs: Array, slots: Array, theirs: Array
 ) -> Array:
-    """(n,) for each of `songs` (n,) the sum over its edges of share x what the target is worth (T,); `targets` (T,) are
-    unique, others are worth nothing. A position beyond the rows of `indptr` has no edges."""
-    found = np.zeros(len(songs))
-    bits = bits_for(len(targets))
-    last = (1 << bits) - 1
-    known, theirs = np.full(last + 1, -1, dtype=np.int64), np.zeros(last + 1)
-    for i in range(len(targets)):
-        slot = slot_of(targets[i], bits)
-        while known[slot] >= 0:
-            slot = (slot + 1) & last
-        known[slot], theirs[slot] = targets[i], worth[i]
+    """(n,) for each of `songs` (n,) the sum over its edges of share x what the target is worth by a hash table
+    (`table_of`), 0 where that lacks it. A position beyond the rows of `indptr` has no edges."""
+    found, bits = np.zeros(len(songs)), bits_of(slots)
     for i in range(len(songs)):
-        if songs[i] + 1 >= len(indptr):
-            continue
-        for edge in range(indptr[songs[i]], indptr[songs[i] + 1]):
-            slot = slot_of(indices[edge], bits)
-            while known[slot] >= 0 and known[slot] != indices[edge]:
-                slot = (slot + 1) & last
-            if known[slot] >= 0:
-                found[i] += shares[edge] * theirs[slot]
+        if songs[i] + 1 < len(indptr):
+            for edge in range(indptr[songs[i]], indptr[songs[i] + 1]):
+                found[i] += shares[edge] * looked_up(indices[edge], slots, theirs, bits)
     return found

@@ -19,24 +19,20 @@ def fill_channels(found: Array, ranks: Array, scores: Array, fused: Array, liste
     Shapes: ranks and scores (P, L) and fused (P,) as in `Pool`; listed (C,) which of the L lists is each channel's, -1
     for none. Where a channel does not have a song both are 0.
     """
-    count = len(listed)
-    for c in range(count):
-        for i in range(len(fused)):
-            found[i, c], found[i, count + c] = 0.0, 0.0
-        if listed[c] < 0:
-            continue
-        best = 1e-12
-        for i in range(len(fused)):
-            if ranks[i, listed[c]] >= 0:
-                best = max(best, scores[i, listed[c]])
-        for i in range(len(fused)):
-            rank = ranks[i, listed[c]]
-            if rank >= 0:
-                found[i, c], found[i, count + c] = 1 / np.log2(2.0 + rank), scores[i, listed[c]] / best
+    count, best = len(listed), np.full(len(listed), 1e-12)
+    for i in range(len(fused)):
+        for c in range(count):
+            if listed[c] >= 0 and ranks[i, listed[c]] >= 0:
+                best[c] = max(best[c], scores[i, listed[c]])
     for i in range(len(fused)):
         having = 0
         for c in range(count):
-            having += found[i, c] > 0
+            rank = ranks[i, listed[c]] if listed[c] >= 0 else -1
+            if rank >= 0:
+                found[i, c], found[i, count + c] = 1 / np.log2(2.0 + rank), scores[i, listed[c]] / best[c]
+                having += 1
+            else:
+                found[i, c], found[i, count + c] = 0.0, 0.0
         found[i, 2 * count], found[i, 2 * count + 1] = fused[i] * 60, having / max(count, 1)
 
 

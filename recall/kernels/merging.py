@@ -6,7 +6,7 @@ import numpy as np
 
 from graph.compiled import compiled
 from graph.snapshot.arrays import Array
-from recall.kernels.best import index_in
+from recall.kernels.sums import bits_of, slot_in, table_of
 
 RANK_OFFSET = 60.0
 
@@ -40,29 +40,45 @@ def gap_contributions(scores: Array, starts: Array, mains: Array, weights: Array
 
 @compiled
 def merged(
-    found: Array, songs: Array, scores: Array, contributions: Array, starts: Array, mains: Array, inside: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Of each song of `found` (P,), unique and ascending: the fused score (P,), the sum of its contributions; ranks
-    (P, C) and scores (P, C) in each list, -1 and 0 where it is not there; whether it is there for an interest alone.
+    songs: Array, scores: Array, contributions: Array, starts: Array, mains: Array, inside: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The songs (P,) that are inside a list, each once, the highest fused score first, equal ones by position; these
+    scores (P,), the sums of their contributions; ranks (P, C) and scores (P, C) in each list, -1 and 0 where it is not
+    there; whether it is there for an interest alone (P,).
 
     Shapes: songs, scores, contributions and `inside` (E,), whether an entry is within its list's quota, of C lists, one
     after the other; starts (C + 1,); mains (C,) how many of each list, the first ones, stand for the whole history. The
     others say nothing of a song that is inside for the whole history.
     """
-    lists = len(mains)
-    fused, theirs = np.zeros(len(found)), np.zeros((len(found), lists))
-    ranks = np.full((len(found), lists), -1, dtype=np.int32)
-    place, alone = np.empty(len(songs), dtype=np.int64), np.ones(len(found), dtype=np.bool_)
+    lists, count = len(mains), 0
+    found = np.empty(len(songs), dtype=np.int64)
+    for i in range(len(songs)):
+        if inside[i]:
+            found[count] = songs[i]
+            count += 1
+    found = np.unique(found[:count])
+    count = len(found)
+    fused, alone = np.zeros(count), np.ones(count, dtype=np.bool_)
+    slots, places = table_of(found, np.arange(count).astype(np.float64))
+    bits, place = bits_of(slots), np.empty(len(songs), dtype=np.int64)
     for c in range(lists):
         for i in range(starts[c], starts[c + 1]):
-            at = index_in(found, songs[i])
-            place[i] = at
-            if at >= 0 and inside[i] and i < starts[c] + mains[c]:
-                alone[at] = False
+            slot = slot_in(songs[i], slots, bits)
+            place[i] = np.int64(places[slot]) if slots[slot] >= 0 else -1
+            if place[i] >= 0 and inside[i] and i < starts[c] + mains[c]:
+                alone[place[i]] = False
     for c in range(lists):
         for i in range(starts[c], starts[c + 1]):
             at = place[i]
             if at >= 0 and (i < starts[c] + mains[c] or alone[at]):
                 fused[at] += contributions[i]
-                ranks[at, c], theirs[at, c] = i - starts[c], scores[i]
-    return fused, ranks, theirs, alone
+    order = np.argsort(-fused, kind="mergesort")
+    stands = np.empty(count, dtype=np.int64)
+    stands[order] = np.arange(count)
+    theirs, ranks = np.zeros((count, lists)), np.full((count, lists), -1, dtype=np.int32)
+    for c in range(lists):
+        for i in range(starts[c], starts[c + 1]):
+            at = place[i]
+            if at >= 0 and (i < starts[c] + mains[c] or alone[at]):
+                ranks[stands[at], c], theirs[stands[at], c] = i - starts[c], scores[i]
+    return found[order].astype(np.int32), fused[order], ranks, theirs, alone[order]

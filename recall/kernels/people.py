@@ -7,7 +7,7 @@ import numpy as np
 from graph.compiled import compiled
 from graph.snapshot.arrays import Array
 from recall.kernels.best import best_of
-from recall.kernels.sums import bits_for, slot_of, sums_of
+from recall.kernels.sums import bits_for, bits_of, looked_up, slot_of, sums_of, table_of
 
 Part = tuple[Array, Array, Array, Array]
 """User, song, timed and lasting (N,) as in `LovesPart`."""
@@ -38,28 +38,6 @@ def _love(part: Part, at: int, since: float) -> float:
 
 
 @compiled
-def _table_of(songs: Array, likes: Array, bits: int) -> tuple[Array, Array, float]:
-    """A hash table of the songs (S,) that are liked: songs and likes by slot, and the sum of squares of the likes."""
-    keys, values, squares = np.full(1 << bits, -1, dtype=np.int64), np.zeros(1 << bits), 0.0
-    for i in range(len(songs)):
-        if likes[i] > 0:
-            slot = slot_of(songs[i], bits)
-            while keys[slot] >= 0:
-                slot = (slot + 1) & (len(keys) - 1)
-            keys[slot], values[slot] = songs[i], likes[i]
-            squares += likes[i] ** 2
-    return keys, values, squares
-
-
-@compiled
-def _looked_up(song: int, keys: Array, values: Array, bits: int) -> float:
-    slot = slot_of(song, bits)
-    while keys[slot] >= 0 and keys[slot] != song:
-        slot = (slot + 1) & (len(keys) - 1)
-    return float(values[slot])
-
-
-@compiled
 def loves_of(
     people: Array,
     weight: Array,
@@ -86,8 +64,11 @@ def loves_of(
         first[2, p], last[2, p] = first_of(middle[0], people[p]), first_of(middle[0], people[p] + 1)
         first[3, p], last[3, p] = first_of(small[0], people[p]), first_of(small[0], people[p] + 1)
     entries = (last - first).sum()
-    bits = bits_for(len(mine))
-    liked, like, squares = _table_of(mine, likes, bits)
+    squares = 0.0
+    for i in range(len(likes)):
+        squares += max(likes[i], 0.0) ** 2
+    liked, like = table_of(mine, np.maximum(likes, 0.0))
+    bits = bits_of(liked)
     who, songs, worth, n = np.empty(entries, dtype=np.int64), np.empty(entries, dtype=np.int64), np.empty(entries), 0
     for p in range(len(people)):
         a, b, c, d = first[0, p], first[1, p], first[2, p], first[3, p]
@@ -117,7 +98,7 @@ def loves_of(
             n += 1
             highest = max(highest, love)
             norm += love**2
-            common += love * _looked_up(song, liked, like, bits)
+            common += love * looked_up(song, liked, like, bits)
         scale = weight[p] * (trust[p] + common / max(np.sqrt(norm * squares), 1e-12)) / max(highest, 1e-12)
         for i in range(start, n):
             worth[i] *= scale

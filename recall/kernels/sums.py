@@ -32,6 +32,45 @@ def slot_of(key: Any, bits: int) -> Any:
 
 
 @compiled
+def table_of(keys: Array, values: Array) -> tuple[Array, Array]:
+    """A hash table of unique `keys` (n,), 0 or above: the key in each slot (T,), -1 in an empty one, and its value
+    (T,)."""
+    bits = bits_for(len(keys))
+    last = (1 << bits) - 1
+    slots, theirs = np.full(last + 1, -1, dtype=np.int64), np.zeros(last + 1)
+    for i in range(len(keys)):
+        slot = slot_of(keys[i], bits)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & last
+        slots[slot], theirs[slot] = keys[i], values[i]
+    return slots, theirs
+
+
+@compiled
+def bits_of(slots: Array) -> int:
+    """Those of the hash table with these slots (T,)."""
+    bits = 4
+    while (1 << bits) < len(slots):
+        bits += 1
+    return bits
+
+
+@compiled
+def slot_in(key: int, slots: Array, bits: int) -> int:
+    """The slot of a key in a hash table of `bits_of(slots)`, an empty one where it has none."""
+    slot = slot_of(key, bits)
+    while slots[slot] >= 0 and slots[slot] != key:
+        slot = (slot + 1) & (len(slots) - 1)
+    return int(slot)
+
+
+@compiled
+def looked_up(key: int, slots: Array, theirs: Array, bits: int) -> float:
+    """The value of a key there, 0 where it has none."""
+    return float(theirs[slot_in(key, slots, bits)])
+
+
+@compiled
 def sums_of(keys: Array, values: Array) -> tuple[Array, Array]:
     """The unique `keys` (E,), (n,) ascending, and the sum (n,) float64 of the `values` (E,) of each, in their order."""
     n, least, highest = len(keys), np.int64(0), np.int64(-1)

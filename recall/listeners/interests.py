@@ -82,7 +82,7 @@ class Interests:
         return np.where(cosines[np.arange(len(unit)), best] >= NEAR, best, -1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Leaders:
     """The songs that begin the interests of each listener of a release.
 
@@ -120,8 +120,12 @@ class Leaders:
 
     def interests(self, listener: Listener, at: int) -> Interests:
         """The listener's interests at a time in epoch milliseconds."""
-        songs, weights = listener.top_songs(at, SONGS)
-        return Interests.of(songs, weights, self.unit[songs], self.of(listener.user))
+
+        def found() -> Interests:
+            songs, weights = listener.top_songs(at, SONGS)
+            return Interests.of(songs, weights, self.unit[songs], self.of(listener.user))
+
+        return listener.at_moment(at, (self, "interests"), found)
 
 
 _NOBODY: Final = np.empty(0, dtype=np.int32)

@@ -142,12 +142,34 @@ class Listener:
         latest |= {song: action for song, action, _ in self.new_events if action in BLOCKING}
         return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
 
+    def moment(self, now: int) -> int:
+        """When to look at the listener's events to see at `now` how they weigh against each other: from the newest one
+        on all fade alike, so that it is told as of then; at `now` where one is yet to come, or some have no time and do
+        not fade."""
+        settled = self._settled
+        return now if settled is None or settled > now else settled
+
+    @cached_property
+    def latest(self) -> int:
+        """Time of the newest event on a song of the release, -1 where none has a time."""
+        return int(self.at.max(initial=UNKNOWN_TIME))
+
+    @cached_property
+    def _settled(self) -> int | None:
+        """The same; None where some events have a time and some have none."""
+        return None if self.latest > UNKNOWN_TIME and UNKNOWN_TIME in self.at else self.latest
+
     def preferences(self, now: int) -> tuple[Array, Array]:
-        """Songs with what the listener's events say about each at `now`, decayed: songs (S,), weights (S,).
+        """Songs with what the listener's events say about each, decayed: songs (S,), weights (S,), which are right
+        against each other: they are told as of `moment(now)`.
 
         Negative weights are kept: they say what to avoid.
         """
-        return self._at(now, "preferences", lambda: (self.heard, self._sums(decay(self.at, now, HALF_LIFE_MS))))
+
+        def preferred() -> tuple[Array, Array]:
+            return self.heard, self._sums(decay(self.at, self.moment(now), HALF_LIFE_MS))
+
+        return self.at_moment(now, "preferences", preferred)
 
     def top_songs(self, now: int, most: int) -> tuple[Array, Array]:
         """The `most` songs with the highest positive weights, the highest first: songs (S,), weights (S,)."""
@@ -158,7 +180,7 @@ class Listener:
             order = np.argsort(-weights, kind="stable")
             return songs[order], weights[order]
 
-        songs, weights = self._at(now, "liked", liked)
+        songs, weights = self.at_moment(now, "liked", liked)
         return songs[:most], weights[:most]
 
     def recent(self, most: int) -> Array:
@@ -180,7 +202,7 @@ class Listener:
             targets, sums, norm = spread_over_targets(edges.indptr, edges.indices, edges.data, songs, weights)
             return targets, sums / max(norm, 1e-12)
 
-        return self._at(now, relation.key, spread)
+        return self.at_moment(now, relation.key, spread)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """What `compute` gives from this listener's events alone, computed at the first call."""
@@ -188,12 +210,13 @@ class Listener:
             self._kept[key] = compute()
         return self._kept[key]  # type: ignore[no-any-return]
 
-    def _at(self, now: int, key: Hashable, compute: Callable[[], T]) -> T:
-        """The same for one moment, the last that was asked for."""
+    def at_moment(self, now: int, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives from how this listener's events weigh against each other at `now`; see `moment`."""
+        wanted = self.moment(now)
         moment, found = self._kept.get("at", (None, None))
-        if moment != now:
+        if moment != wanted:
             found = {}
-            self._kept["at"] = now, found
+            self._kept["at"] = wanted, found
         if key not in found:
             found[key] = compute()
         return found[key]  # type: ignore[no-any-return]

@@ -199,6 +199,10 @@ class NewSongs:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def out_by(self, at: int) -> int:
+        """How many had come out by `at`, those of unknown times among them."""
+        return int(np.count_nonzero(self.released <= at)) if len(self) else 0
+
     def shares(self, relation: Relation) -> sparse.csr_array:
         """(M, targets) sparse: each song's entities of a relation, evenly."""
         if relation.key not in self._shares:

@@ -82,6 +82,8 @@ class PeopleLoves:
         self.decay = decay
         none = LovesPart.none()
         self.release, self._since = none, (none, none, none)
+        self.version = 0
+        """How often something was added."""
 
     @classmethod
     def of(cls, counters: Counters, snapshot: Snapshot) -> PeopleLoves:
@@ -98,6 +100,7 @@ class PeopleLoves:
             people = np.arange(len(events.indptr) - 1)
             user, at = csr_entries(events.indptr, people, LATEST)
             self.release = self._summed(user, events, at, LATEST)
+            self.version += 1
             return
         known = np.flatnonzero(events.user >= 0)
         large, middle, small = self._since
@@ -107,6 +110,7 @@ class PeopleLoves:
         if len(middle) * _LARGER > len(large):
             large, middle = large.joined(middle), LovesPart.none()
         self._since = large, middle, small
+        self.version += 1
 
     def _summed(self, user: Array, events: Any, rows: Array, most: int) -> LovesPart:
         """The sums of some rows (E,) of the events, which are of `user` (E,); `most` songs of each."""

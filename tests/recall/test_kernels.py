@@ -12,7 +12,7 @@ from recall.kernels.features import fill_channels, fill_songs
 from recall.kernels.merging import RANK_OFFSET, gap_contributions, merged
 from recall.kernels.mmr import mmr_order
 from recall.kernels.people import around_of, loves_of, peers_of
-from recall.kernels.sums import neighbour_sums, ranks_within, sums_of
+from recall.kernels.sums import bits_of, looked_up, neighbour_sums, ranks_within, sums_of, table_of
 
 SEEDS = range(8)
 
@@ -29,6 +29,16 @@ def test_sums_are_those_of_a_dictionary(seed: int, highest: int) -> None:
     found, summed = sums_of(keys, values)
     assert found.tolist() == sorted(sums)
     assert summed.tolist() == [sums[key] for key in sorted(sums)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_table_knows_the_values_of_its_keys_and_no_others(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    keys, values = rng.choice(4000, 700, replace=False), rng.normal(size=700)
+    slots, theirs = table_of(keys, values)
+    known = dict(zip(keys.tolist(), values.tolist(), strict=True))
+    found = [looked_up(key, slots, theirs, bits_of(slots)) for key in range(4000)]
+    assert found == [known.get(key, 0.0) for key in range(4000)]
 
 
 def test_sums_of_nothing_are_nothing() -> None:
@@ -111,8 +121,10 @@ def test_lists_are_merged_song_by_song(seed: int) -> None:
     songs, starts = np.concatenate(lists).astype(np.int32), np.cumsum([0, *sizes])
     scores, adds, inside = rng.random(len(songs)), rng.random(len(songs)), rng.random(len(songs)) < 0.6
     whole = {int(songs[i]) for c in range(4) for i in range(starts[c], starts[c] + mains[c]) if inside[i]}
-    unique = np.unique(songs[inside])
-    fused, ranks, theirs, besides = merged(unique, songs, scores, adds, starts, mains, inside)
+    adds = np.round(adds, 1)  # some fused scores are equal
+    unique, fused, ranks, theirs, besides = merged(songs, scores, adds, starts, mains, inside)
+    assert sorted(unique.tolist()) == np.unique(songs[inside]).tolist()
+    assert np.lexsort((unique, -fused)).tolist() == list(range(len(unique)))
     for at, song in enumerate(unique.tolist()):
         assert besides[at] == (song not in whole)
         total = 0.0
@@ -169,7 +181,7 @@ def test_weights_go_along_edges_and_back(seed: int) -> None:
         sum(shares[edge] * spread.get(int(indices[edge]), 0.0) for edge in range(indptr[song], indptr[song + 1]))
         for song in range(30)
     ]
-    found = gathered_from_targets(indptr, indices, shares, np.arange(31), targets, sums)
+    found = gathered_from_targets(indptr, indices, shares, np.arange(31), *table_of(targets, sums))
     assert found == pytest.approx([*back, 0.0])  # a song beyond the rows has no edges
 
 
