@@ -77,9 +77,9 @@ def _names(settings: Settings) -> dict[str, list[str]]:
 
 
 def _routers() -> Iterator[APIRouter]:
-    """Every router of the files of `api/routes/`."""
+    """Every router of the files of `api/routes/`: first the one that is asked most, as paths are compared in turn."""
     package = importlib.import_module("api.routes")
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: (m.name != "recommend", m.name)):
         found = vars(importlib.import_module(f"api.routes.{module.name}")).values()
         yield from (router for router in found if isinstance(router, APIRouter))
 

@@ -14,59 +14,58 @@ from typing import Any
 from graph.snapshot.arrays import Array
 from recall.base import Candidates, Channel, Query
 from recall.listeners.interests import Leaders
-from recall.listeners.listener import Listener
 from recall.live.edits import NewSongs
+
+Question = tuple[int, float, object]
+"""What one channel is asked beside what all are: how many songs, the turn of the clock, and its version."""
+
+
+def question(channel: Any, query: Query, k: int) -> Question | None:
+    """None for a channel whose answers are not kept."""
+    if not (lasts_ms := getattr(channel, "lasts_ms", 0.0)):
+        return None
+    version = channel.version(query) if hasattr(channel, "version") else None
+    return k, query.at // lasts_ms, version
 
 
 @dataclass(frozen=True)
-class Question:
-    """All that an answer of a channel follows from, as it stands before the channel is asked."""
+class _Asked:
+    """What all channels are asked about; arrays and songs are told apart by which they are, not by what they hold."""
 
-    channel: Channel
-    k: int
     moment: int
-    turn: float
-    version: object
     exclude: Array
     new: NewSongs
     leaders: Leaders | None
 
     @classmethod
-    def of(cls, channel: Any, query: Query, k: int) -> Question | None:
-        """None for a channel whose answers are not kept."""
-        if not (lasts_ms := getattr(channel, "lasts_ms", 0.0)):
-            return None
-        version = channel.version(query) if hasattr(channel, "version") else None
-        moment, turn = query.listener.moment(query.at), query.at // lasts_ms
-        return cls(channel, k, moment, turn, version, query.exclude, query.live.songs, query.leaders)
+    def of(cls, query: Query) -> _Asked:
+        return cls(query.listener.moment(query.at), query.exclude, query.live.songs, query.leaders)
 
-    def same_as(self, other: Question) -> bool:
-        """Whether the answer is the same; arrays and songs are told apart by which they are, not by what they hold."""
-        mine, theirs = ((q.k, q.moment, q.turn, q.version) for q in (self, other))
-        return (
-            self.channel is other.channel
-            and self.exclude is other.exclude
-            and self.new is other.new
-            and self.leaders is other.leaders
-            and mine == theirs
-        )
+    def same_as(self, other: _Asked) -> bool:
+        mine, theirs = (self.exclude, self.new, self.leaders), (other.exclude, other.new, other.leaders)
+        return self.moment == other.moment and all(one is two for one, two in zip(mine, theirs, strict=True))
 
 
 class KeptAnswers:
-    """The last answer of each channel to one listener."""
+    """The last answers of a scene's channels to what one listener asks."""
 
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[Question, Candidates]] = {}
+    def __init__(self, asked: _Asked) -> None:
+        self._asked = asked
+        self._kept: dict[int, tuple[Channel, Question, Candidates]] = {}
 
     @classmethod
-    def of(cls, listener: Listener) -> KeptAnswers:
-        return listener.once("answers", cls)
+    def of(cls, query: Query) -> KeptAnswers:
+        """Those to the same question; none where it is another one than the listener's last."""
+        asked, last = _Asked.of(query), query.listener.once(("answers", query.scene), dict[str, KeptAnswers])
+        if "last" not in last or not last["last"]._asked.same_as(asked):
+            last["last"] = cls(asked)
+        return last["last"]
 
-    def get(self, question: Question) -> Candidates | None:
+    def get(self, channel: Channel, asked: Question) -> Candidates | None:
         """The answer to the same question; None where the channel has to be asked."""
-        last = self._kept.get(id(question.channel))
-        return last[1] if last is not None and last[0].same_as(question) else None
+        last = self._kept.get(id(channel))
+        return last[2] if last is not None and last[0] is channel and last[1] == asked else None
 
-    def keep(self, question: Question, found: Candidates) -> None:
+    def keep(self, channel: Channel, asked: Question, found: Candidates) -> None:
         """Keep an answer that nothing is wrong with."""
-        self._kept[id(question.channel)] = question, found
+        self._kept[id(channel)] = channel, asked, found

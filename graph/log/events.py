@@ -300,9 +300,10 @@ class EventLog:
         """
         values = []
         for row in rows:
-            if unknown := sorted(set(row) - set(EXPOSURE_COLUMNS)):
-                raise ValueError(f"unknown exposure field {unknown[0]!r} (expected {', '.join(EXPOSURE_COLUMNS)})")
-            values.append(tuple(row.get(name) for name in EXPOSURE_COLUMNS))
+            if not row.keys() <= EXPOSURE_COLUMNS.keys():
+                unknown = min(row.keys() - EXPOSURE_COLUMNS.keys())
+                raise ValueError(f"unknown exposure field {unknown!r} (expected {', '.join(EXPOSURE_COLUMNS)})")
+            values.append(tuple(map(row.get, EXPOSURE_COLUMNS)))
         with self._transaction("exposures", durable=False) as cursor:
             return self._write_rows(cursor, _EXPOSURES, values)
 

@@ -18,7 +18,7 @@ import numpy as np
 import structlog
 
 from recall.base import Candidates, Channel, Query, Warms
-from recall.kept_answers import KeptAnswers, Question
+from recall.kept_answers import KeptAnswers, question
 from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
 from recall.listeners.listener import Listener
 
@@ -106,11 +106,11 @@ class Runner:
     ) -> Answers:
         """Ask each channel for its count, but for those whose last answer still holds, unless `anew`; without a time
         budget (infinity) all are waited for, in this thread."""
-        kept, known = KeptAnswers.of(query.listener), dict[str, Candidates]()
+        kept, known = KeptAnswers.of(query), dict[str, Candidates]()
         # before anybody is asked: what changes meanwhile is another question
-        asked = {} if anew else {name: Question.of(one, query, counts[name]) for name, one in channels.items()}
-        for name, question in asked.items():
-            if question is not None and (last := kept.get(question)) is not None:
+        asked = {} if anew else {name: question(channel, query, counts[name]) for name, channel in channels.items()}
+        for name, one in asked.items():
+            if one is not None and (last := kept.get(channels[name], one)) is not None:
                 known[name] = last
         job = _Job.of(name for name in channels if name not in known)
         work = partial(self._work, job, channels, query, counts)
@@ -120,8 +120,8 @@ class Runner:
             self._wait(job, work, time.perf_counter() + budget_ms / 1000)
         came = self._answers(job, [name for name in channels if name not in known], query, budget_ms)
         for name, found in came.found.items():
-            if (question := asked.get(name)) is not None:
-                kept.keep(question, found)
+            if (one := asked.get(name)) is not None:
+                kept.keep(channels[name], one, found)
         both = known | dict(came.found)
         return Answers({name: both[name] for name in channels if name in both}, came.ms, came.dropped)
 
