@@ -196,9 +196,10 @@ class Channel(Protocol):
     `prepare(snapshot, vectors, config, folder, *, rng)` computes at refresh time what `recall` looks up, from the
     events that the ranker and the measurement do not use. An optional `remembers: ClassVar[bool] = True` says that this
     holds something of each listener's history: such a channel does not answer listeners of whom no event is known.
-    An optional `lasts_ms: ClassVar[float]` says that its answer changes with the listener's events, new songs,
-    interests and exclusions, with what an optional method `version(query)` returns, and with the clock every so many
-    milliseconds at most (see `recall.kept_answers`).
+    An optional `in_memory: ClassVar[bool] = True` says that it never waits for anything, neither a disk nor a service:
+    such a channel is asked in the request's own thread. An optional `lasts_ms: ClassVar[float]` says that its answer
+    changes with the listener's events, new songs, interests and exclusions, with what an optional method
+    `version(query)` returns, and with the clock every so many milliseconds at most (see `recall.kept_answers`).
     `Counts` says what it counts of the log, `Warms` what it computes before it is asked.
     """
 

@@ -52,6 +52,7 @@ class ModelChannel:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     model: ClassVar[str]
     vectors: ClassVar[tuple[str, ...]]
     lasts_ms: ClassVar[float] = UNTIL_CHANGED

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -86,10 +86,12 @@ class _Job:
 
 
 class Runner:
-    """Asks channels, one after the other in a thread beside the request, so that one which hangs cannot hold it up.
+    """Asks channels one after the other: those that answer from memory in the request's thread, until its time is over,
+    and others in a thread beside it, so that one which hangs cannot hold it up.
 
-    A channel that takes long does not hold up the others either: another thread goes on with those. Safe to share
-    between requests. A call that never returns keeps its thread; a channel with `STUCK` of them is left out at once.
+    Of those a channel that takes long does not hold up the others either: another thread goes on with them. Safe to
+    share between requests. A call that never returns keeps its thread; a channel with `STUCK` of them is left out at
+    once.
     """
 
     def __init__(self) -> None:
@@ -106,19 +108,24 @@ class Runner:
     ) -> Answers:
         """Ask each channel for its count, but for those whose last answer still holds, unless `anew`; without a time
         budget (infinity) all are waited for, in this thread."""
+        unhurried, deadline = budget_ms == float("inf"), time.perf_counter() + budget_ms / 1000
         kept, known = KeptAnswers.of(query), dict[str, Candidates]()
         # before anybody is asked: what changes meanwhile is another question
         asked = {} if anew else {name: question(channel, query, counts[name]) for name, channel in channels.items()}
         for name, one in asked.items():
             if one is not None and (last := kept.get(channels[name], one)) is not None:
                 known[name] = last
-        job = _Job.of(name for name in channels if name not in known)
+        here = [name for name in channels if name not in known and (unhurried or _in_memory(channels[name]))]
+        job = _Job.of(name for name in channels if name not in known and name not in here)
         work = partial(self._work, job, channels, query, counts)
-        if budget_ms == float("inf"):
-            work()
-        elif job.waiting:
-            self._wait(job, work, time.perf_counter() + budget_ms / 1000)
-        came = self._answers(job, [name for name in channels if name not in known], query, budget_ms)
+        if job.waiting:
+            self._pool.run(work)
+        mine = _asked_here(here, channels, query, counts, deadline)
+        if job.waiting:
+            self._wait(job, work, deadline)
+        with job.changed:
+            answers, ms = job.found | mine[0], job.ms | mine[1]
+        came = _answers([name for name in channels if name not in known], answers, ms, query, budget_ms)
         for name, found in came.found.items():
             if (one := asked.get(name)) is not None:
                 kept.keep(channels[name], one, found)
@@ -145,7 +152,6 @@ class Runner:
                     self._stuck[name] -= 1  # it came back after all
 
     def _wait(self, job: _Job, work: Callable[[], None], deadline: float) -> None:
-        self._pool.run(work)
         with job.changed:
             while job.waiting and (now := time.perf_counter()) < deadline:
                 patience = deadline
@@ -160,27 +166,46 @@ class Runner:
         with self._lock:
             self._stuck.update(late)  # one that comes back in between has taken itself off already
 
-    def _answers(self, job: _Job, names: list[str], query: Query, budget_ms: float) -> Answers:
-        with job.changed:
-            came, ms = dict(job.found), dict(job.ms)
-        found, dropped = {}, {}
-        for name in names:
-            if name not in came:
-                dropped[name] = f"over the time budget ({budget_ms:.0f} ms)"
-                continue
-            answer = came[name]
-            problem = f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else None
-            try:
-                problem = problem or _problem_of(answer, query)
-            except Exception as error:  # noqa: BLE001  it may answer with anything
-                problem = f"{type(error).__name__}: {error}"
-            if problem is None:
-                found[name] = answer
-            else:
-                dropped[name] = problem
-        for name, reason in dropped.items():
-            _log.warning("channel left out", channel=name, scene=query.scene, reason=reason)
-        return Answers(found, ms, dropped)
+
+def _asked_here(
+    names: Sequence[str], channels: Mapping[str, Channel], query: Query, counts: Mapping[str, int], deadline: float
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """What channels answer in this thread, and their milliseconds; those that the time is over for are not there."""
+    found, ms = dict[str, Any](), dict[str, float]()
+    for name in names:
+        if (started := time.perf_counter()) >= deadline:
+            break
+        found[name] = _answer(channels[name], query, counts[name])
+        ms[name] = (time.perf_counter() - started) * 1000
+    return found, ms
+
+
+def _in_memory(channel: Channel) -> bool:
+    return getattr(channel, "in_memory", False)
+
+
+def _answers(
+    names: Sequence[str], came: Mapping[str, Any], ms: Mapping[str, float], query: Query, budget_ms: float
+) -> Answers:
+    """The candidates among what came, and what is wrong with the rest."""
+    found, dropped = {}, {}
+    for name in names:
+        if name not in came:
+            dropped[name] = f"over the time budget ({budget_ms:.0f} ms)"
+            continue
+        answer = came[name]
+        problem = f"{type(answer).__name__}: {answer}" if isinstance(answer, Exception) else None
+        try:
+            problem = problem or _problem_of(answer, query)
+        except Exception as error:  # noqa: BLE001  it may answer with anything
+            problem = f"{type(error).__name__}: {error}"
+        if problem is None:
+            found[name] = answer
+        else:
+            dropped[name] = problem
+    for name, reason in dropped.items():
+        _log.warning("channel left out", channel=name, scene=query.scene, reason=reason)
+    return Answers(found, ms, dropped)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Again:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
 
     @classmethod

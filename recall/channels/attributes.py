@@ -127,6 +127,7 @@ class Attributes:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
     lasts_ms: ClassVar[float] = HOUR_MS
 

@@ -51,6 +51,7 @@ class Fallback:
     """
 
     audience: ClassVar[str] = "listeners without a history"
+    in_memory: ClassVar[bool] = True
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: FallbackConfig = FallbackConfig()) -> None:

@@ -50,6 +50,7 @@ class Fresh:
     """
 
     audience: ClassVar[str] = "everybody"
+    in_memory: ClassVar[bool] = True
     vectors: ClassVar[tuple[str, ...]] = ("song2vec",)
     lasts_ms: ClassVar[float] = HOUR_MS
 

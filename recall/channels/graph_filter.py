@@ -62,6 +62,7 @@ class GraphFilter:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod

@@ -119,6 +119,7 @@ class Latest:
     """
 
     audience: ClassVar[str] = "listeners who liked, searched, followed or unblocked something, or moved, of late"
+    in_memory: ClassVar[bool] = True
     vectors: ClassVar[tuple[str, ...]] = (MODEL,)
 
     def __init__(self, release: Release, config: LatestConfig = LatestConfig()) -> None:

@@ -94,6 +94,7 @@ class Lbs:
     """
 
     audience: ClassVar[str] = "listeners whose home is known"
+    in_memory: ClassVar[bool] = True
 
     @classmethod
     def prepare(

@@ -95,6 +95,7 @@ class ListenerKernel:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     remembers: ClassVar[bool] = True
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 

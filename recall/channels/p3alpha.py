@@ -49,6 +49,7 @@ class P3alpha:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     @classmethod

@@ -20,6 +20,7 @@ class Popularity:
     """Songs by how many listeners they have had; the yardstick for everything personal."""
 
     audience: ClassVar[str] = "everybody"
+    in_memory: ClassVar[bool] = True
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 
     def __init__(self, release: Release, config: PopularityConfig = PopularityConfig()) -> None:  # noqa: ARG002

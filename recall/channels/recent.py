@@ -49,6 +49,7 @@ class Recent:
     """
 
     audience: ClassVar[str] = "listeners who liked at least 1 song"
+    in_memory: ClassVar[bool] = True
     vectors: ClassVar[tuple[str, ...]] = (MODEL,)
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 

@@ -121,6 +121,7 @@ class Social:
     """
 
     audience: ClassVar[str] = "listeners with at least 3 followees"
+    in_memory: ClassVar[bool] = True
     lasts_ms: ClassVar[float] = HOUR_MS
     prepared_by: ClassVar[tuple[str, ...]] = ("kept", "restart")
 

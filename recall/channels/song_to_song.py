@@ -34,6 +34,7 @@ class SongToSong:
     """The neighbours of the listener's latest liked songs, those that several of them share first."""
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
     vectors: ClassVar[tuple[str, ...]] = (MODEL,)
     lasts_ms: ClassVar[float] = UNTIL_CHANGED
 

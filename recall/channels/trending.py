@@ -124,6 +124,7 @@ class Trending:
     """
 
     audience: ClassVar[str] = "listeners with a history of at least 5 songs"
+    in_memory: ClassVar[bool] = True
 
     def __init__(self, release: Release, config: TrendingConfig = TrendingConfig()) -> None:
         self._config, snapshot = config, release.snapshot
