@@ -115,7 +115,7 @@ class RecommendBody(Body):
     session: Annotated[list[Id], Field(max_length=1000)] = []
     scene: Name = "radio"
     n: Annotated[int, Field(ge=1, le=500), WHOLE] | None = None
-    context: Context = Context()
+    context: Annotated[Context, Field(default_factory=Context)]
     exclude: Annotated[list[Id], Field(max_length=10_000)] = []
     explain: bool = False
 

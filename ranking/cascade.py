@@ -136,6 +136,7 @@ class Cascade:
             if key not in self.without_model
         }
         self.features = Features(release, self.usual)
+        self._of_fusion: tuple[Fusion, SceneConfig, dict[str, int], dict[str, float]] | None = None
         fusion = f"ranking/{name}/fusion"
         self.fusion = Fusion.load(release, fusion) if release.has(fusion) else UNFITTED
         cold_start = f"ranking/{name}/cold_start"
@@ -197,11 +198,22 @@ class Cascade:
     @property
     def quotas(self) -> dict[str, int]:
         """How many candidates of each channel the pool takes at most, as the scene says."""
-        return self._quotas(self.fusion, self._uses)
+        return self._usually()[0]
+
+    def _usually(self) -> tuple[dict[str, int], dict[str, float]]:
+        """Quotas and weights of the usual fusion; they are the same from one request to the next."""
+        known = self._of_fusion
+        if known is None or known[0] is not self.fusion or known[1] is not self.scene:
+            quotas, weights = self._quotas(self.fusion, self._uses), self._weights(self.fusion)
+            known = self._of_fusion = self.fusion, self.scene, quotas, weights
+        return known[2], known[3]
 
     def weights(self, fusion: Fusion) -> dict[str, float]:
         """The factor of each channel's contributions: the scene's weight until weights are learned, then 1, or 0 where
         the scene says 0; 0 for a channel that answers to a place, as its worth beside the others was not learned."""
+        return self._usually()[1] if fusion is self.fusion else self._weights(fusion)
+
+    def _weights(self, fusion: Fusion) -> dict[str, float]:
         usual = {name: use for name, use in self._uses.items() if use.asked == ALWAYS}
         found = {name: float(use.weight > 0) if fusion.weights else use.weight for name, use in usual.items()}
         return dict.fromkeys(self._uses, 0.0) | found

@@ -127,7 +127,7 @@ class Candidates:
 
     @classmethod
     def of_songs(cls, songs: Array, scores: Array, query: Query, k: int) -> Candidates:
-        """The `k` allowed ones of `songs` (n,), ascending, with the highest `scores` (n,) above 0; ties as there."""
+        """The `k` allowed ones of `songs` (n,) with the highest `scores` (n,) above 0; ties as there."""
         return cls._best(songs, scores, query.exclude, k, query.listener.snapshot.histories.first_seen, 0.0)
 
     @classmethod

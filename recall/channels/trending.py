@@ -19,6 +19,7 @@ from graph.snapshot.snapshot import Snapshot
 from recall.base import Candidates, Query
 from recall.decay import Decay
 from recall.grouped import csr_entries, index_in_sorted, sorted_unique
+from recall.kernels.edges import add_lifts
 from recall.listeners.listener import Listener
 from recall.live.counters import Counters, GroupSums, SongSums
 from recall.live.edits import NewSongs
@@ -128,7 +129,7 @@ class Trending:
 
     def __init__(self, release: Release, config: TrendingConfig = TrendingConfig()) -> None:
         self._config, snapshot = config, release.snapshot
-        self._lives, self._first_seen = snapshot.relation("LIVES_IN"), snapshot.histories.first_seen
+        self._lives = snapshot.relation("LIVES_IN")
         known = {r.name: r for r in snapshot.song_relations()}
         weights = dict(zip(_RELATIONS, (config.genre, config.language), strict=True))
         self._relations = [(known[name], weight) for name, weight in weights.items() if name in known and weight]
@@ -158,8 +159,7 @@ class Trending:
         tastes = [(weight, _dense(listener, r, query.at)) for r, weight in self._relations if len(listener)]
         songs = np.concatenate([known.songs for known, _ in parts])
         scores = np.concatenate([scores * _bend(known, tastes) for known, scores in parts])
-        kept = scores > 0
-        return Candidates.permitted(songs[kept], scores[kept], query, k, self._first_seen)
+        return Candidates.of_songs(songs, scores, query, k)
 
     def _leaders(self, query: Query) -> _Leaders:
         """What leads for somebody who lives where the listener does; computed anew after each fold."""
@@ -388,17 +388,21 @@ def _shares(relation: Relation, new: NewSongs, songs: Array) -> tuple[Array, Arr
 
 def _dense(listener: Listener, relation: Relation, now: int) -> Array:
     """(targets,) the listener's affinity to each target of a relation that has few."""
-    targets, liked = listener.affinity(relation, now)
-    found = np.zeros(relation.targets)
-    found[targets] = liked
-    return found
+
+    def compute() -> Array:
+        targets, liked = listener.affinity(relation, now)
+        found = np.zeros(relation.targets)
+        found[targets] = liked
+        return found
+
+    return listener.at_moment(now, (relation.key, "dense"), compute)
 
 
-def _bend(known: _Described, tastes: list[tuple[float, Array]]) -> Array | float:
+def _bend(known: _Described, tastes: list[tuple[float, Array]]) -> Array:
     """(n,) by how much somebody's tastes lift songs: the weight of each relation, and an affinity to its targets."""
-    bend: Array | float = 1.0
+    bend = np.ones(len(known.songs))
     for (which, target, share), (weight, affinity) in zip(known.shares, tastes, strict=False):
-        bend = bend + weight * np.maximum(np.bincount(which, affinity[target] * share, len(known.songs)), 0)
+        add_lifts(bend, which, target, share, affinity, weight)
     return bend
 
 

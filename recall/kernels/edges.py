@@ -59,3 +59,16 @@ def gathered_from_targets(
             for edge in range(indptr[songs[i]], indptr[songs[i] + 1]):
                 found[i] += shares[edge] * looked_up(indices[edge], slots, theirs, bits)
     return found
+
+
+@compiled
+def add_lifts(found: Array, which: Array, target: Array, share: Array, affinity: Array, weight: float) -> None:
+    """Add to `found` (S,) weight x how much each song's edges are liked, where they are: which (E,), ascending, is the
+    song of an edge, target and share (E,) what it leads to, affinity (T,) how much each target is liked."""
+    edge = 0
+    while edge < len(which):
+        song, total = which[edge], 0.0
+        while edge < len(which) and which[edge] == song:
+            total += affinity[target[edge]] * share[edge]
+            edge += 1
+        found[song] += weight * max(total, 0.0)

@@ -7,7 +7,7 @@ import pytest
 
 from recall.kernels.best import best_of, index_in
 from recall.kernels.checks import EXCLUDED, FINE, NOT_FINITE, TWICE, UNKNOWN, fault_of
-from recall.kernels.edges import best_by_share, gathered_from_targets, spread_over_targets
+from recall.kernels.edges import add_lifts, best_by_share, gathered_from_targets, spread_over_targets
 from recall.kernels.features import fill_channels, fill_songs
 from recall.kernels.merging import RANK_OFFSET, gap_contributions, merged
 from recall.kernels.mmr import mmr_order
@@ -183,6 +183,19 @@ def test_weights_go_along_edges_and_back(seed: int) -> None:
     ]
     found = gathered_from_targets(indptr, indices, shares, np.arange(31), *table_of(targets, sums))
     assert found == pytest.approx([*back, 0.0])  # a song beyond the rows has no edges
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_songs_are_lifted_by_what_is_liked_of_them_and_never_lowered(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    which, target = np.sort(rng.integers(0, 12, 40)), rng.integers(0, 6, 40)
+    share, affinity, found = rng.random(40), rng.normal(size=6), rng.random(12)
+    expected = found.tolist()
+    for song in range(12):
+        edges = [edge for edge in range(40) if which[edge] == song]
+        expected[song] += 0.3 * max(sum(affinity[target[edge]] * share[edge] for edge in edges), 0.0)
+    add_lifts(found, which, target, share, affinity, 0.3)
+    assert found == pytest.approx(expected)
 
 
 def test_the_more_an_entity_is_preferred_the_more_of_its_songs_are_looked_at() -> None:
