@@ -373,7 +373,8 @@ def test_serving_imports_neither_torch_nor_gensim(house):
         "from graph.log.events import EventLog\n"
         f"settings = load(pathlib.Path({str(house.config)!r}))\n"
         "with EventLog(settings.events.url) as log:\n"
-        "    assert Recommender(settings, log).recommend(SlateRequest(user_id='u', explain=True))['items']\n"
+        "    recommender = Recommender(settings, log, budgeted=False)\n"
+        "    assert recommender.recommend(SlateRequest(user_id='u', explain=True))['items']\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'gensim', 'torch_geometric'}))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=house.folder)
