@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from segue_test_configs import variations
-from segue_test_worlds import ANSWER, SCORING, World, built, planted_snapshot
+from segue_test_worlds import ANSWER, NOW, SCORING, World, built, planted_snapshot
 
+from graph.durations import HOUR_MS
 from graph.errors import SettingsError
 from recall.base import Channel, Query
 from recall.by_interest import BESIDES
 from recall.discovery import ChannelType, channel_names, channel_type
+from recall.kept_answers import question
 from recall.listeners.interests import Leaders
 from recall.listeners.listener import Listener
 
@@ -98,6 +100,20 @@ def test_nothing_excluded_comes_back(channel: Channel, world: World) -> None:
         found = channel.recall(query, 100).songs
         assert ((found >= 0) & (found < world.snapshot.songs)).all()
         assert not np.isin(found, query.exclude).any()
+
+
+def test_while_it_says_so_the_clock_changes_nothing(channel: Channel, world: World) -> None:
+    lasts_ms = getattr(channel, "lasts_ms", 0.0)
+    if not lasts_ms:
+        return
+    begin = NOW - NOW % HOUR_MS + 400 * HOUR_MS
+    for user in (*world.snapshot.ids["User"].to_list(), "unknown", None):
+        asked = [world.query(user, at=at) for at in (begin, begin + int(min(lasts_ms, 900 * HOUR_MS)) - 1)]
+        asked = [query for query in asked if query.listener.moment(query.at) != query.at]  # others are asked each time
+        if len(asked) == 2 and question(channel, asked[0], 9) == question(channel, asked[1], 9):
+            first, later = (channel.recall(query, 9) for query in asked)
+            assert first.songs.tolist() == later.songs.tolist()
+            assert first.scores.tolist() == pytest.approx(later.scores.tolist(), rel=1e-9)
 
 
 @pytest.mark.parametrize("user", ["unknown", None])
