@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
@@ -52,6 +54,8 @@ LOVED: Final = 300
 """Latest events of somebody followed that say what that person loves."""
 REFUSALS: Final = 3
 """Songs turned down last whose neighbours are not pushed."""
+WORDS: Final = 200
+"""Latest events that are looked at."""
 AWAY_KM: Final = 5.0
 """Kilometres from home at which somebody is elsewhere: where `lbs` counts what is heard as half as near."""
 _REFUSING: Final = tuple(CODE[action] for action in ("skip", "dislike", "block"))
@@ -207,17 +211,9 @@ class Latest:
 
     def _of_late(self, query: Query) -> list[tuple[int, int, int]]:
         """(at, song, action) of each song's last word within the hours, new songs included, the latest first."""
-        listener, since = query.listener, self._since(query)
-        known = np.flatnonzero(listener.at > since)[-200:]
-        columns = (listener.at[known], listener.song[known], listener.action[known])
-        late = list(zip(*(column.tolist() for column in columns), strict=True))
-        late += [(at, song, action) for song, action, at in listener.new_events if at > since]
-        last: dict[int, tuple[int, int, int]] = {}
-        for at, song, action in sorted(late, key=lambda event: event[0]):
-            if STRENGTH_BY_CODE[action] or action in _UNDOING:
-                last.pop(song, None)
-                last[song] = at, song, action
-        return list(last.values())[::-1]
+        since = self._since(query)
+        words = query.listener.once("last words", partial(_last_words, query.listener))
+        return words[: bisect_left(words, -since, key=lambda word: -word[0])]
 
     def _liked(self, query: Query) -> Iterable[Answer]:
         liked = [(at, song) for at, song, action in self._of_late(query) if STRENGTH_BY_CODE[action] > 0]
@@ -393,6 +389,20 @@ class Latest:
         if self._lbs is None:
             self._lbs = Lbs(self._release, known=home_cells(self._release, LbsConfig().resolution))
         return self._lbs
+
+
+def _last_words(listener: Listener) -> list[tuple[int, int, int]]:
+    """(at, song, action) of the last that each song was told by the latest `WORDS` events and those on new songs, the
+    latest first."""
+    columns = (column[-WORDS:].tolist() for column in (listener.at, listener.song, listener.action))
+    events = list(zip(*columns, strict=True))
+    events += [(at, song, action) for song, action, at in listener.new_events]
+    last: dict[int, tuple[int, int, int]] = {}
+    for at, song, action in sorted(events, key=lambda event: event[0]):
+        if STRENGTH_BY_CODE[action] or action in _UNDOING:
+            last.pop(song, None)
+            last[song] = at, song, action
+    return list(last.values())[::-1]
 
 
 def _always(cause: Cause | None) -> Callable[[int], Cause | None]:
