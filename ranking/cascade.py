@@ -327,10 +327,11 @@ class Cascade:
         return _Excluded(closed, at, until, songs)
 
     def _closed(self, edits: Edits) -> Array:
-        """Songs that are not admitted, after some edits; those are the same from one request to the next."""
+        """Songs that are not admitted, after some edits: the same array until others are."""
         known, closed = self._closed_after
         if known is not edits:
-            closed = np.append(np.setdiff1d(self._not_admitted, edits.readmitted, assume_unique=True), edits.withheld)
+            now = np.append(np.setdiff1d(self._not_admitted, edits.readmitted, assume_unique=True), edits.withheld)
+            closed = closed if np.array_equal(now, closed) else now
             self._closed_after = edits, closed
         return closed
 

@@ -176,8 +176,11 @@ class Live:
         """The journal first: events may be on songs that it made."""
         entries = log.journal(self.overlay.edits.offset)
         if entries:
-            edits = self.overlay.edits.after(entries)
-            self.overlay = replace(self.overlay, edits=edits, songs=NewSongs(edits, self._vectors))
+            before, edits = self.overlay.edits, self.overlay.edits.after(entries)
+            # a follow, say, leaves new songs as they were, and with them what channels have answered
+            same = edits.songs is before.songs and edits.places is before.places
+            songs = self.overlay.songs if same else NewSongs(edits, self._vectors)
+            self.overlay = replace(self.overlay, edits=edits, songs=songs)
         while (last := log.last_offset()) > self._offset:
             upto = min(last, self._offset + FOLD_ROWS)
             self.overlay.counters.fold(events=self._happened(log, self._offset, upto), upto=upto)

@@ -1,5 +1,6 @@
 """Whatever happens, a listener who has asked before is answered as one who asks for the first time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,9 @@ class Asked:
         self.at = snapshot.as_of + 5 * HOUR_MS // 2
         self.count = 0
 
-    def slate(self, user: str, scene: str, n: int) -> list[tuple[str, float]]:
-        answer = self.recommender.recommend(SlateRequest(user, scene=scene, at=self.at, n=n))
+    def slate(self, user: str, scene: str, n: int, exclude: Sequence[str] = ()) -> list[tuple[str, float]]:
+        request = SlateRequest(user, scene=scene, at=self.at, n=n, exclude=exclude)
+        answer = self.recommender.recommend(request)
         assert not answer["trace"][0]["dropped"]
         return [(item["song_id"], item["score"]) for item in answer["items"]]
 
@@ -72,6 +74,9 @@ class Asked:
             self.log.append_journal("delete", "Song", song, {})
         elif what == "tier":
             tier = int(self.rng.choice([0, 2]))
+        elif what == "closed":
+            tier = 0
+        if what in {"tier", "closed"}:
             self.log.append_journal("upsert", "Song", song, {"properties": {"tier": tier}})
         self.at += {"minute": HOUR_MS // 60, "hours": 7 * HOUR_MS, "days": 9 * DAY_MS}.get(what, 1)
         self.recommender.served.live.check()
@@ -92,6 +97,29 @@ def test_what_is_kept_is_what_would_be_computed(house: House, seed: int) -> None
                 kept, anew = asked.slate(user, scene, n), asked.anew(user, scene, n)
                 assert [song for song, _ in kept] == [song for song, _ in anew], (turn, what, scene)
                 assert [score for _, score in kept] == pytest.approx([score for _, score in anew]), (turn, what, scene)
+
+
+def test_a_song_comes_back_as_soon_as_it_may(house: House) -> None:
+    with house.log() as log:
+        asked = Asked(house, log, 0)
+        user = asked.users[0]
+        played = [song for song, _ in asked.slate(user, "daily", 10)]
+        log.append([{"user_id": user, "action": "full_play", "song_id": song, "at": asked.at} for song in played])
+        for hours in (1, 7, 3):
+            asked.at += hours * HOUR_MS
+            assert not {song for song, _ in asked.slate(user, "daily", 10)} & set(played)
+        asked.at += 2 * HOUR_MS
+        assert {song for song, _ in asked.slate(user, "daily", 10)} & set(played)
+
+
+def test_what_one_request_excludes_is_not_kept_out_of_the_next(house: House) -> None:
+    with house.log() as log:
+        asked = Asked(house, log, 0)
+        user = asked.users[0]
+        usual = asked.slate(user, "radio", 10)
+        without = [usual[0][0], usual[3][0]]
+        assert not set(without) & {song for song, _ in asked.slate(user, "radio", 10, without)}
+        assert asked.slate(user, "radio", 10) == usual
 
 
 def test_only_what_something_happened_to_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,5 +145,8 @@ def test_only_what_something_happened_to_is_asked_again(house: House, monkeypatc
         assert everything > live | {"social", "fresh", "song2vec", "item_knn"}
         assert recalled("nothing") == recalled("minute") == recalled("shown") == live
         assert recalled("hours") == live | {"attributes", "social", "fresh"}
+        assert recalled("follow") == live | {"social"}
+        assert recalled("theirs") == live | {"social"}
+        assert recalled("closed") == everything
         assert recalled("mine") == everything
         assert recalled("new song") == everything
