@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/segue demo
 
 test: $(READY)
-	$(BIN)/python tools/run_tests.py
+	$(BIN)/python -m pytest
 
 check: $(READY)
 	$(BIN)/ruff format --check .

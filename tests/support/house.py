@@ -339,7 +339,7 @@ def _open_graph(pristine: House, folder: Path) -> Iterator[Path]:
 def refreshed(pristine: House, graph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> House:
     """A house with a release, projected to the shared graph. Read it or copy it, never write to it."""
     house = pristine.copy(tmp_path_factory.mktemp("refreshed"), graph_folder)
-    report = house.segue("refresh", "--json")
+    report = house.segue("refresh", "--json", timeout=280)  # on a fresh machine it compiles
     assert report.status == 0, report.err
     assert report.json["published"], report.out
     return house
