@@ -24,7 +24,7 @@ from graph.log.events import EventLog
 _log = structlog.get_logger(__name__)
 MOST: Final = 10_000
 GATHER_S: Final = 0.05
-"""For which slates gather: a commit for each costs a fifth of what the slate does."""
+"""For which slates gather: a commit for each costs a tenth of what the slate does."""
 _BATCH: Final = 200
 _RETRY_S: Final = 1.0
 _LAST_S: Final = 10.0

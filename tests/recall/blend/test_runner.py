@@ -1,3 +1,4 @@
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from segue_test_worlds import World
 
-from recall.base import Candidates, Channel, Query
+from recall.base import UNTIL_CHANGED, Candidates, Channel, Query
 from recall.blend.runner import STUCK, Runner
 from recall.listeners.listener import Listener
 from recall.live.live import Overlay
@@ -115,3 +116,50 @@ def test_a_channel_that_hangs_when_it_is_to_count_holds_up_nobody(lopsided: Worl
     answers = Runner().warm(channels, lopsided.query("ana"), 200.0)
     assert time.perf_counter() - began < 1.0
     assert (list(answers.found), list(answers.dropped)) == (["quick"], ["hangs"])
+
+
+@dataclass(frozen=True)
+class FromMemory(Says):
+    """One that says that it never waits."""
+
+    in_memory: ClassVar[bool] = True
+
+
+def test_one_that_answers_from_memory_is_asked_in_the_request_s_own_thread(lopsided: World) -> None:
+    threads: dict[str, int] = {}
+
+    def asked(name: str) -> Callable[[], object]:
+        return lambda: threads.setdefault(name, threading.get_ident())
+
+    channels: dict[str, Channel] = {
+        "here": FromMemory(0, meanwhile=asked("here")),
+        "beside": Says(1, 0, asked("beside")),
+    }
+    answers = Runner().ask(channels, lopsided.query("ana"), dict.fromkeys(channels, 3), 8000.0)
+    assert list(answers.found) == ["here", "beside"]
+    assert answers.ms.keys() == channels.keys()
+    assert threads["here"] == threading.get_ident() != threads["beside"]
+
+
+def test_those_from_memory_are_asked_until_the_time_is_over(lopsided: World) -> None:
+    channels: dict[str, Channel] = {"quick": FromMemory(0), "slow": FromMemory(1, 2.1), "late": FromMemory(2)}
+    answers = Runner().ask(channels, lopsided.query("ana"), dict.fromkeys(channels, 3), 2000.0)
+    assert list(answers.found) == ["quick", "slow"]
+    assert answers.dropped == {"late": "over the time budget (2000 ms)"}
+
+
+def test_an_answer_that_holds_is_not_asked_for_again_and_a_wrong_one_is(lopsided: World) -> None:
+    class Lasts(Says):
+        lasts_ms: ClassVar[float] = UNTIL_CHANGED
+
+    times: dict[str, int] = {"right": 0, "wrong": 0}
+
+    def asked(name: str) -> Callable[[], object]:
+        return lambda: times.update({name: times[name] + 1})
+
+    channels: dict[str, Channel] = {"right": Lasts(0, 0, asked("right")), "wrong": Lasts(99, 0, asked("wrong"))}
+    runner, query = Runner(), lopsided.query("ana")
+    for anew, count in ((False, 3), (False, 3), (True, 3), (False, 4)):
+        answers = runner.ask(channels, query, dict.fromkeys(channels, count), 8000.0, anew=anew)
+        assert answers.found["right"].songs.tolist() == [0]
+    assert times == {"right": 3, "wrong": 4}  # once, once anew, once for another number

@@ -1,10 +1,14 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from segue_test_worlds import DAY, NOW, World
 
+from graph.durations import HOUR_MS
 from graph.log.events import JournalEntry
 from recall.base import Query
 from recall.channels.fresh import Fresh, FreshConfig
+from recall.kept_answers import question
 from recall.listeners.listener import UNHEARD, Listener
 from recall.live.counters import Counters
 from recall.live.edits import Edits, NewSongs
@@ -22,6 +26,16 @@ def test_newer_and_better_songs_come_first(lopsided: World) -> None:
 
 def test_what_has_not_come_out_yet_stays_out(lopsided: World) -> None:
     assert list(lopsided.answer(Fresh(lopsided.release, NO_TASTE), None, at=NOW - 5 * DAY)) == ["s2"]
+
+
+def test_which_songs_are_new_is_part_of_the_question(lopsided: World) -> None:
+    channel = Fresh(lopsided.release, NO_TASTE)
+    asked = [channel.version(lopsided.query(None, at=NOW + at)) for at in (-1, 0, 27 * DAY - 1, 27 * DAY)]
+    # s5 comes out at NOW, s4 came out 3 days before and is new for 30
+    assert [one == other for one, other in pairwise(asked)] == [False, False, False]
+    assert channel.version(lopsided.query(None, at=NOW + 1)) == asked[1]
+    of_an_hour = [question(channel, lopsided.query(None, at=NOW + at), 9) for at in (0, HOUR_MS - 1, HOUR_MS)]
+    assert (of_an_hour[0] == of_an_hour[1], of_an_hour[1] == of_an_hour[2]) == (True, False)
 
 
 def test_what_lies_near_the_listeners_loves_comes_first(lopsided: World) -> None:

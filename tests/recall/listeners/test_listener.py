@@ -35,6 +35,17 @@ def test_preferences_keep_what_a_listener_avoids(lopsided: World) -> None:
     assert weights == pytest.approx([2.0, -0.6])
 
 
+def test_events_that_all_fade_alike_are_told_as_of_the_newest(lopsided: World) -> None:
+    cy, ben = lopsided.listener("cy"), lopsided.listener("ben")
+    assert (cy.moment(NOW + 90 * DAY), cy.moment(NOW), cy.moment(NOW - DAY)) == (NOW, NOW, NOW - DAY)
+    assert ben.moment(NOW) == NOW  # one of his events has no time and does not fade
+    known, later = (cy.preferences(now)[1] for now in (NOW, NOW + 90 * DAY))
+    assert known.tolist() == later.tolist()
+    timeless = Listener.of(lopsided.snapshot, None, [event("like", "s1", None), event("like", "s2", None)])
+    assert timeless.moment(NOW) == timeless.moment(NOW + DAY) == -1
+    assert timeless.preferences(NOW)[1].tolist() == [STRENGTH["like"]] * 2
+
+
 def test_loves_are_the_highest_positive_ones(lopsided: World) -> None:
     songs, weights = lopsided.listener("ben").top_songs(NOW, 1)
     assert lopsided.ids(songs) == ["s4"]
