@@ -198,6 +198,22 @@ HERE, THERE = ({"latitude": latitude, "longitude": longitude} for latitude, long
 # ---- several at once, and what was turned down
 
 
+def test_nothing_is_looked_for_unless_something_may_have_been_done(lopsided: World) -> None:
+    channel, long_after = Latest(lopsided.release), NOW + 9 * HOUR_MS
+
+    def anything(live: Overlay | None = None, *done: Event) -> bool:
+        return channel.anything(replace(after(lopsided, *done, live=live), at=long_after))
+
+    moved = ("upsert", "User", "ana", {"properties": {"latitude": 47.0, "longitude": 22.0}})
+    assert not anything()
+    assert anything(None, did("like", long_after, song_id="s4"))
+    assert anything(None, did("search", long_after, query="x"))
+    assert anything(journal(lopsided, moved))
+    for label, target in (("User", "cy"), ("Artist", "alba")):
+        assert anything(journal(lopsided, ("follow", label, "ana", {"target": target, "since": NOW})))
+    assert not anything(journal(lopsided, ("follow", "User", "ben", {"target": "cy", "since": NOW})))
+
+
 def test_songs_of_several_things_done_come_in_turn_the_newest_first(lopsided: World) -> None:
     liked, searched = did("full_play", NOW, song_id="s4"), did("search", NOW + 1, query="alba")
     query = after(lopsided, liked, searched)
