@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import io
 import json
+import os
 import sqlite3
 import threading
 import uuid
@@ -377,6 +378,7 @@ class EventLog:
 
     def _create(self) -> None:
         if self._sqlite:
+            self._refuse_protected()
             self._wal()
         with self._begun("meta") as cursor:
             dialect = self._writer.dialect
@@ -393,6 +395,14 @@ class EventLog:
             raise StoreUnavailable(
                 f"event log {self._shown} has schema version {found}, this version of Segue reads {SCHEMA_VERSION}"
             )
+
+    def _refuse_protected(self) -> None:
+        """Before SQLite looks: beside a file that it may not write, it would make others with the same rights, and they
+        would stay protected when the file no longer is."""
+        file = Path(str(self._writer.url.database))
+        for path in (file.parent, file):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise NotWritable(f"event log {self._shown} cannot be written: {path} is protected")
 
     def _meta(self, key: str) -> str | None:
         with self._connected(self._reader) as cursor:

@@ -52,6 +52,9 @@ def test_slates_are_answered_events_refused_and_the_log_is_joined_once_it_can_be
     ):
         assert (answer.status_code, answer.json()["title"]) == (503, "Store unavailable")
         assert str(house.folder) not in answer.text
+    house.folder.chmod(0o755)  # in the order of `chmod -R`, and the server looks at the log in between
+    assert read_only.post("/v1/events", EVENT).status_code == 503
+    assert not list(house.folder.glob("events.db-*"))  # SQLite would make them as protected as the log still is
     protect(house.folder, writable=True)
     assert read_only.post("/v1/events", EVENT).json()["accepted"] == 1
     wait_until(lambda: read_only.get("/readyz").json()["live"] == "attached", 5)
