@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/segue demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python tools/run_tests.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
