@@ -1,7 +1,7 @@
 """Runs every test, in two processes beside each other that take about as long.
 
 One has the tests of services, which wait a lot and learn releases; it begins once the machine code that they need is
-compiled, and what it says is printed when both are done. Meanwhile the other one begins with tests that need none of it.
+compiled, and what it says is printed when both are done. The other one begins with tests that need none of it.
 """
 
 from __future__ import annotations
