@@ -17,32 +17,56 @@ from graph import schema
 from graph.durations import DAY_MS
 from graph.errors import InvalidInput
 from graph.log.checks import (
+    BOUNDS,
     EVENT_COLUMNS,
     EXPOSURE_COLUMNS,
     event_problem,
     exposure_problem,
-    first_problem,
-    id_problem,
     now_ms,
-    number_problem,
-    property_problems,
-    required_problem,
 )
+from graph.reading.values import Values, durations, floats, ids, integers, texts, times
 from graph.schema import Relationship
 
 Repeats = Literal["reject", "drop"]
 
 _TYPES: Final[dict[str, type[pl.DataType]]] = {"string": pl.String, "integer": pl.Int64, "float": pl.Float64}
 _KINDS: Final = {kind: name for name, kind in _TYPES.items()}
-_EXACT: Final = 2.0**53  # integers below it survive in a column of floats
 _REJECTS: Final[dict[str, type[pl.DataType]]] = {
     "file": pl.String,
     "line": pl.Int64,
     "reason": pl.String,
     "row": pl.String,
 }
+_LOST: Final[dict[str, type[pl.DataType]]] = {
+    "file": pl.String,
+    "line": pl.Int64,
+    "field": pl.String,
+    "value": pl.String,
+    "reason": pl.String,
+}
 _OLD_MS: Final = 30 * DAY_MS
 _SHOWN: Final = 1_000  # characters of a bad row that its report keeps
+_MADE: Final = {"target": pl.String, "made": pl.String}
+_NAMES: Final = ("title", "name", "query")  # free text: a song may be called None
+_EVENT_IDS: Final = ("event_id", "user_id", "song_id", "target_id", "request_id")
+_EXPOSURE_IDS: Final = ("request_id", "user_id", "song_id")
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What a column is to hold. `required`: a row without it is none; `shown`: what the file calls it."""
+
+    name: str
+    kind: Literal["id", "text", "name", "integer", "float", "time", "duration"]
+    required: bool = False
+    low: float | None = None
+    high: float | None = None
+    shown: str = ""
+
+    @classmethod
+    def of(cls, entry: schema.Property, *, required: bool = False) -> _Field:
+        kind = entry.unit or ("name" if entry.name in _NAMES else "text" if entry.kind == "string" else entry.kind)
+        return cls(entry.name, kind, required, entry.low, entry.high)
 
 
 def one_line(text: str, most: int = 200) -> str:
@@ -75,6 +99,7 @@ class Batch:
     read: int = 0
     warnings: list[str] = field(default_factory=list)
     _rejects: list[pl.DataFrame] = field(default_factory=list)
+    _lost: list[pl.DataFrame] = field(default_factory=list)
 
     # ---- filling
 
@@ -85,9 +110,8 @@ class Batch:
         Raises: InvalidInput for a missing column, or one of an unusable type.
         """
         properties = [p for p in schema.label(label).properties if p.name in frame.columns]
-        kinds = {"id": "string", **{p.name: p.kind for p in properties}}
-        problems = [required_problem("id"), id_problem("id"), *property_problems(properties)]
-        good = self._checked(_blank_as_null(frame, properties), kinds, problems, file)
+        fields = [_Field("id", "id", required=True), *map(_Field.of, properties)]
+        good = self._checked(frame, fields, file)
         good = self._unique(good, ["id"], file, repeats).drop("line")
         if label in self.nodes:
             good = pl.concat([self.nodes[label], good], how="diagonal").unique("id", keep="first", maintain_order=True)
@@ -101,20 +125,33 @@ class Batch:
         Raises: InvalidInput for a missing column, or one of an unusable type.
         """
         properties = [p for p in relationship.properties if p.name in frame.columns]
-        kinds = {"source": "string", "target": "string", **{p.name: p.kind for p in properties}}
         names = {"source": relationship.source_column or "source", "target": relationship.target_column or "target"}
-        problems = [
-            *(check(end) for end in ("source", "target") for check in (required_problem, id_problem)),
-            *(required_problem(name) for name in relationship.identity),
-            *property_problems(properties),
+        fields = [
+            *(_Field(end, "id", required=True, shown=shown) for end, shown in names.items()),
+            *(_Field.of(p, required=p.name in relationship.identity) for p in properties),
         ]
         key = ["source", "target", *relationship.identity]
-        good = self._checked(_blank_as_null(frame, properties), kinds, problems, file, names)
+        good = self._checked(frame, fields, file)
         good = self._unique(good, key, file, repeats, names).drop("line")
         if relationship in self.relationships:
             both = pl.concat([self.relationships[relationship], good], how="diagonal")
             good = both.unique(key, keep="first", maintain_order=True)
         self.relationships[relationship] = good
+
+    def add_named(self, relationship: Relationship, frame: pl.DataFrame, *, file: str) -> None:
+        """Relations whose `target` is a name: as `add_relationships`, and a node for each name, whose id is made of it.
+
+        Names are free text; `schema.id_of_name` says how an id is made.
+        """
+        names = frame["target"].drop_nulls().unique().sort()
+        names = names.filter(names.str.strip_chars() != "")
+        made = pl.DataFrame({"target": names, "made": [schema.id_of_name(name) for name in names]}, schema=_MADE)
+        found = frame.join(made, on="target", how="left", maintain_order="left")
+        self.add_relationships(relationship, found.drop("target").rename({"made": "target"}), file=file)
+        shown = schema.label(relationship.target).properties[0].name
+        self.add_nodes(
+            relationship.target, made.select("made", "target").rename({"made": "id", "target": shown}), file=file
+        )
 
     def add_events(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an event table: columns of an event, `line`; those that are missing are null.
@@ -122,15 +159,17 @@ class Batch:
         Raises: InvalidInput for a column of an unusable type, or when `user_id` or `action` is missing.
         """
         frame = _completed(frame, EVENT_COLUMNS, ("user_id", "action"), file)
-        kinds = {name: _KINDS[kind] for name, kind in EVENT_COLUMNS.items()}
-        good = self._checked(frame, kinds, [event_problem(self.now)], file).drop("line")
+        good = self._checked(frame, _log_fields(EVENT_COLUMNS, _EVENT_IDS, ("user_id", "action")), file)
+        good = self._whole_pairs(good, file)
+        good = self._without_problems(good, event_problem(self.now), file).drop("line")
         self.events = pl.concat([self.events, good.with_columns(pl.col("count").fill_null(1))])
 
     def add_exposures(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an exposure table, as `add_events` does."""
-        frame = _completed(frame, EXPOSURE_COLUMNS, ("request_id", "song_id", "position"), file)
-        kinds = {name: _KINDS[kind] for name, kind in EXPOSURE_COLUMNS.items()}
-        good = self._checked(frame, kinds, [exposure_problem(self.now)], file).drop("line")
+        required = ("request_id", "song_id", "position")
+        frame = _completed(frame, EXPOSURE_COLUMNS, required, file)
+        good = self._checked(frame, _log_fields(EXPOSURE_COLUMNS, _EXPOSURE_IDS, required), file)
+        good = self._without_problems(good, exposure_problem(self.now), file).drop("line")
         self.exposures = pl.concat([self.exposures, good])
 
     def add_audio_segments(self, frame: pl.DataFrame, *, file: str) -> None:
@@ -138,20 +177,23 @@ class Batch:
         attributes = [name for name in frame.columns if name not in ("song_id", "segment", "line")]
         if not attributes:
             raise InvalidInput(f"{file}: expected audio attributes beside song_id and segment, got none")
-        kinds = {"song_id": "string", "segment": "integer", **dict.fromkeys(attributes, "float")}
-        problems = [
-            *(required_problem(name) for name in kinds),
-            id_problem("song_id"),
-            number_problem("segment", 0, 10**6),
-            *(number_problem(name, None, None) for name in attributes),
+        fields = [
+            _Field("song_id", "id", required=True),
+            _Field("segment", "integer", required=True, low=0, high=10**6),
+            *(_Field(name, "float", required=True) for name in attributes),
         ]
-        good = self._unique(self._checked(frame, kinds, problems, file), ["song_id", "segment"], file, "reject")
+        good = self._unique(self._checked(frame, fields, file), ["song_id", "segment"], file, "reject")
         self.audio_segments = good.drop("line").sort("song_id", "segment")
 
     def reject(self, file: str, rows: Iterable[tuple[int | None, str, str]]) -> None:
         """Reject rows that are not even rows of a table, each (line, reason, text)."""
         data = [(file, line, reason, text[:_SHOWN]) for line, reason, text in rows]
         self._rejects.append(pl.DataFrame(data, schema=_REJECTS, orient="row"))
+
+    def lose(self, file: str, values: Iterable[tuple[int | None, str, str | None, str]]) -> None:
+        """Report values that are left out of rows which are kept, each (line, field, value, reason)."""
+        data = [(file, line, name, value and value[:_SHOWN], reason) for line, name, value, reason in values]
+        self._lost.append(pl.DataFrame(data, schema=_LOST, orient="row"))
 
     def warn(self, text: str) -> None:
         """Keep a one-line remark for whoever imports."""
@@ -167,6 +209,13 @@ class Batch:
     def _distinct_rejects(self) -> pl.DataFrame:
         whole = pl.concat([pl.DataFrame(schema=_REJECTS), *self._rejects])
         return whole.filter(pl.col("line").is_null() | pl.struct("file", "line").is_first_distinct())
+
+    @property
+    def lost(self) -> pl.DataFrame:
+        """Values that were left out of rows which are kept: `file`, `line`, `field`, `value`, `reason`."""
+        whole = pl.concat([pl.DataFrame(schema=_LOST), *self._lost])
+        whole = whole.join(self._distinct_rejects().drop_nulls("line"), on=["file", "line"], how="anti")
+        return whole.unique(maintain_order=True).sort("file", "line", nulls_last=True, maintain_order=True)
 
     @property
     def clock(self) -> Literal["wall", "data"]:
@@ -216,31 +265,91 @@ class Batch:
 
     # ---- inside
 
-    def _checked(
-        self,
-        frame: pl.DataFrame,
-        kinds: Mapping[str, str],
-        problems: Sequence[pl.Expr],
-        file: str,
-        names: Mapping[str, str] | None = None,
-    ) -> pl.DataFrame:
-        """The good rows, typed, and `line`; the others go to the rejects. `names`: what the file calls a column."""
-        names = names or {}
-        for name in kinds:
-            if name not in frame.columns:
-                raise InvalidInput(f"{file}: expected the column {names.get(name, name)}, got {listed(frame)}")
+    def _checked(self, frame: pl.DataFrame, fields: Sequence[_Field], file: str) -> pl.DataFrame:
+        """The rows that have what is required, typed, and `line`; the others go to the rejects.
+
+        Of the rows that are kept, values that cannot be read are left out and reported.
+        """
+        for one in fields:
+            if one.name not in frame.columns:
+                raise InvalidInput(f"{file}: expected the column {one.shown or one.name}, got {listed(frame)}")
         if "line" not in frame.columns:
             frame = frame.with_columns(line=pl.lit(None, dtype=pl.Int64))
-        conversions = {name: _conversion(name, frame.schema[name], kind, file) for name, kind in kinds.items()}
-        typed = frame.select(*(value.alias(name) for name, (value, _) in conversions.items()), pl.col("line"))
-        # `with_columns`, since a selection of literals alone would have one row.
-        failure = frame.with_columns(first_problem(failure for _, failure in conversions.values()))["problem"]
-        problem = typed.with_columns(first_problem([pl.lit(failure), *problems]))["problem"]
+        columns, problem = {}, pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+        optional: list[tuple[_Field, pl.Series]] = []
+        for one in fields:
+            read = self._read(one, frame[one.name], file)
+            if read.note is not None:
+                self.warn(f"{file}: {read.note}")
+            columns[one.name] = read.values
+            if one.required:
+                absent = read.values.is_null() & read.problems.is_null()
+                missing = pl.Series([f"{one.shown or one.name}: required"]).new_from_index(0, frame.height)
+                found = read.problems.zip_with(~absent, missing) if absent.any() else read.problems
+                problem = problem.zip_with(problem.is_not_null(), found)
+            elif read.problems.null_count() < frame.height:
+                optional.append((one, read.problems))
+            if read.changed is not None:
+                optional.append((one, read.changed))
+        typed = pl.DataFrame({**columns, "line": frame["line"].cast(pl.Int64)})
         bad = problem.is_not_null()
+        for one, reasons in optional:
+            lost = reasons.is_not_null() & ~bad
+            self._lose(one.shown or one.name, frame.filter(lost), reasons.filter(lost), one.name, file)
         if bad.any():
-            self._keep(frame.filter(bad).select(*kinds, "line"), _renamed(problem.filter(bad), names), file)
+            self._keep(frame.filter(bad).select(*(one.name for one in fields), "line"), problem.filter(bad), file)
             typed = typed.filter(~bad)
         return typed
+
+    def _read(self, one: _Field, column: pl.Series, file: str) -> Values:
+        shown, dtype = one.shown or one.name, column.dtype
+        if dtype == pl.Null:
+            column = column.cast(pl.String)
+        elif one.kind in ("id", "text", "name"):
+            if dtype.is_integer() or isinstance(dtype, pl.Categorical | pl.Enum):
+                column = column.cast(pl.String)
+            elif dtype != pl.String:
+                raise InvalidInput(f"{file}: column {shown} holds {dtype}, expected text")
+        elif not (
+            dtype.is_numeric() or dtype == pl.String or (one.kind in ("time", "duration") and dtype.is_temporal())
+        ):
+            raise InvalidInput(f"{file}: column {shown} holds {dtype}, expected {one.kind} values")
+        if one.kind == "id":
+            return ids(shown, column)
+        if one.kind in ("text", "name"):
+            return texts(shown, column, tokens=one.kind == "text")
+        if one.kind == "time":
+            return times(shown, column, now=self.now, events=one.name == "at", file=file, low=one.low, high=one.high)
+        if one.kind == "duration":
+            return durations(shown, column, one.high or 10**12, played=one.name == "played_ms")
+        return (integers if one.kind == "integer" else floats)(shown, column, one.low, one.high)
+
+    def _lose(self, shown: str, frame: pl.DataFrame, reasons: pl.Series, name: str, file: str) -> None:
+        if frame.height:
+            value = frame[name].cast(pl.String, strict=False).str.slice(0, _SHOWN)
+            told = {"file": pl.lit(file), "line": pl.col("line").cast(pl.Int64), "field": pl.lit(shown)}
+            self._lost.append(frame.select(**told, value=value, reason=reasons))
+
+    def _whole_pairs(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
+        """Events without a latitude that has no longitude, or the other way round."""
+        half = frame["latitude"].is_null() != frame["longitude"].is_null()
+        if half.any():
+            for name in ("latitude", "longitude"):
+                lost = frame.filter(half & frame[name].is_not_null())
+                reason = pl.Series([f"{name}: latitude and longitude go together"]).new_from_index(0, lost.height)
+                self._lose(name, lost, reason, name, file)
+            both = {name: pl.when(~pl.lit(half)).then(pl.col(name)) for name in ("latitude", "longitude")}
+            frame = frame.with_columns(**both)
+        return frame
+
+    def _without_problems(self, frame: pl.DataFrame, problem: pl.Expr, file: str) -> pl.DataFrame:
+        """The rows without a `problem`; the others go to the rejects."""
+        found = frame.with_columns(problem)["problem"]
+        bad = found.is_not_null()
+        if bad.any():
+            self._keep(frame.filter(bad), found.filter(bad), file)
+            frame = frame.filter(~bad)
+        return frame
 
     def _keep(self, rows: pl.DataFrame, reason: pl.Series, file: str) -> None:
         fields = [pl.col(name).cast(pl.String, strict=False).fill_null("") for name in rows.columns if name != "line"]
@@ -285,50 +394,14 @@ def _completed(
     return frame.with_columns(pl.lit(None, dtype=columns[name]).alias(name) for name in missing)
 
 
-def _blank_as_null(frame: pl.DataFrame, properties: Iterable[schema.Property]) -> pl.DataFrame:
-    """An empty text is no value for a property (a CSV file cannot tell the two apart)."""
-    texts = [p.name for p in properties if p.kind == "string" and frame.schema[p.name] == pl.String]
-    return frame.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in texts)
-
-
-def _renamed(problem: pl.Series, names: Mapping[str, str]) -> pl.Series:
-    for name, shown in names.items():
-        problem = problem.str.replace(rf"^{name}:", f"{shown}:")
-    return problem.alias("reason")
-
-
-def _conversion(name: str, dtype: pl.DataType, kind: str, file: str) -> tuple[pl.Expr, pl.Expr]:
-    """The column as values of `kind`, and per row why its raw value is none (or null).
-
-    Raises: InvalidInput if the type can hold no value of `kind`.
-    """
-    raw = pl.col(name)
-    target = _TYPES[kind]
-    nothing = pl.lit(None, dtype=pl.String)
-    if dtype in (target, pl.Null):
-        return raw.cast(target), nothing
-    if kind == "string":
-        if dtype.is_integer() or isinstance(dtype, pl.Categorical | pl.Enum):
-            return raw.cast(pl.String), nothing
-        raise InvalidInput(f"{file}: column {name} holds {dtype}, expected text")
-    if isinstance(dtype, pl.Datetime | pl.Date) and kind == "integer":
-        return raw.dt.epoch("ms"), nothing
-    if dtype == pl.String:
-        raw = raw.str.strip_chars()
-        raw = pl.when(raw != "").then(raw)
-    elif not dtype.is_numeric():
-        raise InvalidInput(f"{file}: column {name} holds {dtype}, expected {kind} values")
-    as_float = raw.cast(pl.Float64, strict=False)
-    if kind == "float":
-        value = as_float
-    else:
-        exact = pl.when((as_float == as_float.round(0)) & (as_float.abs() < _EXACT)).then(as_float)
-        value = exact.cast(pl.Int64, strict=False)
-        if not dtype.is_float():
-            value = pl.coalesce(raw.cast(pl.Int64, strict=False), value)
-    article = "an integer of 64 bits" if kind == "integer" else "a number"
-    shown = pl.col(name).cast(pl.String, strict=False).str.slice(0, 40)
-    failure = pl.when(raw.is_not_null() & value.is_null()).then(
-        pl.format(f"{name}: expected {article}, got '{{}}'", shown)
-    )
-    return value, failure
+def _log_fields(
+    columns: Mapping[str, type[pl.DataType]], id_columns: Sequence[str], required: Sequence[str]
+) -> list[_Field]:
+    """The fields of a log's table; `action` and what else is checked with other fields is read as it stands."""
+    kinds = {"at": "time", "played_ms": "duration", "query": "name", **dict.fromkeys(id_columns, "id")}
+    found = []
+    for name, dtype in columns.items():
+        kind = kinds.get(name) or {"string": "text"}.get(_KINDS[dtype], _KINDS[dtype])
+        low, high = BOUNDS.get(name, (None, None))
+        found.append(_Field(name, kind, name in required, low, high))  # type: ignore[arg-type]
+    return found

@@ -7,25 +7,31 @@ or from vectors; derived data can be rebuilt and never counts in the graph's fin
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from graph.errors import InvalidInput
 
 Kind = Literal["string", "integer", "float"]
+Unit = Literal["time", "duration"]
 
 MAX_ID_BYTES: Final = 256
+MAX_TEXT_BYTES: Final = 2_000
+_HASH_CHARACTERS: Final = 16
 
 
 @dataclass(frozen=True)
 class Property:
-    """One typed property; `low` and `high` bound numbers (inclusive)."""
+    """One typed property; `low` and `high` bound numbers (inclusive), `unit` says which ones are milliseconds."""
 
     name: str
     kind: Kind
     low: float | None = None
     high: float | None = None
     derived: bool = False
+    unit: Unit | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,11 @@ class Relationship:
         return f"{self.type}:{self.source}:{self.target}"
 
 
-def _time(name: str) -> Property:
-    return Property(name, "integer", low=0, high=253_402_300_799_999)  # to the end of the year 9999
+def _time(name: str, low: int = 0) -> Property:
+    return Property(name, "integer", low=low, high=253_402_300_799_999, unit="time")  # to the end of the year 9999
+
+
+_YEAR_1000_MS: Final = -30_610_224_000_000  # a release may be a work of long ago
 
 
 _LATITUDE = Property("latitude", "float", -90, 90)
@@ -95,9 +104,9 @@ LABELS: Final[tuple[Label, ...]] = (
         "songs",
         (
             _TITLE,
-            Property("duration_ms", "integer", 0, 10**10),
+            Property("duration_ms", "integer", 0, 10**10, unit="duration"),
             Property("language", "string"),
-            _time("released_at"),
+            _time("released_at", _YEAR_1000_MS),
             _time("uploaded_at"),
             Property("quality", "float", 0, 1),
             Property("tier", "integer", 0, 1000),
@@ -232,6 +241,40 @@ def problem_of_id(value: object) -> str | None:
     if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
         return "expected an id without control characters"
     return None
+
+
+_ESCAPED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/]|%(?=[0-9A-Fa-f]{2})")
+
+
+def id_of_name(name: str) -> str:
+    """The id that is made from a name: the name itself, but for what no id may have.
+
+    `/` and control characters are percent-encoded (their UTF-8 bytes as %XX), and so is a `%` that two hexadecimal
+    digits follow, so that `urllib.parse.unquote` gives the name again: AC/DC is AC%2FDC. Everything else stays as it
+    is, byte for byte: blanks, case, emoji, Unicode forms. Of a name that is too long the beginning stays, and a hash of
+    the whole is put after a `~`; this alone cannot be turned round.
+    Raises: InvalidInput for an empty name, or one with a lone surrogate.
+    """
+    made = _ESCAPED.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
+    try:
+        size = len(made.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput("expected a name in UTF-8, got a lone surrogate") from None
+    if not size:
+        raise InvalidInput("expected a name, got an empty text")
+    if size > MAX_ID_BYTES:
+        digest = hashlib.blake2b(made.encode(), digest_size=_HASH_CHARACTERS // 2).hexdigest()
+        kept = made.encode()[: MAX_ID_BYTES - _HASH_CHARACTERS - 1].decode("utf-8", "ignore")
+        made = f"{kept}~{digest}"
+    return made
+
+
+def id_of(text: str) -> str:
+    """An id as it is; of any other text the id that `id_of_name` makes.
+
+    Raises: InvalidInput as there.
+    """
+    return text if problem_of_id(text) is None else id_of_name(text)
 
 
 def statements() -> list[str]:

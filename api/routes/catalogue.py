@@ -20,8 +20,7 @@ from api.roles import routes_for
 from api.schemas import BOTH_OR_NONE, WHOLE, Body, Id, Time, text_schema
 from api.service import reply, service
 from graph import schema
-from graph.log.checks import MAX_TEXT_BYTES
-from graph.schema import MAX_ID_BYTES
+from graph.schema import MAX_ID_BYTES, MAX_TEXT_BYTES
 
 reads = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("read"))
 writes = APIRouter(prefix="/v1", tags=["catalogue"], route_class=routes_for("catalogue"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib
 import inspect
-import io
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +20,13 @@ from graph.batch import Batch, listed, one_line
 from graph.catalogue import Progress, import_batch, no_progress
 from graph.errors import InvalidInput
 from graph.log.events import EventLog
+from graph.reading.delimited import Delimited
+from graph.reading.opened import TextFile
 from graph.store.store import GraphStore
 from graph.units import file_names
 
 _READ_BLOCK: Final = 1 << 20
+_A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
 
 
 class Importer(Protocol):
@@ -108,10 +109,11 @@ def run_import(
     source = open_importer(format, path, options)
     batch = source.read(progress)
     fingerprint = fingerprint_of(source.files(), path)
-    rejects = batch.rejects
-    rejects_file = _write_rejects(rejects, state_dir, format) if rejects.height else None
-    if strict and rejects.height:
-        raise _refusal(rejects, rejects_file)
+    rejects, lost = batch.rejects, batch.lost
+    rejects_file = _write_rejects(rejects, lost, state_dir, format) if rejects.height or lost.height else None
+    if strict and rejects_file is not None:
+        raise _refusal(rejects, lost, rejects_file)
+    batch.warnings.extend(_losses(lost))
     written = 0
     if not dry_run:
         if store is None or log is None:
@@ -138,11 +140,24 @@ def run_import(
     }
 
 
-def _refusal(rejects: pl.DataFrame, rejects_file: Path | None) -> InvalidInput:
-    """What a strict import says of its bad rows."""
-    file, line, reason, _ = rejects.row(0)
+def _refusal(rejects: pl.DataFrame, lost: pl.DataFrame, rejects_file: Path) -> InvalidInput:
+    """What a strict import says of its bad rows, and of values that it would leave out."""
+    file, line, *_, reason = (rejects if rejects.height else lost).select("file", "line", "reason").row(0)
     where = file if line is None else f"{file} line {line}"
-    return InvalidInput(f"{rejects.height} bad rows (strict), the first in {where}: {reason}; all: {rejects_file}")
+    what = f"{rejects.height} bad rows" if rejects.height else f"{lost.height} bad values"
+    return InvalidInput(f"{what} (strict), the first in {where}: {reason}; all: {rejects_file}")
+
+
+def _losses(lost: pl.DataFrame) -> list[str]:
+    """A line for each field of a file of which values were left out or changed."""
+    groups = lost.group_by("file", "field", maintain_order=True).agg(
+        pl.len(), pl.col("line").first(), pl.col("reason").first()
+    )
+    return [
+        f"{file}: {count} {'values' if name else 'rows'} were not as they should be, the first "
+        f"{'' if line is None else f'in line {line}: '}{reason}"
+        for file, name, count, line, reason in groups.rows()
+    ]
 
 
 def fingerprint_of(files: Iterable[Path], root: Path) -> str:
@@ -158,11 +173,13 @@ def fingerprint_of(files: Iterable[Path], root: Path) -> str:
     return whole.hexdigest()
 
 
-def _write_rejects(rejects: pl.DataFrame, state_dir: Path, name: str) -> Path:
+def _write_rejects(rejects: pl.DataFrame, lost: pl.DataFrame, state_dir: Path, name: str) -> Path:
+    """One file of all that was lost: whole rows, and single values (`field`, `value`) of rows that were kept."""
     folder = state_dir / "rejects"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{name}.csv"
-    rejects.write_csv(file)
+    whole = pl.concat([rejects, lost], how="diagonal").sort("file", "line", nulls_last=True, maintain_order=True)
+    whole.select("file", "line", "reason", "row", "field", "value").write_csv(file)
     return file
 
 
@@ -193,117 +210,52 @@ def existing_file(path: Path, expected: str) -> Path:
     return path
 
 
-def read_text(path: Path, *, encoding: str = "utf-8") -> str:
-    """A whole text file without its byte order mark.
+def read_text(path: Path, batch: Batch | None = None) -> str:
+    """A whole text file, packed or not, in any of the usual encodings and with any line end; LF ends its lines.
 
-    Raises: InvalidInput if it cannot be read, is empty or is not in that encoding, naming the line.
+    A line that cannot be decoded is left empty, and goes to the batch's rejects.
+    Raises: InvalidInput if it cannot be read or is empty; without a batch for a line that cannot be decoded, too.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as failure:
-        raise InvalidInput(f"{path}: cannot be read ({failure.strerror})") from failure
-    if not data.strip():
-        raise InvalidInput(f"{path}: the file is empty")
-    try:
-        return data.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as failure:
-        line = data.count(b"\n", 0, failure.start) + 1
-        raise InvalidInput(
-            f"{path} line {line}: expected {encoding} text, got byte 0x{data[failure.start]:02x}"
-        ) from None
+    file = TextFile(path)
+    blocks = list(file.blocks())
+    faulty = [fault for block in blocks for fault in block.faulty]
+    if batch is None and faulty:
+        raise InvalidInput(f"{path} line {faulty[0][0]}: {faulty[0][1]}")
+    if batch is not None:
+        batch.reject(path.name, faulty)
+        batch.read += len(faulty)
+        if file.note is not None:
+            batch.warn(f"{path.name}: {file.note}")
+    return "".join(block.text for block in blocks)
 
 
 def read_delimited(
     path: Path,
     batch: Batch,
     *,
-    separator: str = ",",
+    separator: str | None = None,
     quoted: bool = True,
-    encoding: str = "utf-8",
     header: Sequence[str] | None = None,
+    expected: Sequence[str] = (),
+    otherwise: str | None = None,
 ) -> pl.DataFrame:
     """A table of texts with a first line of column names: those columns (String) and `line` (Int64).
 
-    A row with too few or too many fields goes to the batch's rejects. An empty field is null. `header`: the names, for
-    a file whose first line is a row already.
-    Raises: InvalidInput for a file that is empty, not in `encoding`, or has two columns of one name.
+    A row with too many fields goes to the batch's rejects; what a row with too few lacks is reported. An empty field
+    is null. `separator`: None finds it out, by which names are `expected`; `header`: the names, for a file whose first
+    line is a row already; `otherwise`: the encoding of a file that is not UTF-8.
+    Raises: InvalidInput for a file that is empty or damaged, or has two columns of one name.
     """
-    text = read_text(path, encoding=encoding)
-    body = text
-    names = list(header or ())
-    if header is None:
-        first, _, body = text.partition("\n")
-        first = first.rstrip("\r")
-        names = next(csv.reader([first], delimiter=separator)) if quoted else first.split(separator)
-        names = [name.strip() for name in names]
-        repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
-        if repeated is not None:
-            raise InvalidInput(f"{path}: two columns are named {one_line(repeated)!r}")
-    before = 0 if header is not None else 1  # lines above the first row
-    frame = _regular(body, names, separator, quoted)
-    if frame is None:
-        return _irregular(path, batch, body, names, separator=separator, quoted=quoted, before=before)
-    batch.read += frame.height
-    return frame.with_columns(line=pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64))
-
-
-def _regular(body: str, names: Sequence[str], separator: str, quoted: bool) -> pl.DataFrame | None:
-    """The table, if a row is a line and every line has its fields; None if that takes a closer look."""
-    kinds = dict.fromkeys(names, pl.String)
-    if not body.strip():
-        return pl.DataFrame(schema=kinds)
-    lines = body.count("\n") + (not body.endswith("\n"))
-    if (
-        (quoted and '"' in body)
-        or body.count(separator) != (len(names) - 1) * lines
-        or body.count("\r") not in (0, lines)
-    ):
-        return None
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(body.encode()),
-            has_header=False,
-            separator=separator,
-            quote_char=None,
-            schema=kinds,
-        )
-    except pl.exceptions.PolarsError:
-        return None
-    return frame if frame.height == lines else None
-
-
-def _irregular(
-    path: Path, batch: Batch, body: str, names: Sequence[str], *, separator: str, quoted: bool, before: int
-) -> pl.DataFrame:
-    """The rows with the right number of fields, read one by one; the others are rejected."""
-    good: list[list[str | None]] = []
-    bad: list[tuple[int | None, str, str]] = []
-    for line, row in _rows(path, body, separator, quoted, before):
-        if len(row) != len(names):
-            bad.append((line, f"expected {len(names)} fields, got {len(row)}", separator.join(row)))
-        else:
-            good.append([*(value or None for value in row), line])  # type: ignore[list-item]
-    batch.reject(path.name, bad)
-    batch.read += len(good) + len(bad)
-    return pl.DataFrame(good, schema={**dict.fromkeys(names, pl.String), "line": pl.Int64}, orient="row")
-
-
-def _rows(path: Path, body: str, separator: str, quoted: bool, before: int) -> Iterable[tuple[int, list[str]]]:
-    """Each row that is not blank, with the line it begins on."""
-    if not quoted:
-        for line, text in enumerate(body.split("\n"), before + 1):
-            if text.strip():
-                yield line, text.rstrip("\r").split(separator)
-        return
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator)
-    line = before + 1
-    try:
-        for row in reader:
-            if row:
-                yield line, row
-            line = before + reader.line_num + 1
-    except csv.Error as failure:
-        raise InvalidInput(f"{path} line {line}: {failure}") from failure
+    file = Delimited(path, separator, quoted, header, expected, otherwise)
+    frames = []
+    for rows in file.rows():
+        frames.append(rows.frame)
+        batch.read += rows.read
+        batch.reject(path.name, rows.bad)
+        batch.lose(path.name, [(line, "", text, reason) for line, reason, text in rows.mended])
+    if file.note is not None:
+        batch.warn(f"{path.name}: {file.note}")
+    return pl.concat(frames)
 
 
 def read_parquet(path: Path, batch: Batch) -> pl.DataFrame:
@@ -357,19 +309,48 @@ def columns(frame: pl.DataFrame, names: Mapping[str, str], file: Path) -> pl.Dat
 def read_lists(path: Path, batch: Batch) -> pl.DataFrame:
     """A text of lines `key value value …`: a row for each value, `key`, `value` (null: none on the line), `line`.
 
-    Repeats of a key on several lines stay; blank lines are no rows. `read` counts values.
+    Fields stand apart by tabs, commas or blanks, whichever the file has first in this order. Repeats of a key on
+    several lines stay; blank lines are no rows. `read` counts values.
+    Raises: InvalidInput for lines of another layout: a user, one item, a rating and a time.
     """
-    lines = pl.Series("text", read_text(path).split("\n"), dtype=pl.String).str.strip_chars()
+    text = read_text(path, batch)
+    separator = next((one for one in ("\t", ",") if one in text), " ")
+    lines = pl.Series("text", text.split("\n"), dtype=pl.String).str.strip_chars()
     frame = pl.DataFrame({"text": lines}).with_columns(line=pl.int_range(1, 1 + pl.len(), dtype=pl.Int64))
-    words = frame.filter(pl.col("text") != "").with_columns(pl.col("text").str.split(" "))
+    words = frame.filter(pl.col("text") != "").with_columns(
+        pl.col("text").str.split(separator).list.eval(pl.element().str.strip_chars().filter(pl.element() != ""))
+    )
+    words = words.filter(pl.col("text").list.len() > 0)
+    _refuse_ratings(words["text"], path)
+    if _is_header(words["text"]):
+        batch.warn(f"{path.name}: the first line is taken for a header")
+        words = words.slice(1)
     frame = words.select(
         key=pl.col("text").list.first(),
         value=pl.col("text").list.slice(1),
         line=pl.col("line"),
     ).explode("value", empty_as_null=True, keep_nulls=True)
-    frame = frame.filter(pl.col("value").is_null() | (pl.col("value") != ""))  # two blanks in a row
     batch.read += frame.height
     return frame
+
+
+def _refuse_ratings(words: pl.Series, path: Path) -> None:
+    """Lines of a user, an item, a rating and a time would make songs of ratings and times."""
+    width = words.list.len()
+    last = words.list.last().cast(pl.Float64, strict=False)
+    if words.len() and width.min() == width.max() and width[0] in (3, 4) and (last > _A_TIME).sum() > words.len() / 2:
+        raise InvalidInput(
+            f"{path}: expected a user and its items a line, got {width[0]} fields in each line, the last of them a "
+            "time: a user, an item, a rating and a time are read as `recbole` (.inter) or `tables` (events)"
+        )
+
+
+def _is_header(words: pl.Series) -> bool:
+    """Whether the first line has words only, and all others numbers only."""
+    if words.len() < 2:
+        return False
+    first, rest = words[0].cast(pl.Float64, strict=False), words.slice(1).explode().cast(pl.Float64, strict=False)
+    return first.null_count() == first.len() and rest.null_count() == 0
 
 
 def add_triples(batch: Batch, triples: pl.DataFrame, links: pl.DataFrame, *, file: str) -> None:

@@ -8,6 +8,7 @@ labels are entities of the kind "group". `read_edges` and `read_labels` give the
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,27 +16,29 @@ import numpy as np
 import polars as pl
 
 from graph import schema
-from graph.batch import Batch
+from graph.batch import Batch, one_line
 from graph.catalogue import Progress
 from graph.errors import InvalidInput
 from graph.importers.base import add_ends_as_nodes, existing_file, read_text
+from graph.reading.delimited import fields_of
 
 _EXPECTED: Final = "source target [weight] [relation] a line, or a .mat file with `network`"
-_HEADERS: Final = frozenset(
-    {("source", "target"), ("node_1", "node_2"), ("from", "to"), ("src", "dst"), ("head", "tail")}
+_COLUMN: Final = re.compile(  # what columns of edge lists are called
+    r"(?:source|src|target|tgt|dst|from|to|head|tail|node|id|user|item|song|artist|weight|relation|type|label|rel|"
+    r"timestamp|count)(?:[ _]?(?:id|name|[0-9a-z]))?"
 )
 _RELATED: Final = schema.relationship("RELATED", "Entity", "Entity")
 EDGE: Final = "edge"
 
 
 class EdgeList:
-    """The edges in the file at `path`; `relation`: the name of those that have none."""
+    """The edges in the file at `path`; `relation`: the name of those that have none; `header`: whether the first line
+    names columns (None: it is found out)."""
 
     format = "edgelist"
 
-    def __init__(self, path: Path, *, relation: str = EDGE) -> None:
-        self._path = path
-        self._relation = relation
+    def __init__(self, path: Path, *, relation: str = EDGE, header: bool | None = None) -> None:
+        self._path, self._relation, self._header = path, relation, header
 
     def files(self) -> list[Path]:
         return [existing_file(self._path, _EXPECTED)]
@@ -44,7 +47,7 @@ class EdgeList:
         batch = Batch(self.format)
         name = self.files()[0].name
         progress(f"reading {name}", 0, 1)
-        edges = _edges(self._path, batch)
+        edges = _edges(self._path, batch, header=self._header)
         if edges["weight"].null_count() < edges.height and (edges["weight"] != 1).any():
             batch.warn(f"{name}: weights are checked, and not kept in the graph (`read_edges` has them)")
         named = edges.select("source", "target", pl.col("relation").fill_null(self._relation), "line")
@@ -86,28 +89,29 @@ def read_labels(path: Path) -> pl.DataFrame | None:
     return pl.DataFrame({"node": rows.astype(str), "label": columns.astype(str)})
 
 
-def _edges(path: Path, batch: Batch, *, both_ways: bool = False) -> pl.DataFrame:
+def _edges(path: Path, batch: Batch, *, both_ways: bool = False, header: bool | None = None) -> pl.DataFrame:
     """`source`, `target`, `weight`, `relation`, `line`; bad lines go to the batch's rejects."""
-    return _from_matrix(path, batch, both_ways) if path.suffix == ".mat" else _from_text(path, batch)
+    return _from_matrix(path, batch, both_ways) if path.suffix == ".mat" else _from_text(path, batch, header)
 
 
-def _from_text(path: Path, batch: Batch) -> pl.DataFrame:
-    text = pl.Series("text", read_text(path).split("\n"), dtype=pl.String).str.strip_chars()
+def _from_text(path: Path, batch: Batch, header: bool | None) -> pl.DataFrame:
+    text = pl.Series("text", read_text(path, batch).split("\n"), dtype=pl.String).str.strip_chars()
     lines = pl.DataFrame({"text": text}).with_columns(line=pl.int_range(1, 1 + pl.len(), dtype=pl.Int64))
     lines = lines.filter(pl.col("text") != "", ~pl.col("text").str.contains(r"^[#%]"))
     if lines.is_empty():
         raise InvalidInput(f"{path}: expected {_EXPECTED}, got comments only")
     first = str(lines["text"][0])
-    separator = "\t" if "\t" in first else "," if "," in first else " "
-    if tuple(field.strip().lower() for field in first.split(separator)[:2]) in _HEADERS:
-        lines = lines.slice(1)
+    separator = next((one for one in ("\t", ",", ";") if one in first), " ")
     if separator == " ":
         lines = lines.with_columns(pl.col("text").str.replace_all(r"\s+", " "))
-    fields = pl.col("text").str.split(separator)
+    lines = lines.with_columns(fields=_split(lines["text"], separator))
+    if _is_header(lines["fields"]) if header is None else header:
+        batch.warn(f"{path.name}: the first line is taken for a header: {one_line(first)}")
+        lines = lines.slice(1)
     batch.read += lines.height
-    split = lines.with_columns(n=fields.list.len(), fields=fields.list.eval(pl.element().str.strip_chars()))
+    split = lines.with_columns(n=pl.col("fields").list.len())
     wrong = split.filter(~pl.col("n").is_between(2, 4))
-    batch.reject(path.name, [(line, f"expected 2 to 4 fields, got {n}", t) for t, line, n, _ in wrong.rows()])
+    batch.reject(path.name, [(line, f"expected 2 to 4 fields, got {n}", t) for t, line, _, n in wrong.rows()])
     edges = split.filter(pl.col("n").is_between(2, 4)).select(
         "line",
         "text",
@@ -127,6 +131,33 @@ def _from_text(path: Path, batch: Batch) -> pl.DataFrame:
     )
     edges = edges.join(bad.select("line"), on="line", how="anti", maintain_order="left")
     return edges.select("source", "target", "weight", "relation", "line")
+
+
+def _split(lines: pl.Series, separator: str) -> pl.Series:
+    """The fields of each line, without blanks around them; quoted ones by RFC 4180."""
+    fields = lines.str.split(separator).list.eval(pl.element().str.strip_chars())
+    quoted = lines.str.contains('"', literal=True)
+    if not quoted.any():
+        return fields
+    rows = [
+        [field.strip() for field in fields_of(line, separator, quoted=True) or []] if is_quoted else row
+        for line, is_quoted, row in zip(lines, quoted, fields.to_list(), strict=True)
+    ]
+    return pl.Series(rows, dtype=pl.List(pl.String))
+
+
+def _is_header(fields: pl.Series) -> bool:
+    """Whether the first line names columns: it says so, or some column has numbers everywhere but there."""
+    first = fields[0].to_list()
+    if fields.len() < 2 or len(first) < 2:
+        return False
+    if all(_COLUMN.fullmatch(name.lower()) for name in first):
+        return True
+    for place, name in enumerate(first):
+        below = fields.slice(1).list.get(place, null_on_oob=True).cast(pl.Float64, strict=False)
+        if below.null_count() == 0 and pl.Series([name]).cast(pl.Float64, strict=False).null_count():
+            return True
+    return False
 
 
 def _from_matrix(path: Path, batch: Batch, both_ways: bool) -> pl.DataFrame:

@@ -20,8 +20,7 @@ import polars as pl
 from graph import schema
 from graph.batch import Batch
 from graph.catalogue import Progress
-from graph.errors import InvalidInput
-from graph.importers.base import add_ids, columns, existing_file, existing_folder, read_delimited, read_text
+from graph.importers.base import add_ids, columns, existing_file, existing_folder, read_delimited
 
 _FILES: Final = ("artists.dat", "user_artists.dat", "tags.dat", "user_taggedartists.dat", "user_friends.dat")
 _FIRST_YEAR: Final = 2002  # Last.fm began in it
@@ -69,8 +68,8 @@ class LastFM:
         return batch
 
 
-def _read(batch: Batch, file: Path, names: dict[str, str], encoding: str = "utf-8") -> pl.DataFrame:
-    return columns(read_delimited(file, batch, separator="\t", quoted=False, encoding=encoding), names, file)
+def _read(batch: Batch, file: Path, names: dict[str, str]) -> pl.DataFrame:
+    return columns(read_delimited(file, batch, separator="\t", quoted=False, otherwise="latin-1"), names, file)
 
 
 def _add_artists(batch: Batch, file: Path) -> None:
@@ -88,13 +87,7 @@ def _add_plays(batch: Batch, file: Path, only: pl.DataFrame | None = None) -> No
 
 
 def _add_tags(batch: Batch, file: Path) -> None:
-    try:
-        read_text(file)
-        encoding = "utf-8"
-    except InvalidInput:
-        encoding = "latin-1"
-        batch.warn(f"{file.name}: not UTF-8, read as latin-1")
-    frame = _read(batch, file, {"tagID": "id", "tagValue": "name"}, encoding)
+    frame = _read(batch, file, {"tagID": "id", "tagValue": "name"})
     damaged = int(frame["name"].str.contains("\ufffd", literal=True).sum())
     if damaged:
         batch.warn(f"{file.name}: {damaged} tag names hold a character that was lost before (U+FFFD)")
@@ -126,7 +119,7 @@ def _add_assignments(
     )
     for label in ("Artist", "Song"):
         batch.add_relationships(schema.relationship("HAS_TAG", label, "Tag"), weights, file=file.name)
-    add_ids(batch, "User", _good(frame["user"]), file=file.name)
+    add_ids(batch, "User", frame["user"], file=file.name)
 
 
 def _add_friends(batch: Batch, file: Path) -> None:
@@ -147,7 +140,3 @@ def _complete(batch: Batch) -> None:
         add_ids(batch, "Song", ids, file=file)
     artists = batch.nodes["Artist"].select(source="id", target="id")
     batch.add_relationships(_PERFORMED_BY, artists, file="artists.dat")
-
-
-def _good(ids: pl.Series) -> pl.Series:
-    return ids.filter(pl.Series([schema.problem_of_id(value) is None for value in ids], dtype=pl.Boolean))

@@ -31,7 +31,6 @@ _KINDS: Final = ("inter", "item", "user", "link", "kg", "net")
 _TYPES: Final = ("token", "token_seq", "float", "float_seq")
 _EXPECTED: Final = "RecBole atomic files: NAME.inter, and NAME.item, .user, .kg, .link, .net"
 _SPLITS: Final = ("train", "valid", "test")
-_SECONDS: Final = 1e11  # a larger number of seconds would be past the year 5000, so these are milliseconds
 _TITLES: Final = ("title", "name", "movie_title", "song_title", "track_name", "item_name", "music_name")
 _RELATIONS: Final = (  # what a field's name says -> (label, type)
     (("genre", "genres", "class", "genre_id", "genre_ids", "general_genre_id"), "Genre", "HAS_GENRE"),
@@ -39,7 +38,7 @@ _RELATIONS: Final = (  # what a field's name says -> (label, type)
     (("album", "albums", "album_id"), "Album", "ON_ALBUM"),
     (("tag", "tags"), "Tag", "HAS_TAG"),
 )
-_INTER: Final = ("user_id", "item_id", "rating", "weight", "timestamp")
+_INTER: Final = ("user_id", "item_id", "rating", "label", "weight", "timestamp")
 
 
 class RecBole:
@@ -153,27 +152,14 @@ def _add_events(batch: Batch, frame: pl.DataFrame, file: Path) -> None:
         frame = frame.rename({"artist_id": "item_id"})
     columns(frame, {"user_id": "user_id", "item_id": "song_id"}, file)
     _left_out(batch, frame, set(_INTER), file)
-    names = {"user_id": "user_id", "item_id": "song_id", "rating": "rating", "weight": "count"}
+    names = {"user_id": "user_id", "item_id": "song_id", "rating": "rating", "weight": "count", "timestamp": "at"}
+    names |= {"label": "rating"} if "rating" not in frame.columns else {}
     events = frame.select(
         *(pl.col(name).alias(ours) for name, ours in names.items() if name in frame.columns),
-        *(["timestamp"] if "timestamp" in frame.columns else []),
         "line",
         action=pl.lit("play"),
     )
-    if "timestamp" in events.columns:
-        events = _timed(events)
     batch.add_events(events, file=file.name)
-
-
-def _timed(events: pl.DataFrame) -> pl.DataFrame:
-    """`timestamp` as `at` in milliseconds; one that is no number stays as it is, for the checks to find."""
-    seconds = events["timestamp"].cast(pl.Float64, strict=False)
-    finite = seconds.filter(seconds.is_finite())
-    scale = 1.0 if finite.len() and float(finite.abs().max()) >= _SECONDS else 1000.0  # type: ignore[arg-type]
-    at = (seconds * scale).round(0)
-    usable = at.is_finite() & (at.abs() < 2.0**53)
-    text = pl.when(usable).then(at.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(pl.col("timestamp"))
-    return events.with_columns(at=text).drop("timestamp")
 
 
 def _add_items(batch: Batch, frame: pl.DataFrame, types: dict[str, str], file: Path) -> None:
@@ -197,10 +183,7 @@ def _add_items(batch: Batch, frame: pl.DataFrame, types: dict[str, str], file: P
         pairs = frame.select("line", source="item_id", target=values)
         pairs = pairs.explode("target", empty_as_null=True, keep_nulls=True)
         pairs = pairs.filter(pl.col("target").is_not_null() & (pl.col("target") != ""))
-        batch.add_relationships(schema.relationship(kind, "Song", label), pairs, file=file.name)
-        ends = batch.relationships[schema.relationship(kind, "Song", label)]["target"].unique().sort()
-        name = schema.label(label).properties[0].name
-        batch.add_nodes(label, pl.DataFrame({"id": ends, name: ends}), file=file.name)
+        batch.add_named(schema.relationship(kind, "Song", label), pairs, file=file.name)
     _left_out(batch, frame, used, file)
 
 

@@ -80,9 +80,7 @@ def _add_names(batch: Batch, file: Path) -> None:
     batch.nodes.pop("Song")
     batch.add_nodes("Song", with_title, file=file.name)
     artists = songs.select("line", source="id", target="artist").drop_nulls("target")
-    batch.add_relationships(schema.relationship("PERFORMED_BY", "Song", "Artist"), artists, file=file.name)
-    ids = batch.relationships[schema.relationship("PERFORMED_BY", "Song", "Artist")]["target"].unique().sort()
-    batch.add_nodes("Artist", pl.DataFrame({"id": ids, "name": ids}), file=file.name)
+    batch.add_named(schema.relationship("PERFORMED_BY", "Song", "Artist"), artists, file=file.name)
 
 
 def _add_plays(batch: Batch, file: Path, stage: str) -> None:
@@ -90,9 +88,6 @@ def _add_plays(batch: Batch, file: Path, stage: str) -> None:
     names = {"user_id": "user_id", "item_id": "song_id", "timestamp": "at", "rating": "rating", "duration": "played_ms"}
     frame = read_delimited(file, batch)
     plays = columns(frame, names, file).with_columns(
-        # Seconds in the file; what is no number stays as it is, for the checks to find.
-        _milliseconds("at"),
-        _milliseconds("played_ms"),
         action=pl.lit("play"),
         scene=pl.lit("lab" if stage == "Stage1" else None, dtype=pl.String),
     )
@@ -103,14 +98,6 @@ def _add_plays(batch: Batch, file: Path, stage: str) -> None:
         scenes = _scenes(env, shown, batch)
         plays = plays.with_columns(scene=frame["inter_id"].replace_strict(scenes, default=None, return_dtype=pl.String))
     batch.add_events(plays, file=shown)
-
-
-def _milliseconds(name: str) -> pl.Expr:
-    seconds = pl.col(name).cast(pl.Float64, strict=False) * 1000
-    usable = seconds.is_finite() & (seconds.abs() < 2.0**53)
-    return (
-        pl.when(usable).then(seconds.round(0).cast(pl.Int64, strict=False).cast(pl.String)).otherwise(name).alias(name)
-    )
 
 
 def _scenes(file: Path, shown: str, batch: Batch) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""`tables`: a folder of CSV or Parquet files named after the schema's tables.
+"""`tables`: a folder of CSV, TSV or Parquet files, packed (`.gz`, `.zst`, `.zip`) or not, named after the schema's
+tables.
 
 Nodes: `songs artists albums genres tags playlists places users` with `id` and the label's properties. Relations:
 `song_artist`, `follows` and so on, with the two ids' columns and the relationship's properties. Then `events`,
@@ -19,12 +20,15 @@ from graph.catalogue import Progress
 from graph.errors import InvalidInput
 from graph.importers.base import existing_folder, read_delimited, read_parquet, require
 from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS
+from graph.reading.opened import stem_of
 
 _LABELS: Final = {entry.table: entry for entry in schema.LABELS if entry.table is not None}
 _RELATIONS: Final = {entry.table: entry for entry in schema.RELATIONSHIPS if entry.table is not None}
 _LOGS: Final = ("events", "exposures", "audio_segments")
 _NAMES: Final = (*_LABELS, *_RELATIONS, *_LOGS)
-_EXPECTED: Final = "events, or songs and users, as .csv or .parquet"
+_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".parquet")
+_WORLD: Final = "world.json"  # says how a built-in world was made
+_EXPECTED: Final = "events, or songs and users, as .csv, .tsv or .parquet"
 
 
 class Tables:
@@ -42,11 +46,14 @@ class Tables:
         tables = self._tables()
         batch = Batch(self.format)
         for file in sorted(self._path.iterdir()):
-            if file.suffix in (".csv", ".parquet") and file.stem not in _NAMES:
+            if file.is_file() and file not in tables.values() and file.name != _WORLD and not file.name.startswith("."):
                 batch.warn(f"{file.name}: no table has this name; not read")
         for done, (name, file) in enumerate(tables.items()):
             progress(f"reading {file.name}", done, len(tables))
-            frame = read_parquet(file, batch) if file.suffix == ".parquet" else read_delimited(file, batch)
+            if stem_of(file)[1] == ".parquet":
+                frame = read_parquet(file, batch)
+            else:
+                frame = read_delimited(file, batch, expected=_columns(name))
             self._add(batch, name, frame, file)
         return batch
 
@@ -56,13 +63,20 @@ class Tables:
         Raises: InvalidInput if a table is there twice, or what is required is not.
         """
         existing_folder(self._path, _EXPECTED)
+        there: dict[str, list[Path]] = {}
+        for file in sorted(self._path.iterdir()):
+            stem, suffix = stem_of(file)
+            if file.is_file() and suffix in _SUFFIXES:
+                there.setdefault(stem, []).append(file)
         found: dict[str, Path] = {}
         for name in _NAMES:
-            there = [file for suffix in (".csv", ".parquet") if (file := self._path / (name + suffix)).is_file()]
-            if len(there) > 1:
-                raise InvalidInput(f"{self._path}: expected {name}.csv or {name}.parquet, got both")
-            if there:
-                found[name] = there[0]
+            files = there.get(name, [])
+            if len(files) > 1:
+                raise InvalidInput(
+                    f"{self._path}: expected one file of {name}, got {' and '.join(f.name for f in files)}"
+                )
+            if files:
+                found[name] = files[0]
         if "events" not in found and not {"songs", "users"} <= found.keys():
             raise InvalidInput(f"{self._path}: expected {_EXPECTED}, got {', '.join(found) or 'none of the tables'}")
         return found
@@ -72,7 +86,7 @@ class Tables:
         if name in _LABELS:
             label = _LABELS[name]
             require(frame, ["id"], file)
-            frame = _known(batch, frame, ["id", *(p.name for p in label.properties if not p.derived)], file)
+            frame = _known(batch, frame, _columns(name), file)
             batch.add_nodes(label.name, frame, file=file.name, repeats="reject")
         elif name in _RELATIONS:
             relation = _RELATIONS[name]
@@ -89,6 +103,16 @@ class Tables:
             batch.add_exposures(_known(batch, frame, EXPOSURE_COLUMNS, file), file=file.name)
         else:
             batch.add_audio_segments(frame, file=file.name)
+
+
+def _columns(name: str) -> list[str]:
+    """What the columns of a table are called."""
+    if name in _LABELS:
+        return ["id", *(p.name for p in _LABELS[name].properties if not p.derived)]
+    if name in _RELATIONS:
+        relation = _RELATIONS[name]
+        return [relation.source_column, relation.target_column, *(p.name for p in relation.properties)]
+    return {"events": [*EVENT_COLUMNS], "exposures": [*EXPOSURE_COLUMNS]}.get(name, ["song_id", "segment"])
 
 
 def _known(batch: Batch, frame: pl.DataFrame, names: object, file: Path) -> pl.DataFrame:

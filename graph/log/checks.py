@@ -14,10 +14,9 @@ import polars as pl
 
 from graph import schema
 from graph.durations import DAY_MS
-from graph.schema import problem_of_id
+from graph.schema import MAX_TEXT_BYTES, problem_of_id
 
 MAX_COUNT: Final = 10**9
-MAX_TEXT_BYTES: Final = 2_000
 
 EVENT_COLUMNS: Final[dict[str, type[pl.DataType]]] = {
     "event_id": pl.String,
@@ -55,6 +54,15 @@ _TARGET_LABELS: Final = tuple(entry.name for entry in schema.LABELS)
 _EVENT_IDS: Final = ("event_id", "user_id", "song_id", "target_id", "request_id", "scene")
 _EVENT_INTEGERS: Final = {"count": (1, MAX_COUNT), "played_ms": (0, 10**12), "position": (0, 10**9)}
 _EVENT_FLOATS: Final = {"rating": (-1e9, 1e9), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0)}
+
+
+BOUNDS: Final[Mapping[str, tuple[float | None, float | None]]] = {
+    **_EVENT_INTEGERS,
+    **_EVENT_FLOATS,
+    "score": (None, None),
+    "propensity": (0, 1),
+}
+"""What numbers of events and exposures may be, inclusive (None: no bound)."""
 
 
 def now_ms() -> int:
@@ -246,11 +254,6 @@ def number_problem(name: str, low: float | None, high: float | None) -> pl.Expr:
 def first_problem(problems: Iterable[pl.Expr]) -> pl.Expr:
     """The first of several problems of a row, named `problem`."""
     return pl.coalesce(*problems, pl.lit(None, dtype=pl.String)).alias("problem")
-
-
-def property_problems(properties: Iterable[schema.Property]) -> list[pl.Expr]:
-    """The checks of a table's properties, whose columns have the schema's types already."""
-    return [text_problem(p.name) if p.kind == "string" else number_problem(p.name, p.low, p.high) for p in properties]
 
 
 def event_problem(now: int) -> pl.Expr:

@@ -26,7 +26,7 @@ def test_linked_entities_are_songs_and_the_others_entities(read: Read) -> None:
 def test_a_line_that_is_no_triple_is_a_bad_row(read: Read, example: Callable[[str], Path]) -> None:
     folder = example("kg")
     (folder / "kg.txt").write_text("0\tr\t2\n0\t2\n")
-    assert read("kg", folder).rejects.rows() == [("kg.txt", 2, "expected 3 fields, got 2", "0\t2")]
+    assert read("kg", folder).rejects.rows() == [("kg.txt", 2, "target: required", "52,,2")]
 
 
 @pytest.mark.data

@@ -51,6 +51,7 @@ def test_a_linked_entity_is_the_song_itself(read: Read) -> None:
 
 def test_fields_without_a_place_are_warned_of(read: Read) -> None:
     assert read("recbole").warnings == [
+        "tiny.inter: at: read as seconds",
         "tiny.item: fields with no place in the graph are left out: release_year",
         "tiny.user: fields with no place in the graph are left out: age",
     ]
@@ -77,16 +78,17 @@ def test_of_a_split_only_the_training_part_is_imported(read: Read, tmp_path: Pat
     }
 
 
-def test_a_bad_rating_is_a_bad_row(read: Read, tmp_path: Path) -> None:
-    (tmp_path / "x.inter").write_text(
-        "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu\ta\tgood\t1\nu\tb\t1\tsoon\nu\tc\t1\t2\n"
-    )
+def test_a_bad_rating_or_time_is_lost_and_its_row_is_kept(read: Read, tmp_path: Path) -> None:
+    rows = ["u\ta\tgood\t880000000", "u\tb\t1\tsoon", "u\tc\t1\t880000001"]
+    (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "\n".join(rows))
     batch = read("recbole", tmp_path)
-    assert batch.events["song_id"].to_list() == ["c"]
-    assert batch.rejects["reason"].to_list() == [
-        "rating: expected a number, got 'good'",
-        "at: expected an integer of 64 bits, got 'soon'",
+    assert batch.events["song_id"].to_list() == ["a", "b", "c"]
+    assert batch.events["at"].to_list() == [880000000000, None, 880000001000]
+    assert batch.lost.select("line", "field", "value", "reason").rows() == [
+        (2, "rating", "good", "rating: expected a number, got 'good'"),
+        (3, "at", "soon", "at: expected a time, got 'soon'"),
     ]
+    assert batch.rejects.is_empty()
 
 
 def test_a_header_without_types_is_refused(read: Read, tmp_path: Path) -> None:

@@ -88,15 +88,18 @@ def test_a_mistyped_event_is_told_what_was_expected(event: Any, expected: str) -
 def test_a_column_of_texts_becomes_numbers_where_they_are_whole() -> None:
     batch = Batch("tables")
     texts = ["7", " 8 ", "9.0", "1e3", "9.5", "seven", "", None, "1" * 30, "nan"]
-    batch.add_nodes("Song", pl.DataFrame({"id": [f"s{i}" for i in range(10)], "duration_ms": texts}), file="f")
-    assert batch.nodes["Song"]["duration_ms"].to_list() == [7, 8, 9, 1000, None, None]
-    assert batch.rejects["reason"].to_list()[0] == "duration_ms: expected an integer of 64 bits, got '9.5'"
-    assert batch.rejects.height == 4
+    batch.add_nodes("Song", pl.DataFrame({"id": [f"s{i}" for i in range(10)], "tier": texts}), file="f")
+    assert batch.nodes["Song"]["tier"].to_list() == [7, 8, 9, 1000, None, None, None, None, None, None]
+    assert batch.lost["reason"].to_list() == [
+        "tier: expected an integer of 64 bits, got '9.5'",
+        "tier: expected an integer of 64 bits, got 'seven'",
+        f"tier: expected an integer of 64 bits, got '{'1' * 30}'",
+    ]
 
 
 def test_columns_of_other_types_are_taken_where_nothing_is_lost() -> None:
     batch = Batch("tables")
-    frame = pl.DataFrame({"id": [1, 2], "duration_ms": [1.0, 2.5], "quality": [1, 0]})
+    frame = pl.DataFrame({"id": [1, 2], "tier": [1.0, 2.5], "quality": [1, 0]})
     batch.add_nodes("Song", frame, file="f")
-    assert batch.nodes["Song"].rows() == [("1", 1, 1.0)]
-    assert batch.rejects["row"].to_list() == ["2,2.5,0"]
+    assert batch.nodes["Song"].rows() == [("1", 1.0, 1), ("2", 0.0, None)]
+    assert batch.lost["value"].to_list() == ["2.5"]
