@@ -7,7 +7,8 @@ rows as typed frames and the bad ones with file, line and reason.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -263,6 +264,28 @@ class Batch:
                 found[label] = ids
         return found
 
+    def unjoined(self) -> list[str]:
+        """What is told of ids that name no node of a table which the source has, with an example and, where an id
+        differs in nothing that one sees, what it may have meant."""
+        told = []
+        for label, nodes in self.nodes.items():
+            known = nodes.select("id", plain=_plain(pl.col("id"))).unique("plain", keep="first", maintain_order=True)
+            for what, ids_ in self._named(label):
+                lost = ids_.filter(~ids_.is_in(nodes["id"].implode()))
+                if lost.len():
+                    where = schema.label(label).table or label
+                    told.append(f"{lost.len()} of {ids_.len()} {what} name none of {where}{_meant(lost, known)}")
+        return told
+
+    def _named(self, label: str) -> Iterator[tuple[str, pl.Series]]:
+        """The ids of a label that events and relations name."""
+        if label in ("User", "Song"):
+            yield "events", self.events[f"{label.lower()}_id"].drop_nulls()
+        for relationship, frame in self.relationships.items():
+            for end, end_label in (("source", relationship.source), ("target", relationship.target)):
+                if end_label == label:
+                    yield relationship.table or relationship.key, frame[end]
+
     # ---- inside
 
     def _checked(self, frame: pl.DataFrame, fields: Sequence[_Field], file: str) -> pl.DataFrame:
@@ -392,6 +415,29 @@ def _completed(
             raise InvalidInput(f"{file}: expected the column {name}, got {listed(frame)}")
     missing = [name for name in columns if name not in frame.columns]
     return frame.with_columns(pl.lit(None, dtype=columns[name]).alias(name) for name in missing)
+
+
+_UNSEEN: Final = r"[\x{200b}-\x{200f}\x{2060}\x{feff}\x{ad}]"
+
+
+def _plain(column: pl.Expr) -> pl.Expr:
+    """What one sees of an id: no blanks around it, nothing of no width, no `.0` of a spreadsheet, one Unicode form."""
+    seen = column.str.replace_all(_UNSEEN, "").str.strip_chars().str.replace(r"^(-?\d+)\.0+$", "${1}")
+    return seen.str.normalize("NFKC").str.to_lowercase()
+
+
+def _meant(lost: pl.Series, known: pl.DataFrame) -> str:
+    """An example of ids that are not known, and the known one that it may have meant."""
+    unknown = lost.unique(maintain_order=True).alias("id").to_frame().with_columns(plain=_plain(pl.col("id")))
+    found = unknown.join(known.rename({"id": "meant"}), on="plain", how="inner", maintain_order="left")
+    if found.is_empty():
+        return f", e.g. {_visible(unknown['id'][0])}"
+    return f", e.g. {_visible(found['id'][0])} ({_visible(found['meant'][0])} exists)"
+
+
+def _visible(text: str) -> str:
+    """The text quoted; what one would not see of it is escaped."""
+    return repr(text) if unicodedata.is_normalized("NFKC", text) else ascii(text)
 
 
 def _log_fields(

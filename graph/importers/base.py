@@ -114,6 +114,7 @@ def run_import(
     if strict and rejects_file is not None:
         raise _refusal(rejects, lost, rejects_file)
     batch.warnings.extend(_losses(lost))
+    batch.warnings.extend(batch.unjoined())
     written = 0
     if not dry_run:
         if store is None or log is None:

@@ -51,7 +51,8 @@ def known(server: Server, wait_until: Any, holds: Callable[[], bool]) -> None:
 
 
 SONG = {
-    "title": "Brand New", "duration_ms": 200_000, "released_at": -326_246_400_000, "language": "en", "quality": 0.9, "tier": 3,
+    "title": "Brand New", "duration_ms": 200_000, "language": "en", "quality": 0.9, "tier": 3,
+    "released_at": -326_246_400_000,
     "artists": [], "albums": [], "genres": ["g0"], "tags": {"loud": 2.0, "odd": None}, "cover_of": [],
 }  # fmt: skip
 

@@ -170,3 +170,21 @@ def test_strict_refuses_a_single_lost_value(tmp_path: Path) -> None:
     folder_of(tmp_path, songs="id,tier\ns1,x\n")
     with pytest.raises(InvalidInput, match=r"1 bad values \(strict\), the first in songs\.csv line 2: tier: expected"):
         run_import("tables", tmp_path, None, None, tmp_path, dry_run=True, strict=True)
+
+
+@pytest.mark.parametrize("unlike", ["7.0", "7 ", " 7", "7\u200b", "\ufeff7"])
+def test_ids_that_only_look_like_a_known_one_are_told(tmp_path: Path, unlike: str) -> None:
+    rows = f"user_id,action,song_id\nu1,play,7\nu1,play,8\nu1,play,{unlike}\nu1,play,\\N\n"
+    folder_of(tmp_path, songs="id\n7\n8\n", events=rows)
+    result = run_import("tables", tmp_path, None, None, tmp_path, dry_run=True)
+    assert result["warnings"] == [f"2 of 4 events name none of songs, e.g. {unlike!r} ('7' exists)"]
+
+
+def test_ids_of_relations_that_join_nothing_are_told(tmp_path: Path) -> None:
+    pairs = "song_id,artist_id\nBjo\u0308rk,a\nBjörk,b\n"
+    folder_of(tmp_path, songs="id\nBjörk\n", song_artist=pairs, artists="id\nb\n")
+    result = run_import("tables", tmp_path, None, None, tmp_path, dry_run=True)
+    assert result["warnings"] == [
+        r"1 of 2 song_artist name none of songs, e.g. 'Bjo\u0308rk' ('Björk' exists)",
+        "1 of 2 song_artist name none of artists, e.g. 'a'",
+    ]
