@@ -18,6 +18,7 @@ from api.jobs.queue import refresh_command
 from api.limits import Limits
 from api.log_lines import use_json, write_last
 from api.openapi import TAGS, Described
+from api.path_ids import PathIds
 from api.request_log import RequestLog
 from api.security import Guard
 from api.service import Service
@@ -62,6 +63,7 @@ def create_app(settings: Settings, command: list[str] | None = None) -> FastAPI:
         app.add_middleware(CORSMiddleware, **_cors(settings.api.cors_origins))
     app.add_middleware(metrics.Measured)
     app.add_middleware(RequestLog)
+    app.add_middleware(PathIds)
     for router in _routers():
         roles.check(router.routes)
         app.include_router(router)

@@ -7,27 +7,31 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from graph.log.checks import MAX_COUNT
-from graph.schema import ACTIONS, MAX_ID_BYTES, RELATIONSHIPS, problem_of_id
+from graph.schema import ACTIONS, MAX_ID_BYTES, RELATIONSHIPS, id_of_name, problem_of_id
 from graph.store.guard import MAX_QUERY_CHARACTERS
 
 
+def id_of_text(value: str) -> str:
+    """The id itself, or the one that is made of a name with a `/`; any other text that is no id stays as it is."""
+    return id_of_name(value) if "/" in value and problem_of_id(value.replace("/", "_")) is None else value
+
+
 def _checked(value: str) -> str:
+    value = id_of_text(value)
     if problem := problem_of_id(value):
         raise ValueError(problem)
     return value
 
 
-def text_schema(most: int, *, slash: bool) -> dict[str, Any]:
-    """JSON Schema of 1 to `most` bytes of UTF-8 without control characters, and without `/` unless `slash`.
+def text_schema(most: int) -> dict[str, Any]:
+    """JSON Schema of 1 to `most` bytes of UTF-8 without control characters.
 
     A pattern counts characters: so many of those that take one byte, or two at most, or of any, which take up to four.
     All that fits is accepted; of texts near the limit more is.
     """
-    one = r"\x20-\x7e" if slash else r"\x20-\x2e\x30-\x7e"
-    any_ = rf"^\x00-\x1f\x7f-\x9f{'' if slash else '/'}"
-    kinds = {1: one, 2: rf"{one}\xa0-\u07ff", 4: any_}
+    kinds = {1: r"\x20-\x7e", 2: r"\x20-\x7e\xa0-\u07ff", 4: r"^\x00-\x1f\x7f-\x9f"}
     alternatives = "|".join(f"[{kind}]{{1,{most // size}}}" for size, kind in kinds.items())
-    said = f"1 to {most} bytes of UTF-8, no control character{'' if slash else ', no /'}"
+    said = f"1 to {most} bytes of UTF-8, no control character"
     return {
         "type": "string",
         "minLength": 1,
@@ -37,7 +41,7 @@ def text_schema(most: int, *, slash: bool) -> dict[str, Any]:
     }
 
 
-_ID: Final = text_schema(MAX_ID_BYTES, slash=False)
+_ID: Final = text_schema(MAX_ID_BYTES)
 Id = Annotated[str, AfterValidator(_checked), WithJsonSchema(_ID)]
 _END: Final = rf"[^\x00-\x1f\x7f-\x9f/]{{1,{MAX_ID_BYTES // 4}}}"
 _TYPES: Final = "|".join(sorted({relationship.type for relationship in RELATIONSHIPS}))

@@ -30,14 +30,14 @@ _FOLLOWS = problems(400, 404, 409)
 Node = dict[str, Any]
 Handler = Callable[..., Response]
 Ends = Annotated[list[Id], Field(max_length=1000)]
-_TEXT: Final = Annotated[str, Field(max_length=10_000), WithJsonSchema(text_schema(MAX_TEXT_BYTES, slash=True))]
+_TEXT: Final = Annotated[str, Field(max_length=10_000), WithJsonSchema(text_schema(MAX_TEXT_BYTES))]
 _MOST: Final = 1000
 _HIGHEST: Final = 1e300
 # pydantic would say of the keys what they may look like, and not that others are refused
 _WEIGHTS_SCHEMA: Final = {
     "type": "object",
     "maxProperties": _MOST,
-    "propertyNames": text_schema(MAX_ID_BYTES, slash=False),
+    "propertyNames": text_schema(MAX_ID_BYTES),
     "additionalProperties": {"anyOf": [{"type": "number", "minimum": 0, "maximum": _HIGHEST}, {"type": "null"}]},
 }
 _WEIGHTS: Final = Annotated[

@@ -63,27 +63,20 @@ FILES = {
     "tables: an empty file": ("tables", "events.csv", b""),
     "tables: blanks only": ("tables", "events.csv", b"\n\n  \n"),
     "tables: not UTF-8": ("tables", "events.csv", b"user_id,action,song_id\n\xff\xfe,play,s\n"),
-    "tables: UTF-16": ("tables", "events.csv", (EVENTS + "\na,play,s\n").encode("utf-16")),
     "tables: no column user_id": ("tables", "events.csv", b"who,action,song_id\na,play,s\n"),
     "tables: a column twice": ("tables", "events.csv", b"user_id,user_id,action\na,a,play\n"),
-    "tables: other separator": ("tables", "events.csv", b"user_id;action;song_id\na;play;s\n"),
     "tables: no table at all": ("tables", "readme.txt", b"hello"),
     "tables: songs without users": ("tables", "songs.csv", b"id,title\ns,t\n"),
     "tables: no Parquet": ("tables", "events.parquet", b"user_id,action\na,play\n"),
     "tables: a cut Parquet": ("tables", "events.parquet", b"PAR1\x00\x00\x00PAR1"),
     "tables: an empty Parquet": ("tables", "events.parquet", b""),
     "tables: binary": ("tables", "events.csv", bytes(range(256)) * 40),
-    "tables: a field of 200 kB": ("tables", "events.csv", f'{EVENTS}\n"{"y" * 200_000}",play,s\n'.encode()),
     "tables: a quote that never ends": ("tables", "events.csv", f'{EVENTS}\na,"play,s\nb,play,s\n'.encode()),
     "tables: too few fields": ("tables", "events.csv", f"{EVENTS}\na,play\n".encode()),
     "tables: too many fields": ("tables", "events.csv", f"{EVENTS}\na,play,s,t,u\n".encode()),
     "tables: an unknown action": ("tables", "events.csv", f"{EVENTS}\na,dance,s\n".encode()),
     "tables: no song": ("tables", "events.csv", f"{EVENTS}\na,play,\n".encode()),
     "tables: no user": ("tables", "events.csv", f"{EVENTS}\n,play,s\n".encode()),
-    "tables: an id with a slash": ("tables", "events.csv", f"{EVENTS}\na/b,play,s\n".encode()),
-    "tables: an id of 300 bytes": ("tables", "events.csv", f"{EVENTS}\n{LONG},play,s\n".encode()),
-    "tables: an id with NUL": ("tables", "events.csv", f"{EVENTS}\na\0b,play,s\n".encode()),
-    "tables: an id with ESC": ("tables", "events.csv", f"{EVENTS}\na\x1b[31m,play,s\n".encode()),
     "tables: a count of 0": ("tables", "events.csv", f"{EVENTS},count\na,play,s,0\n".encode()),
     "tables: a count of -1": ("tables", "events.csv", f"{EVENTS},count\na,play,s,-1\n".encode()),
     "tables: a count of 10^40": ("tables", "events.csv", f"{EVENTS},count\na,play,s,{10**40}\n".encode()),
@@ -92,7 +85,6 @@ FILES = {
     "tables: a time far ahead": ("tables", "events.csv", f"{EVENTS},at\na,play,s,9999999999999\n".encode()),
     "tables: a time before 1970": ("tables", "events.csv", f"{EVENTS},at\na,play,s,-1\n".encode()),
     "tables: a time in words": ("tables", "events.csv", f"{EVENTS},at\na,play,s,yesterday\n".encode()),
-    "tables: a rating of NaN": ("tables", "events.csv", f"{EVENTS},rating\na,play,s,nan\n".encode()),
     "tables: a rating of inf": ("tables", "events.csv", f"{EVENTS},rating\na,play,s,inf\n".encode()),
     "tables: latitude 91": ("tables", "events.csv", f"{EVENTS},latitude,longitude\na,play,s,91,0\n".encode()),
     "tables: latitude alone": ("tables", "events.csv", f"{EVENTS},latitude\na,play,s,1\n".encode()),
@@ -114,10 +106,8 @@ FILES = {
     "lightgcn: an empty file": ("lightgcn", "train.txt", b""),
     "lightgcn: no train.txt": ("lightgcn", "test.txt", b"0 1 2\n"),
     "lightgcn: not UTF-8": ("lightgcn", "train.txt", b"0 \xff 2\n"),
-    "lightgcn: an id with a slash": ("lightgcn", "train.txt", b"0 1/2 3\n"),
     "s3rec: an empty file": ("s3rec", "x.txt", b""),
     "s3rec: no file": ("s3rec", "x.csv", b"1 2 3\n"),
-    "s3rec: an id of 300 bytes": ("s3rec", "x.txt", f"1 {LONG} 3\n".encode()),
     "situnes: nothing of its own": ("situnes", "x.txt", b"1"),
     "kg: no kg.txt": ("kg", "item_index2entity_id.txt", b"1\t2\n"),
     "kg: an empty file": ("kg", "kg.txt", b""),
@@ -129,6 +119,19 @@ FILES = {
     "edgelist: not UTF-8": ("edgelist", "", b"a \xff\n"),
     "edgelist: binary": ("edgelist", "", bytes(range(256)) * 10),
     "world: a damaged world": ("world", "world.json", b"{"),
+}  # fmt: skip
+# the same, of what looks odd and loses nothing
+KEPT = {
+    "tables: UTF-16": ("tables", "events.csv", (EVENTS + "\na,play,s\n").encode("utf-16")),
+    "tables: other separator": ("tables", "events.csv", b"user_id;action;song_id\na;play;s\n"),
+    "tables: a field of 200 kB": ("tables", "events.csv", f'{EVENTS}\n"{"y" * 200_000}",play,s\n'.encode()),
+    "tables: an id with a slash": ("tables", "events.csv", f"{EVENTS}\na/b,play,s\n".encode()),
+    "tables: an id of 300 bytes": ("tables", "events.csv", f"{EVENTS}\n{LONG},play,s\n".encode()),
+    "tables: an id with NUL": ("tables", "events.csv", f"{EVENTS}\na\0b,play,s\n".encode()),
+    "tables: an id with ESC": ("tables", "events.csv", f"{EVENTS}\na\x1b[31m,play,s\n".encode()),
+    "tables: a rating of NaN": ("tables", "events.csv", f"{EVENTS},rating\na,play,s,nan\n".encode()),
+    "lightgcn: an id with a slash": ("lightgcn", "train.txt", b"0 1/2 3\n"),
+    "s3rec: an id of 300 bytes": ("s3rec", "x.txt", f"1 {LONG} 3\n".encode()),
 }  # fmt: skip
 
 
@@ -148,6 +151,15 @@ def test_a_broken_file_or_row_is_named(case, segue, tmp_path):
     is_clear(ran, 2)
     if name and case.split(": ")[1].startswith(("an ", "a ", "not", "too", "half")) and "file" in ran.err:
         assert str(path) in ran.err
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_a_file_that_looks_odd_is_read_whole(case, segue, tmp_path):
+    format_, name, content = KEPT[case]
+    (tmp_path / name).write_bytes(content)
+    report = segue("import", format_, str(tmp_path), "--dry-run", "--strict", "--json").json
+    assert report["read"] > 0
+    assert report["rejected"] == 0
 
 
 @pytest.mark.parametrize("format_", ["tables", "recbole", "lastfm", "lightgcn", "s3rec", "situnes", "kg", "edgelist"])
@@ -170,7 +182,7 @@ def test_an_s3rec_attribute_file_of_the_wrong_shape_is_named(segue, tmp_path):
 
 def test_bad_rows_do_not_stop_the_good_ones(lone_house, tmp_path):
     house = lone_house  # an import adds nodes to the graph
-    (tmp_path / "events.csv").write_text(f"{EVENTS}\na,play,s1\nb,dance,s1\nc,play,a/b\n", encoding="utf-8")
+    (tmp_path / "events.csv").write_text(f"{EVENTS}\na,play,s1\nb,dance,s1\nc,play,\n", encoding="utf-8")
     with house.log() as log:
         offset = log.last_offset()
     report = house.segue("import", "tables", str(tmp_path), "--merge", "--json").json
@@ -393,7 +405,6 @@ BODIES = {
     "a listener that is a list": (RECOMMEND, {"user_id": ["u"]}),
     "an empty listener": (RECOMMEND, {"user_id": ""}),
     "a listener of 300 bytes": (RECOMMEND, {"user_id": LONG}),
-    "a listener with a slash": (RECOMMEND, {"user_id": "a/b"}),
     "a listener with NUL": (RECOMMEND, {"user_id": "a\0b"}),
     "a listener that is half a character": (RECOMMEND, b'{"user_id": "\\ud800"}'),
     "a listener that is no UTF-8": (RECOMMEND, b'{"user_id": "\xff"}'),
@@ -484,7 +495,6 @@ REJECTED = {
     "an action that is a list": GOOD | {"action": ["play"]},
     "an action that is an object": GOOD | {"action": {}},
     "a user that is a number": GOOD | {"user_id": 5},
-    "a user with a slash": GOOD | {"user_id": "a/b"},
     "a user of 300 bytes": GOOD | {"user_id": LONG},
     "a user with DEL": GOOD | {"user_id": "a\x7f"},
     "a user of half a character": GOOD | {"user_id": SURROGATE},
@@ -498,6 +508,7 @@ REJECTED = {
     "a rating of 10^400": GOOD | {"rating": 10**400},
     "a time far ahead": GOOD | {"at": 10**15},
     "a time before 1970": GOOD | {"at": -5},
+    "a time in seconds": GOOD | {"at": 1_700_000_000},
     "a time of a half": GOOD | {"at": 1.5},
     "latitude of inf": GOOD | {"latitude": float("inf"), "longitude": 0},
     "longitude alone": GOOD | {"longitude": 0},
