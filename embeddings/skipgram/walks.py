@@ -36,6 +36,7 @@ from graph.splitmix import GOLDEN
 Progress = Callable[[str, int, int], None]
 
 BLOCK_TOKENS: Final = 1 << 20
+_LARGE: Final = 1e18
 _NONE: Final = np.empty(0, dtype=np.float32)
 _ODD: Final = np.uint64(0xD1B54A32D192ED03)
 _U1, _U11, _U32, _U63 = (np.uint64(n) for n in (1, 11, 32, 63))
@@ -114,6 +115,7 @@ class WalkGraph:
         """
         weight = np.ones(len(source)) if weight is None else np.asarray(weight, dtype=np.float64)
         _check(source, target, weight, nodes)
+        weight = _in_range(weight)
         forward, backward = kinds if kinds is not None else (np.zeros(len(source), dtype=np.int64),) * 2
         if not directed:
             back = source != target  # a loop is one way already
@@ -226,6 +228,14 @@ def _check(source: Array, target: Array, weight: Array, nodes: int) -> None:
     if not (np.isfinite(weight) & (weight >= 0)).all():
         worst = weight[~(np.isfinite(weight) & (weight >= 0))][0]
         raise ValueError(f"weights must be 0 or more and finite (got {worst})")
+
+
+def _in_range(weight: Array) -> Array:
+    """Weights whose sums fit into single precision: walks depend on how they compare, not on how large they are."""
+    largest = float(weight.max(initial=0.0))
+    if largest <= _LARGE:
+        return weight
+    return np.where(weight > 0, np.maximum(weight / largest, 1 / _LARGE), 0.0)
 
 
 def _weighed(indptr: Array, weights: Array) -> tuple[Array, Array, Array, Array]:

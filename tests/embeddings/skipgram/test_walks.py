@@ -279,3 +279,14 @@ def test_edges_out_of_range_are_told() -> None:
         of([(0, 1, -1.0)], 2)
     with pytest.raises(ValueError, match=r"threads must be at least 1 \(got 0"):
         Walks(of(EDGES), WalkConfig(), seed=1, threads=0)
+
+
+@pytest.mark.parametrize(("p", "q"), [(1.0, 1.0), (0.5, 2.0)])
+def test_huge_weights_compare_as_they_should(p: float, q: float) -> None:
+    edges = [(0, 1, 1e308), (0, 1, 1e308), (0, 2, 1e308), (2, 3, 1.0), (3, 4, 1.0)]
+    graph = of(edges, 5)
+    walks = walked(Walks(graph, WalkConfig(walks=400, length=3, p=p, q=q), seed=1))
+    after_0 = walks[walks[:, 0] == 0][:, 1]
+    assert 0.6 < (after_0 == 1).mean() < 0.73  # twice as often as 2
+    after_3 = walks[walks[:, 0] == 3][:, 1]
+    assert 0.4 < (after_3 == 2).mean() < 0.6
