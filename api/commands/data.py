@@ -16,8 +16,13 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    format: Annotated[str, typer.Argument(help="tables, world, lastfm, recbole, …: a file of graph/importers.")],  # noqa: A002
-    path: Annotated[Path, typer.Argument(help="Folder or file to read.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[FORMAT] PATH",
+            help="tables, world, lastfm, recbole, …: a file of graph/importers, found out if not said; what to read.",
+        ),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="One bad row is fatal.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Join another source to what is there.")] = False,
@@ -27,12 +32,22 @@ def import_(
     seed: Annotated[int | None, typer.Option(help="world: seed.")] = None,
     events: Annotated[int | None, typer.Option(help="world: events to aim at.")] = None,
     bursts: Annotated[int | None, typer.Option(help="world: songs that are suddenly sought.")] = None,
+    header: Annotated[
+        bool | None, typer.Option(help="edgelist: whether the first line names columns; found out if not said.")
+    ] = None,
     json_: console.Json = False,
 ) -> None:
     """Read a data source into the graph and the event log."""
-    given = {"users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts}
+    if len(source) > 2:
+        raise typer.BadParameter(f"expected [FORMAT] PATH, got {len(source)} arguments")
+    path = Path(source[-1])
+    format_ = source[0] if len(source) == 2 else _found(path)
+    given = {
+        "users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts,
+        "header": header,
+    }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
-    report = import_source(format, path, dry_run=dry_run, strict=strict, merge=merge, options=options)
+    report = import_source(format_, path, dry_run=dry_run, strict=strict, merge=merge, options=options)
     if json_:
         console.print_json(report)
         return
@@ -43,7 +58,15 @@ def import_(
         f"{report['rejected']} rejected, {report['seconds']} s"
     )
     if report["rejects_file"]:
-        console.say(f"rejected rows, with reasons: {report['rejects_file']}")
+        console.say(f"what was lost, with reasons: {report['rejects_file']}")
+
+
+def _found(path: Path) -> str:
+    from graph.importers.base import recognised
+
+    found = recognised(path)
+    console.warn(f"{path} is read as {found}")
+    return found
 
 
 def import_source(

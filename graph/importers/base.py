@@ -32,7 +32,8 @@ _A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
 class Importer(Protocol):
     """One source format. The file's name is the format's name; the class takes the path and options by keyword.
 
-    An importer whose path may hold one source today and another one tomorrow says which in `source_name`.
+    An importer whose path may hold one source today and another one tomorrow says which in `source_name`. One whose
+    files may be another format's too says in a static method `recognises(path)` whether a path looks like its own.
     """
 
     format: str
@@ -68,6 +69,30 @@ def importer(name: str) -> type[Any]:
         if inspect.isclass(value) and value.__module__ == module.__name__ and getattr(value, "format", None) == name:
             return value
     raise TypeError(f"graph/importers/{name}.py has no class whose format is {name!r}")
+
+
+def recognised(path: Path) -> str:
+    """The format of a path, by the files that are there.
+
+    Raises: InvalidInput if it could be none, or several.
+    """
+    if not path.exists():
+        raise InvalidInput(f"{path}: no such file or folder")
+    found = [name for name in formats() if _could_be(name, path)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidInput(f"{path}: could be {' or '.join(found)}; say which: segue import FORMAT {path}")
+    raise InvalidInput(f"{path}: no format is recognised (expected one of {', '.join(formats())})")
+
+
+def _could_be(name: str, path: Path) -> bool:
+    found = importer(name)
+    recognises = getattr(found, "recognises", None)
+    try:
+        return (recognises is None or bool(recognises(path))) and bool(found(path).files())
+    except InvalidInput:
+        return False
 
 
 def open_importer(name: str, path: Path, options: Mapping[str, Any] | None = None) -> Importer:

@@ -21,12 +21,14 @@ from graph.catalogue import Progress
 from graph.errors import InvalidInput
 from graph.importers.base import add_ends_as_nodes, existing_file, read_text
 from graph.reading.delimited import fields_of
+from graph.reading.opened import stem_of
 
 _EXPECTED: Final = "source target [weight] [relation] a line, or a .mat file with `network`"
 _COLUMN: Final = re.compile(  # what columns of edge lists are called
     r"(?:source|src|target|tgt|dst|from|to|head|tail|node|id|user|item|song|artist|weight|relation|type|label|rel|"
     r"timestamp|count)(?:[ _]?(?:id|name|[0-9a-z]))?"
 )
+_SUFFIXES: Final = (".txt", ".csv", ".tsv", ".edges", ".edgelist", ".mat")
 _RELATED: Final = schema.relationship("RELATED", "Entity", "Entity")
 EDGE: Final = "edge"
 
@@ -39,6 +41,10 @@ class EdgeList:
 
     def __init__(self, path: Path, *, relation: str = EDGE, header: bool | None = None) -> None:
         self._path, self._relation, self._header = path, relation, header
+
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        return stem_of(path)[1] in _SUFFIXES
 
     def files(self) -> list[Path]:
         return [existing_file(self._path, _EXPECTED)]

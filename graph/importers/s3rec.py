@@ -29,6 +29,11 @@ class S3Rec:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        """Not `lightgcn`, whose files are called after their parts."""
+        return path.suffix in ("", ".txt") and not (path / "train.txt").exists()
+
     def files(self) -> list[Path]:
         file = self._sequences()
         attributes = file.with_name(file.stem + _ATTRIBUTES)
@@ -48,7 +53,7 @@ class S3Rec:
         return batch
 
     def _sequences(self) -> Path:
-        beside = self._path.with_name(self._path.name + ".txt")
+        beside = self._path.parent / (self._path.name + ".txt")
         if not self._path.exists() and beside.is_file():
             return beside
         if not self._path.is_dir():

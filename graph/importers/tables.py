@@ -39,6 +39,10 @@ class Tables:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        return not (path / _WORLD).is_file()
+
     def files(self) -> list[Path]:
         return list(self._tables().values())
 

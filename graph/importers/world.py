@@ -40,6 +40,10 @@ class World:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InvalidInput(f"{name}: expected an integer, got {value!r}")
 
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        return (path / "world.json").is_file()
+
     def files(self) -> list[Path]:
         return Tables(self._path).files()
 

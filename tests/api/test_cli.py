@@ -225,6 +225,9 @@ def test_import_reports_and_keeps_the_rejects(house, tmp_path):
     assert (answer["read"], answer["written"], answer["rejected"]) == (2, 0, 1)
     with open(answer["rejects_file"], encoding="utf-8") as file:
         assert 'events.csv,3,"action: expected one of' in file.read()
+    found = house.segue("import", str(tables), "--dry-run", "--json")
+    assert found.json["format"] == "tables"
+    assert f"{tables} is read as tables" in " ".join(found.err.split())
     strict = house.segue("import", "tables", str(tables), "--dry-run", "--strict")
     assert strict.status == 2
     assert "events.csv line 3" in strict.err

@@ -10,7 +10,7 @@ import pytest
 
 from graph.catalogue import no_progress
 from graph.errors import InvalidInput, SourceMismatch
-from graph.importers.base import formats, importer, open_importer, run_import
+from graph.importers.base import formats, importer, open_importer, recognised, run_import
 from graph.log.events import EventLog
 from graph.store.store import GraphStore
 
@@ -162,3 +162,21 @@ def test_a_table_without_a_row_is_an_empty_table(name: str, example: Callable[[s
     for text in (header, header + "\n"):
         (folder / name).write_text(text)
         assert dry_run("tables", folder, tmp_path / "state")["rejected"] == 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_recognised_by_its_files(name: str, example: Callable[[str], Path]) -> None:
+    path = example(name)
+    if name == "edgelist":  # a text of numbers may be either
+        with pytest.raises(InvalidInput, match="could be edgelist or s3rec; say which"):
+            recognised(path)
+    else:
+        assert recognised(path) == name
+
+
+def test_a_path_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("x")
+    with pytest.raises(InvalidInput, match=r"no format is recognised \(expected one of edgelist, kg"):
+        recognised(tmp_path)
+    with pytest.raises(InvalidInput, match="no such file or folder"):
+        recognised(tmp_path / "nothing")
