@@ -87,7 +87,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr."""
-    err.print(text, markup=False, style="yellow")
+    err.print(text, markup=False, style="yellow", soft_wrap=True)
 
 
 def progress() -> AbstractContextManager[Progress]:
