@@ -155,10 +155,10 @@ def _split(lines: pl.Series, separator: str) -> pl.Series:
 def _is_header(fields: pl.Series) -> bool:
     """Whether the first line names columns: it says so, or some column has numbers everywhere but there."""
     first = fields[0].to_list()
+    if len(first) > 1 and all(_COLUMN.fullmatch(name.lower()) for name in first):
+        return True
     if fields.len() < 2 or len(first) < 2:
         return False
-    if all(_COLUMN.fullmatch(name.lower()) for name in first):
-        return True
     for place, name in enumerate(first):
         below = fields.slice(1).list.get(place, null_on_oob=True).cast(pl.Float64, strict=False)
         if below.null_count() == 0 and pl.Series([name]).cast(pl.Float64, strict=False).null_count():

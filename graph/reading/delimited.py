@@ -244,12 +244,14 @@ class _Own:
         return False
 
     def _swallows_rows(self, start: int, end: int) -> bool:
-        """Whether lines that a quote above them would take in are rows of their own: all but the last one, which has a
-        quote at the end of a field, or even that one."""
+        """Whether lines that a quote above them would take in are rows of their own: one of those before the last,
+        which has a quote at the end of a field, or even that one. With two columns a line of text may look like a row;
+        there it takes half of them."""
         if len(self._names) == 1:
             return False
-        rows = [self._is_row(line) for line in self._lines[start:end]]
-        return rows[-1] or (len(rows) > 1 and all(rows[:-1]))
+        rows = [self._is_row(line) for line in self._lines[start:end] if line.strip()]
+        found = sum(rows[:-1])
+        return rows[-1] or (found > 0 if len(self._names) > 2 else found * 2 > len(rows[:-1]))
 
     def _is_row(self, line: str) -> bool:
         fields = fields_of(line, self._separator, quoted=True)
