@@ -167,6 +167,8 @@ class TextFile:
                 self.note = f"not UTF-8, read as {'Windows-1252' if other == _WESTERN else other}"
                 return self._decoded(data, other, end, first)
             return _line_by_line(data, encoding, end, first), encoding
+        if "\0" in text:
+            return _line_by_line(data, encoding, end, first), encoding
         return Block(_with_newlines(text, end), first), encoding
 
 
@@ -180,7 +182,10 @@ def _line_by_line(data: bytes, encoding: str, end: str, first: int) -> Block:
     block, lines = Block("", first), []
     for number, part in enumerate(_cut(data, end.encode(encoding)), first):
         try:
-            lines.append(_with_newlines(part.decode(encoding), end))
+            text = part.decode(encoding)
+            if "\0" in text:
+                block.faulty.append((number, "expected text, got a zero byte", text.strip("\r\n")))
+            lines.append("\n" if "\0" in text else _with_newlines(text, end))
         except UnicodeDecodeError as failure:
             shown = part.decode(encoding, "replace").strip("\r\n")
             reason = f"expected {encoding.upper()} text, got the byte 0x{part[failure.start]:02x}"

@@ -114,6 +114,13 @@ def test_a_byte_of_another_encoding_costs_its_row(tmp_path: Path) -> None:
         assert bad == [(3, "expected UTF-8 text, got the byte 0xe9", "s2,Beyonc\ufffd")]
 
 
+def test_a_zero_byte_costs_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes(b"id,title\ns1,a\0b\ns2,x\n")
+    rows, bad, count = read(file, 5)
+    assert (rows, bad, count) == ([("s2", "x")], [(2, "expected text, got a zero byte", "s1,a\0b")], 2)
+
+
 def test_a_file_of_windows_is_read_as_that_and_it_is_said(tmp_path: Path) -> None:
     names = ["Beyoncé", "Björk", "Sigur Rós", "“Weird Al”", "plain"]
     file = written(tmp_path / "t.csv", "id,name\n" + "".join(f"{i},{n}\n" for i, n in enumerate(names)), "cp1252")
