@@ -1,7 +1,6 @@
 """`recbole`: atomic files `.inter .user .item .kg .link .net`, whose header gives each field's name and type.
 
-A row of `.inter` is one `play` with its `rating`, its `weight` as `count` and its `timestamp` (seconds, or milliseconds
-when they are too many for seconds) as `at`. Of a split (`NAME.train.inter`, …) only the training part is imported;
+A row of `.inter` is one `play` with its `rating` (or `label`), its `weight` as `count` and its `timestamp` as `at`. Of a split (`NAME.train.inter`, …) only the training part is imported;
 `read_splits` gives all parts to an evaluation. `.item`: titles, genres (fields that say `genre` or `class`), artists,
 albums, tags, languages and durations; `.user`: gender and language; `.net`: follows; `.kg` with `.link`: entities and
 triples, a linked entity being the song itself. Fields with no place in the graph are left out with a warning.
@@ -151,7 +150,7 @@ def _add_events(batch: Batch, frame: pl.DataFrame, file: Path) -> None:
     if "item_id" not in frame.columns and "artist_id" in frame.columns:
         frame = frame.rename({"artist_id": "item_id"})
     columns(frame, {"user_id": "user_id", "item_id": "song_id"}, file)
-    _left_out(batch, frame, set(_INTER), file)
+    _left_out(batch, frame, set(_INTER) - ({"label"} if "rating" in frame.columns else set()), file)
     names = {"user_id": "user_id", "item_id": "song_id", "rating": "rating", "weight": "count", "timestamp": "at"}
     names |= {"label": "rating"} if "rating" not in frame.columns else {}
     events = frame.select(
