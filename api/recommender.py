@@ -384,7 +384,7 @@ class Recommender:
             at = self.now(served) if ask.at is None else ask.at
             listener = Listener.of_session(cascade.snapshot, cascade.positions(ask.session), at)
         else:
-            listener = served.listeners.of(ask.user_id, live.edits.places)
+            listener = served.listeners.of(ask.user_id, *live.edits.of_listener(ask.user_id))
             at = self.now(served, listener.newest) if ask.at is None else ask.at
         return cascade.ask(
             listener,

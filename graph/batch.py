@@ -25,6 +25,7 @@ from graph.log.checks import (
     exposure_problem,
     now_ms,
 )
+from graph.log.tombstones import Tombstones
 from graph.reading.values import Values, durations, floats, ids, integers, texts, times
 from graph.schema import Relationship
 
@@ -199,6 +200,17 @@ class Batch:
     def warn(self, text: str) -> None:
         """Keep a one-line remark for whoever imports."""
         self.warnings.append(text)
+
+    def leave_out(self, gone: Tombstones) -> None:
+        """Leave out what names nodes that were deleted on purpose, and say how many rows that is."""
+        before = self.rows
+        self.nodes = {label: gone.nodes(label, frame) for label, frame in self.nodes.items()}
+        self.relationships = {rel: gone.edges(rel, frame) for rel, frame in self.relationships.items()}
+        self.events, self.exposures = gone.events(self.events), gone.exposures(self.exposures)
+        if self.audio_segments is not None:
+            self.audio_segments = gone.exposures(self.audio_segments)
+        if before > self.rows:
+            self.warn(f"{before - self.rows} rows name what was deleted on purpose: left out (PUT makes it again)")
 
     # ---- reading
 

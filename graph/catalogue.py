@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -20,6 +20,7 @@ from graph.batch import Batch
 from graph.errors import InvalidInput, SourceMismatch, ToItself
 from graph.log.checks import now_ms, problem_of_property
 from graph.log.events import EventLog, JournalEntry
+from graph.log.tombstones import Tombstones
 from graph.schema import Relationship, problem_of_id
 from graph.store import queries
 from graph.store.store import GraphStore
@@ -76,11 +77,13 @@ def import_batch(
             raise SourceMismatch(
                 f"this state holds {', '.join(sorted(known))} already; importing {key} into it needs --merge"
             )
-        entry = known.get(key, {})
-        if entry.get("fingerprint") == fingerprint and entry.get("state") == "done" and _still_there(store, entry):
+        entry, gone = known.get(key, {}), Tombstones.of(log)
+        whole = entry.get("fingerprint") == fingerprint and entry.get("state") == "done"
+        if whole and _still_there(store, entry, gone):
             batch.warn("the state has this source already; nothing was added")
             return 0
         _remember(log, key, fingerprint, "started", {})
+        batch.leave_out(gone)
         batch.name_events(key)
         written = _write_graph(store, log, batch, progress)
         written += _write_events(log, batch, progress)
@@ -113,10 +116,12 @@ def _remember(log: EventLog, key: str, fingerprint: str, state: str, counts: Map
     log.set_meta(_SOURCE_PREFIX + key, json.dumps(value, sort_keys=True))
 
 
-def _still_there(store: GraphStore, entry: Mapping[str, Any]) -> bool:
-    """Whether the graph still has as many nodes of each label as the source had (it may have been emptied)."""
-    labels = store.counts()["labels"]
-    return all(labels.get(label.name, 0) >= entry["counts"].get(label.name, 0) for label in schema.LABELS)
+def _still_there(store: GraphStore, entry: Mapping[str, Any], gone: Tombstones) -> bool:
+    """Whether the graph still has as many nodes of each label as the source had, but for those that were deleted (it
+    may have been emptied)."""
+    labels, counts = store.counts()["labels"], entry["counts"]
+    names = [label.name for label in schema.LABELS]
+    return all(labels.get(name, 0) + gone.count(name) >= counts.get(name, 0) for name in names)
 
 
 def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progress) -> int:
@@ -228,14 +233,19 @@ class Catalogue:
         """
         self._check_properties("Song", id, properties)
         payload = self._relations(id, relations)
+        for kind, ends in payload.items():
+            self._make_again(_SONG_RELATIONS[kind].target, ends)
         offset = self._edit("upsert", "Song", id, {"properties": dict(properties)})
         return self._edit("relations", "Song", id, payload) if payload else offset
 
     def delete_node(self, label: str, id: str) -> int:  # noqa: A002
-        """Delete the node and its relationships; one that is not there is no error."""
+        """Delete the node and its relationships; one that is not there is no error.
+
+        It stays deleted, whatever imports and the log's events say of it, until an edit makes it again.
+        """
         _check_id(id)
         schema.label(label)
-        return self._edit("delete", label, id, {})
+        return self._edit("delete", label, id, {"events": self._log.last_offset()})
 
     def follow(self, user: str, other: str, label: str = "User", *, since: int | None = None) -> int:
         """Make the listener follow a user or an artist (`label`); `since`: epoch milliseconds (default: now)."""
@@ -244,6 +254,8 @@ class Catalogue:
         if problem is not None:
             raise InvalidInput(problem)
         payload = {"target": other, "since": now_ms() if since is None else since}
+        self._make_again("User", [user])
+        self._make_again(label, [other])
         return self._edit("follow", label, user, payload)
 
     def unfollow(self, user: str, other: str, label: str = "User") -> int:
@@ -267,6 +279,12 @@ class Catalogue:
         return found
 
     # ---- inside
+
+    def _make_again(self, label: str, ids: Iterable[str]) -> None:
+        """Those of the nodes an edit names that were deleted are there again, without what was known of them."""
+        for id_ in ids:
+            if self._log.is_deleted(label, id_):
+                self._edit("upsert", label, id_, {"properties": {}})
 
     def _kept(self, label: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         """What is written of the properties: of where somebody lives, the centre of its cell."""

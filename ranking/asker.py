@@ -52,7 +52,7 @@ def follows_now(edits: Edits, listener: Listener) -> Follows:
 
 def _now(edits: Edits, key: tuple[str, str], known: Since) -> dict[int, int | None]:
     ids = edits.snapshot.ids[key[1]]
-    undone = {ids.index(other) for other in edits.unfollowed.get(key, ())}
+    undone = {ids.index(other) for other in edits.unfollowed.get(key, ())} | set(edits.positions_gone(key[1]).tolist())
     made = {ids.index(other): since for other, since in edits.followed.get(key, {}).items()}
     kept = {other: since for other, since in known.items() if other not in undone}
     return kept | {other: since for other, since in made.items() if other >= 0}

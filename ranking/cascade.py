@@ -271,7 +271,8 @@ class Cascade:
         if user_id is None:
             listener = Listener.of_session(self.snapshot, self.snapshot.ids["Song"].indices(session), at)
         else:
-            listener = Listener.of(self.snapshot, user_id, latest, {} if overlay is None else overlay.edits.places)
+            places, forgotten = ({}, None) if overlay is None else overlay.edits.of_listener(user_id)
+            listener = Listener.of(self.snapshot, user_id, latest, places, forgotten)
         extra = self.positions(exclude, overlay)
         return self.ask(listener, at, extra=extra, latitude=latitude, longitude=longitude, overlay=overlay)
 

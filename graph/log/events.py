@@ -34,6 +34,7 @@ from graph.log.sql import is_sqlite, make_folder, named_failure, open_engine, pa
 SCHEMA_VERSION: Final = "1"
 CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
 _FETCH_ROWS: Final = 50_000
+_ALL_EVENTS: Final = 2**63 - 1
 
 _LOCKS: Final = {"events": 0x5E6E01, "exposures": 0x5E6E02, "journal": 0x5E6E03, "meta": 0x5E6E04}
 
@@ -76,6 +77,7 @@ _JOURNAL: Final = sa.Table(
     *(sa.Column(name, _SQL_TYPES[pl.String], nullable=name in ("label", "id")) for name in ("kind", "label", "id")),
     sa.Column("payload", _SQL_TYPES[pl.String], nullable=False),
 )
+sa.Index("journal_node", _JOURNAL.c.label, _JOURNAL.c.id)
 _META: Final = sa.Table(
     "meta",
     _TABLES,
@@ -333,6 +335,31 @@ class EventLog:
         return self._last("exposures")
 
     # ---- journal and meta
+
+    def deletions(self) -> dict[tuple[str, str], int]:
+        """The nodes (label, id) that single edits deleted and did not make again since, each with the offset that the
+        events had by then."""
+        query = (
+            "SELECT label, id, payload FROM journal AS gone WHERE kind = 'delete' AND NOT EXISTS "
+            "(SELECT 1 FROM journal AS later WHERE later.label = gone.label AND later.id = gone.id "
+            'AND later."offset" > gone."offset" AND later.kind IN '
+            "('upsert', 'relations', 'delete'))"
+        )
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, ())
+            rows = cursor.fetchall()
+        return {(label, key): json.loads(text).get("events", _ALL_EVENTS) for label, key, text in rows}
+
+    def is_deleted(self, label: str, id: str) -> bool:  # noqa: A002
+        """Whether the last single edit of a node deleted it."""
+        query = (
+            "SELECT kind FROM journal WHERE label = ? AND id = ? AND kind IN ('upsert', 'relations', 'delete') "
+            'ORDER BY "offset" DESC LIMIT 1'
+        )
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (label, id))
+            found = cursor.fetchone()
+        return found is not None and found[0] == "delete"
 
     def append_journal(self, kind: str, label: str | None, id: str | None, payload: Mapping[str, Any]) -> int:  # noqa: A002
         """Write one line of the journal, durable on return. Returns: its offset."""

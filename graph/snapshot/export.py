@@ -10,6 +10,7 @@ import polars as pl
 from graph import schema
 from graph.errors import SegueError
 from graph.log.events import EventLog
+from graph.log.tombstones import Tombstones
 from graph.snapshot.snapshot import Edges, Nodes, Snapshot
 from graph.store import queries
 from graph.store.store import GraphStore
@@ -31,10 +32,15 @@ def export(
     Raises: StoreUnavailable.
     """
     nodes, edges = graph_frames(store, progress)
-    events = log.frame(0, upto)
+    gone = Tombstones.of(log)
+    nodes = {label: gone.nodes(label, frame) for label, frame in nodes.items()}
+    edges = {rel: gone.edges(rel, frame) for rel, frame in edges.items()}
+    events = gone.events(log.frame(0, upto))
     newest = events["at"].max()
     before = pl.col("at") < min(newest if isinstance(newest, int) else 0, wall_clock)
-    return Snapshot.of_frames(nodes, edges, events, log.exposures().filter(before), wall_clock=wall_clock)
+    return Snapshot.of_frames(
+        nodes, edges, events, gone.exposures(log.exposures().filter(before)), wall_clock=wall_clock
+    )
 
 
 def graph_frames(store: GraphStore, progress: Progress | None = None) -> tuple[Nodes, Edges]:

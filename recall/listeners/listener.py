@@ -58,13 +58,17 @@ class Listener:
         user_id: str | None,
         latest: Sequence[Event] = (),
         new_songs: Mapping[str, int] = MappingProxyType({}),
+        forgotten: int | None = None,
     ) -> Listener:
         """The listener `user_id` with the release's history and the `latest` events since.
 
-        `new_songs`: positions of songs that came after the release, by id. An unknown id of a listener is an answer (an
-        empty history), not an error; events on songs that nobody knows are left out.
+        `new_songs`: positions of songs that came after the release, by id; `forgotten`: the offset of the log up to
+        which nothing of the listener counts any more, the release's history included. An unknown id of a listener is an
+        answer (an empty history), not an error; events on songs that nobody knows are left out.
         """
-        user = snapshot.ids["User"].index(user_id) if user_id is not None else -1
+        user = snapshot.ids["User"].index(user_id) if user_id is not None and forgotten is None else -1
+        if forgotten is not None:
+            latest = [event for event in latest if event.offset > forgotten]
         histories = snapshot.histories
         mine = histories.of(user) if user >= 0 else slice(0, 0)
         song, action, at, count = (getattr(histories, name)[mine] for name in ("song", "action", "at", "count"))
