@@ -166,7 +166,11 @@ RELATIONSHIPS: Final[tuple[Relationship, ...]] = (
     ),
     *(
         Relationship(kind, "User", "Song", properties=(_time("at"),), derived=True)
-        for kind in ("COLLECTED", "LIKED", "SHARED", "BLOCKED")
+        for kind in ("COLLECTED", "LIKED", "DISLIKED", "SHARED", "BLOCKED")
+    ),
+    *(
+        Relationship("BLOCKED", "User", label, properties=(_time("at"),), derived=True)
+        for label in ("Artist", "Tag", "Genre")
     ),
     Relationship(
         "SIMILAR_TO", "Song", "Song", properties=(_WEIGHT, Property("by", "string")), derived=True, identity=("by",)
@@ -195,6 +199,9 @@ ACTIONS: Final = (
 )
 # Actions whose target is a song; `search` has a query, `follow` and `unfollow` name a user or an artist.
 SONG_ACTIONS: Final = frozenset(ACTIONS) - {"search", "follow", "unfollow"}
+# Of these a listener may block whatever songs have it, as well as a song.
+BLOCKED_LABELS: Final = ("Artist", "Tag", "Genre")
+BLOCK_ACTIONS: Final = ("block", "unblock")
 
 _BY_LABEL: Final = {label.name: label for label in LABELS}
 

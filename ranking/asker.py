@@ -9,6 +9,7 @@ import numpy as np
 from graph.reasons.asker import Asker, Follows, Since
 from graph.snapshot.histories import CODE
 from recall.base import Query
+from recall.blocked import refused_songs
 from recall.listeners.listener import Listener
 from recall.live.edits import Edits
 
@@ -37,7 +38,7 @@ def asker_of(query: Query) -> Asker:
         follows_now(query.live.edits, listener),
         since=_liked_of_late(listener, query.at),
         undone=_undone(listener),
-        blocked=frozenset(listener.blocked.tolist()),
+        blocked=frozenset(refused_songs(listener, query.live.songs).tolist()),
     )
 
 

@@ -59,7 +59,7 @@ def derived_frame(release: Release, rel: schema.Relationship) -> pl.DataFrame:
     if rel.type == "SIMILAR_TO":
         return _similar(release)
     snapshot = release.snapshot
-    relation = snapshot.relation(rel.type, rel.source)
+    relation = snapshot.relation(rel.type, rel.source, rel.target)
     columns = {
         "source": _texts(snapshot.ids[rel.source], relation.edge_sources),
         "target": _texts(snapshot.ids[rel.target], relation.indices),

@@ -20,6 +20,7 @@ PLAYBACK_CODES: Final = tuple(CODE[action] for action in PLAYBACK_ACTIONS)
 _STATES: Final = (
     ("COLLECTED", "collect", "uncollect"),
     ("LIKED", "like", "unlike"),
+    ("DISLIKED", "dislike", "undislike"),
     ("SHARED", "share", None),
     ("BLOCKED", "block", "unblock"),
 )
@@ -158,7 +159,7 @@ class Histories:
         return self._relation("LISTENED", grouped, names)
 
     def states(self) -> dict[str, Relation]:
-        """COLLECTED, LIKED, SHARED and BLOCKED as they stand after every undoing action."""
+        """COLLECTED, LIKED, DISLIKED, SHARED and BLOCKED as they stand after every undoing action."""
         frame = pl.DataFrame({"user": self.user, "song": self.song, "action": self.action, "at": self.at})
         found = {}
         for name, make, undo in _STATES:
