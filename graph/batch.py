@@ -26,6 +26,7 @@ from graph.log.checks import (
     now_ms,
 )
 from graph.log.tombstones import Tombstones
+from graph.reading.ratings import signed
 from graph.reading.values import Values, durations, floats, ids, integers, texts, times
 from graph.schema import Relationship
 
@@ -164,6 +165,9 @@ class Batch:
         good = self._checked(frame, _log_fields(EVENT_COLUMNS, _EVENT_IDS, ("user_id", "action")), file)
         good = self._whole_pairs(good, file)
         good = self._without_problems(good, event_problem(self.now), file).drop("line")
+        good, told = signed(good)
+        if told is not None:
+            self.warn(f"{file}: {told}")
         self.events = pl.concat([self.events, good.with_columns(pl.col("count").fill_null(1))])
 
     def add_exposures(self, frame: pl.DataFrame, *, file: str) -> None:
