@@ -21,11 +21,12 @@ from graph.log.checks import (
     BOUNDS,
     EVENT_COLUMNS,
     EXPOSURE_COLUMNS,
+    FLAGS,
     event_problem,
     exposure_problem,
     now_ms,
 )
-from graph.reading.values import Values, durations, floats, ids, integers, texts, times
+from graph.reading.values import Values, durations, flags, floats, ids, integers, texts, times
 from graph.schema import Relationship
 
 Repeats = Literal["reject", "drop"]
@@ -58,7 +59,7 @@ class _Field:
     """What a column is to hold. `required`: a row without it is none; `shown`: what the file calls it."""
 
     name: str
-    kind: Literal["id", "text", "name", "integer", "float", "time", "duration"]
+    kind: Literal["id", "text", "name", "integer", "float", "time", "duration", "flag"]
     required: bool = False
     low: float | None = None
     high: float | None = None
@@ -240,9 +241,15 @@ class Batch:
         """
         if not self.events["event_id"].null_count():
             return
-        fields = [pl.col(name).cast(pl.String).fill_null("\x1e") for name in EVENT_COLUMNS if name != "event_id"]
+        named = [name for name in EVENT_COLUMNS if name != "event_id" and name not in FLAGS]
+        fields = [pl.col(name).cast(pl.String).fill_null("\x1e") for name in named]
         # A unit separator stands in no field (control characters are refused), so different rows give different texts.
-        text = self.events.select(pl.concat_str(fields, separator="\x1f").alias("text"))
+        text = self.events.select(
+            pl.concat_str(
+                pl.concat_str(fields, separator="\x1f"),
+                *(pl.concat_str(pl.lit(f"\x1f{name}="), pl.col(name)).fill_null("") for name in FLAGS),
+            ).alias("text")
+        )
         ordinal = text.select(pl.int_range(pl.len()).over("text"))
         key = text.select(pl.concat_str("text", ordinal.to_series().cast(pl.String), separator="\x1f")).to_series()
         salt = hashlib.blake2b(source.encode(), digest_size=16).digest()
@@ -334,7 +341,10 @@ class Batch:
             elif dtype != pl.String:
                 raise InvalidInput(f"{file}: column {shown} holds {dtype}, expected text")
         elif not (
-            dtype.is_numeric() or dtype == pl.String or (one.kind in ("time", "duration") and dtype.is_temporal())
+            dtype.is_numeric()
+            or dtype == pl.String
+            or (one.kind in ("time", "duration") and dtype.is_temporal())
+            or (one.kind == "flag" and dtype == pl.Boolean)
         ):
             raise InvalidInput(f"{file}: column {shown} holds {dtype}, expected {one.kind} values")
         if one.kind == "id":
@@ -345,6 +355,8 @@ class Batch:
             return times(shown, column, now=self.now, events=one.name == "at", file=file, low=one.low, high=one.high)
         if one.kind == "duration":
             return durations(shown, column, one.high or 10**12, played=one.name == "played_ms")
+        if one.kind == "flag":
+            return flags(shown, column)
         return (integers if one.kind == "integer" else floats)(shown, column, one.low, one.high)
 
     def _lose(self, shown: str, frame: pl.DataFrame, reasons: pl.Series, name: str, file: str) -> None:
@@ -444,7 +456,8 @@ def _log_fields(
     columns: Mapping[str, type[pl.DataType]], id_columns: Sequence[str], required: Sequence[str]
 ) -> list[_Field]:
     """The fields of a log's table; `action` and what else is checked with other fields is read as it stands."""
-    kinds = {"at": "time", "played_ms": "duration", "query": "name", **dict.fromkeys(id_columns, "id")}
+    kinds = {"at": "time", "played_ms": "duration", "query": "name"}
+    kinds |= {**dict.fromkeys(id_columns, "id"), **dict.fromkeys(FLAGS, "flag")}
     found = []
     for name, dtype in columns.items():
         kind = kinds.get(name) or {"string": "text"}.get(_KINDS[dtype], _KINDS[dtype])

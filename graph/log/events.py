@@ -31,7 +31,8 @@ from graph.errors import Busy, NotWritable, StoreUnavailable
 from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, now_ms, problem_of_event
 from graph.log.sql import is_sqlite, make_folder, named_failure, open_engine, parsed_url
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
+_UPGRADED: Final = ("1",)  # versions that lack nothing but columns and tables which are added when the log is opened
 CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
 _FETCH_ROWS: Final = 50_000
 
@@ -62,7 +63,11 @@ def _columns(types: Mapping[str, type[pl.DataType]], required: Sequence[str]) ->
 
 _TABLES: Final = sa.MetaData()
 _EVENTS: Final = sa.Table(
-    "events", _TABLES, _offset(), *_columns(EVENT_COLUMNS, ("event_id", "user_id", "action", "count"))
+    "events",
+    _TABLES,
+    _offset(),
+    *_columns(EVENT_COLUMNS, ("event_id", "user_id", "action", "count")),
+    sa.Column("source", _SQL_TYPES[pl.Int64]),  # the number of the source that was imported; null by REST
 )
 sa.Index("events_event_id", _EVENTS.c.event_id, unique=True)
 sa.Index("events_user", _EVENTS.c.user_id, _EVENTS.c.offset)
@@ -117,6 +122,8 @@ class Event:
     position: int | None = None
     latitude: float | None = None
     longitude: float | None = None
+    is_organic: int | None = None
+    private: int | None = None
     offset: int = 0
 
 
@@ -230,18 +237,19 @@ class EventLog:
             if row["event_id"] in rows:
                 duplicates += 1
             else:
-                rows[row["event_id"]] = tuple(row.values())
+                rows[row["event_id"]] = (*row.values(), None)
         accepted = 0
         if rows:
             with self._transaction("events") as cursor:
                 accepted = self._write_events(cursor, rows)
         return Appended(accepted, duplicates + len(rows) - accepted, rejected)
 
-    def append_frame(self, frame: pl.DataFrame) -> tuple[int, int]:
+    def append_frame(self, frame: pl.DataFrame, *, source: int | None = None) -> tuple[int, int]:
         """Write many events whose columns are checked already (`graph.log.checks.event_problems`).
 
         Columns of an event that are missing are null (`count`: 1). Written in transactions of `CHUNK_ROWS` rows, each
-        durable on its own; after an interruption the same call adds what is missing.
+        durable on its own; after an interruption the same call adds what is missing. `source`: the number of the source
+        that they are of.
         Returns: (accepted, duplicates).
         Raises: ValueError for a column that no event has, or a null where a value is required.
         """
@@ -251,7 +259,7 @@ class EventLog:
                 raise ValueError(f"every event needs {name} ({frame[name].null_count()} have none)")
         accepted = 0
         for chunk in frame.iter_slices(CHUNK_ROWS):
-            rows = {row[0]: row for row in self.coarsened(chunk).rows()}
+            rows = {row[0]: (*row, source) for row in self.coarsened(chunk).rows()}
             with self._transaction("events") as cursor:
                 accepted += self._write_events(cursor, rows)
         return accepted, frame.height - accepted
@@ -390,11 +398,25 @@ class EventLog:
                 self._execute(
                     cursor, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value)
                 )
-        found = self._meta("schema_version")
-        if found != SCHEMA_VERSION:
+            self._upgrade(cursor)
+
+    def _upgrade(self, cursor: Any) -> None:
+        """Give an older log what it lacks, within the transaction that checks its version."""
+        cursor.execute("SELECT value FROM meta WHERE key = 'schema_version'")
+        found = cursor.fetchone()[0]
+        if found == SCHEMA_VERSION:
+            return
+        if found not in _UPGRADED:
             raise StoreUnavailable(
                 f"event log {self._shown} has schema version {found}, this version of Segue reads {SCHEMA_VERSION}"
             )
+        cursor.execute("SELECT * FROM events LIMIT 0")
+        there = {column[0] for column in cursor.description}
+        for column in _EVENTS.columns:
+            if column.name not in there:
+                kind = column.type.compile(self._writer.dialect)
+                cursor.execute(f'ALTER TABLE events ADD COLUMN "{column.name}" {kind}')
+        self._put_meta(cursor, "schema_version", SCHEMA_VERSION)
 
     def _refuse_protected(self) -> None:
         """Before SQLite looks: beside a file that it may not write, it would make others with the same rights, and they

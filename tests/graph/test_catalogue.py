@@ -76,6 +76,19 @@ def test_true_repeats_of_an_event_survive(state: Any, sqlite_log: EventLog) -> N
     assert sqlite_log.frame()["event_id"].n_unique() == 3
 
 
+def test_ids_of_events_are_those_of_the_first_version_and_hold_what_came_later() -> None:
+    def named(**more: Any) -> list[str]:
+        made = Batch("tables")
+        fields = {"user_id": "u", "action": "play", "song_id": ["s", "s"], "at": 1700000000000}
+        made.add_events(pl.DataFrame({**fields, **more}), file="events.csv")
+        made.name_events("tables:/data")
+        return made.events["event_id"].to_list()
+
+    assert named() == ["13c0cbd9f05cc94621df9df5d4150391", "bec6f09b2500d89c357c01ad4b9c813a"]
+    assert named(private=[None, "TRUE"])[0] == named()[0]
+    assert len({*named(), *named(private="true"), *named(private=[0, 0]), *named(is_organic=["True", "1"])}) == 8
+
+
 def test_a_source_that_grew_adds_only_what_is_new(state: Any, sqlite_log: EventLog) -> None:
     state(batch("s1", events=2))
     state(batch("s1", "s2", events=5), fingerprint="f2")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from graph.errors import Busy, InvalidInput, NotWritable, StoreUnavailable
 from graph.log import sql
@@ -230,8 +231,38 @@ def test_sqlite_is_in_wal_mode_with_full_sync(sqlite_log: EventLog, tmp_path: Pa
 
 def test_another_schema_version_is_refused(log: EventLog, log_url: str) -> None:
     log.set_meta("schema_version", "999")
-    with pytest.raises(StoreUnavailable, match="schema version 999, this version of Segue reads 1"):
+    with pytest.raises(StoreUnavailable, match="schema version 999, this version of Segue reads 2"):
         EventLog(log_url)
+
+
+OLD_EVENTS = """CREATE TABLE events ("offset" {integer} PRIMARY KEY, event_id TEXT NOT NULL, user_id TEXT NOT NULL,
+    action TEXT NOT NULL, song_id TEXT, target_label TEXT, target_id TEXT, query TEXT, count {integer} NOT NULL,
+    rating {float}, at {integer}, played_ms {integer}, scene TEXT, request_id TEXT, position {integer},
+    latitude {float}, longitude {float})"""
+
+
+def test_a_log_of_the_first_version_is_upgraded_where_it_lies(log_url: str) -> None:
+    engine = sa.create_engine(log_url)
+    kinds = ("INTEGER", "FLOAT") if engine.dialect.name == "sqlite" else ("BIGINT", "DOUBLE PRECISION")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(OLD_EVENTS.format(integer=kinds[0], float=kinds[1]))
+        connection.exec_driver_sql("CREATE UNIQUE INDEX events_event_id ON events (event_id)")
+        connection.exec_driver_sql("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        connection.exec_driver_sql("INSERT INTO meta VALUES ('schema_version', '1'), ('log_id', 'kept')")
+        connection.exec_driver_sql(
+            'INSERT INTO events ("offset", event_id, user_id, action, song_id, count) '
+            "VALUES (7, 'old', 'u1', 'play', 's1', 1)"
+        )
+    engine.dispose()
+    for _ in range(2):  # the second opening finds it upgraded
+        with EventLog(log_url) as log:
+            log.append([play("new", private=1, is_organic=0)])
+            assert log.log_id == "kept"
+            assert log.get_meta("schema_version") == "2"
+            assert log.frame().select("offset", "event_id", "private", "is_organic").rows() == [
+                (7, "old", None, None),
+                (8, "new", 1, 0),
+            ]
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
