@@ -1,8 +1,9 @@
 """The event log: what listeners did, what they were shown, and the journal of single edits.
 
-Three append-only tables and a small key/value table in one SQL database: SQLite by default, PostgreSQL by URL. Offsets
-are handed out inside the writing transaction, while no other writer can be in one (`BEGIN IMMEDIATE` on SQLite, an
-advisory lock on PostgreSQL), so a reader that follows them never skips one. An acknowledged append is durable; it is
+Three tables that grow at their end and a small key/value table in one SQL database: SQLite by default, PostgreSQL by
+URL. Offsets are handed out inside the writing transaction, while no other writer can be in one (`BEGIN IMMEDIATE` on
+SQLite, an advisory lock on PostgreSQL), so a reader that follows them never skips one. What is taken out leaves a gap
+in them, and counts the log's `generation` up: by that its readers notice. An acknowledged append is durable; it is
 idempotent by `event_id`. The hot paths speak to the database driver itself, through SQLAlchemy's pools.
 """
 
@@ -72,7 +73,11 @@ _EVENTS: Final = sa.Table(
 sa.Index("events_event_id", _EVENTS.c.event_id, unique=True)
 sa.Index("events_user", _EVENTS.c.user_id, _EVENTS.c.offset)
 _EXPOSURES: Final = sa.Table(
-    "exposures", _TABLES, _offset(), *_columns(EXPOSURE_COLUMNS, ("request_id", "song_id", "position"))
+    "exposures",
+    _TABLES,
+    _offset(),
+    *_columns(EXPOSURE_COLUMNS, ("request_id", "song_id", "position")),
+    sa.Column("source", _SQL_TYPES[pl.Int64]),
 )
 _JOURNAL: Final = sa.Table(
     "journal",
@@ -90,6 +95,28 @@ _META: Final = sa.Table(
 
 
 _EVENT_FIELDS: Final = ", ".join(f'"{name}"' for name in (*EVENT_COLUMNS, "offset"))  # in the order of `Event`
+
+
+_GENERATION_KEY: Final = "generation"
+_LAST_KEY: Final = "last:"  # meta: the last offset of a table when something was taken out of it
+_COUNT_UP: Final = (
+    "INSERT INTO meta (key, value) VALUES (?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)"
+)
+
+
+def _last(table: str, *, sqlite: bool) -> str:
+    """The newest offset that was ever used in a table: its newest row may have been taken out."""
+    return (
+        f'SELECT {"max" if sqlite else "greatest"}(coalesce((SELECT max("offset") FROM {table}), 0), '  # noqa: S608
+        f"coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = '{_LAST_KEY}{table}'), 0))"
+    )
+
+
+_LAST: Final = {
+    sqlite: {table: _last(table, sqlite=sqlite) for table in ("events", "exposures", "journal")}
+    for sqlite in (True, False)
+}
 
 
 def _insert(table: sa.Table) -> str:
@@ -265,8 +292,35 @@ class EventLog:
         return accepted, frame.height - accepted
 
     def last_offset(self) -> int:
-        """The newest event's offset, 0 for an empty log."""
+        """The newest event's offset, 0 for an empty log; it stays when that event is taken out."""
         return self._last("events")
+
+    @property
+    def generation(self) -> int:
+        """How often something was taken out: what was read under another one may hold events that are gone."""
+        return int(self.get_meta(_GENERATION_KEY) or 0)
+
+    def take_out(
+        self,
+        *,
+        source: int | None = None,
+        user_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+    ) -> int:
+        """Delete the events and exposures of a source or a listener, and of a time: `from_ms` <= at < `to_ms`.
+
+        Those without a time stay where a time is given. Done in transactions of at most `CHUNK_ROWS` offsets; after an
+        interruption the same call goes on. Returns: how many events went.
+        Raises: ValueError without a source and a listener.
+        """
+        if source is None and user_id is None:
+            raise ValueError("take_out needs a source or a user_id")
+        given = {"source = ?": source, "user_id = ?": user_id, "at >= ?": from_ms, "at < ?": to_ms}
+        where = {condition: value for condition, value in given.items() if value is not None}
+        gone = self._take_out("events", " AND ".join(where), list(where.values()))
+        self._take_out("exposures", " AND ".join(where), list(where.values()))
+        return gone
 
     def frame(self, after: int = 0, upto: int | None = None) -> pl.DataFrame:
         """All events with `after` < offset <= `upto`, ordered by offset: `offset`, then an event's fields."""
@@ -312,13 +366,14 @@ class EventLog:
             if not row.keys() <= EXPOSURE_COLUMNS.keys():
                 unknown = min(row.keys() - EXPOSURE_COLUMNS.keys())
                 raise ValueError(f"unknown exposure field {unknown!r} (expected {', '.join(EXPOSURE_COLUMNS)})")
-            values.append(tuple(map(row.get, EXPOSURE_COLUMNS)))
+            values.append((*map(row.get, EXPOSURE_COLUMNS), None))
         with self._transaction("exposures", durable=False) as cursor:
             return self._write_rows(cursor, _EXPOSURES, values)
 
-    def append_exposures_frame(self, frame: pl.DataFrame, *, key: str) -> int:
+    def append_exposures_frame(self, frame: pl.DataFrame, *, key: str, source: int | None = None) -> int:
         """Write many checked exposures once: `key` names them in the meta table, where the rows done are counted.
 
+        `source`: the number of the source that they are of.
         Returns: how many rows this call added; a repeated call goes on where an interrupted one stopped.
         """
         frame = _shaped(frame, EXPOSURE_COLUMNS, {})
@@ -326,7 +381,7 @@ class EventLog:
         added = 0
         for chunk in frame.slice(done).iter_slices(CHUNK_ROWS):
             with self._transaction("exposures") as cursor:
-                self._write_rows(cursor, _EXPOSURES, chunk.rows())
+                self._write_rows(cursor, _EXPOSURES, [(*row, source) for row in chunk.rows()])
                 done += chunk.height
                 self._put_meta(cursor, key, str(done))
             added += chunk.height
@@ -410,12 +465,13 @@ class EventLog:
             raise StoreUnavailable(
                 f"event log {self._shown} has schema version {found}, this version of Segue reads {SCHEMA_VERSION}"
             )
-        cursor.execute("SELECT * FROM events LIMIT 0")
-        there = {column[0] for column in cursor.description}
-        for column in _EVENTS.columns:
-            if column.name not in there:
-                kind = column.type.compile(self._writer.dialect)
-                cursor.execute(f'ALTER TABLE events ADD COLUMN "{column.name}" {kind}')
+        for table in (_EVENTS, _EXPOSURES):
+            cursor.execute(f"SELECT * FROM {table.name} LIMIT 0")  # noqa: S608
+            there = {column[0] for column in cursor.description}
+            for column in table.columns:
+                if column.name not in there:
+                    kind = column.type.compile(self._writer.dialect)
+                    cursor.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
         self._put_meta(cursor, "schema_version", SCHEMA_VERSION)
 
     def _refuse_protected(self) -> None:
@@ -536,8 +592,31 @@ class EventLog:
             return self._last_in(cursor, table)
 
     def _last_in(self, cursor: Any, table: str) -> int:
-        cursor.execute(f'SELECT coalesce(max("offset"), 0) FROM {table}')  # noqa: S608
+        cursor.execute(_LAST[self._sqlite][table])
         return int(cursor.fetchone()[0])
+
+    def _take_out(self, table: str, where: str, values: Sequence[Any]) -> int:
+        """Delete the rows of a table for which `where` is true. Returns: how many there were."""
+        gone, after = 0, 0
+        while (first := self._first(table, where, values, after)) is not None:
+            after = first - 1 + CHUNK_ROWS
+            with self._transaction(table) as cursor:
+                last = self._last_in(cursor, table)
+                query = f'DELETE FROM {table} WHERE {where} AND "offset" >= ? AND "offset" <= ?'  # noqa: S608
+                self._execute(cursor, query, (*values, first, after))
+                if cursor.rowcount:
+                    gone += cursor.rowcount
+                    self._put_meta(cursor, _LAST_KEY + table, str(last))
+                    self._execute(cursor, _COUNT_UP, (_GENERATION_KEY, "1"))
+        return gone
+
+    def _first(self, table: str, where: str, values: Sequence[Any], after: int) -> int | None:
+        """The offset of the first row beyond `after` for which `where` is true."""
+        query = f'SELECT "offset" FROM {table} WHERE {where} AND "offset" > ? ORDER BY "offset" LIMIT 1'  # noqa: S608
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (*values, after))
+            row = cursor.fetchone()
+            return None if row is None else int(row[0])
 
     def _write_events(self, cursor: Any, rows: Mapping[str, tuple[Any, ...]]) -> int:
         """Insert those of `rows` (by event id) that the log does not have. Returns: how many."""

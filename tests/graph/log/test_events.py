@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from graph.errors import Busy, InvalidInput, NotWritable, StoreUnavailable
-from graph.log import sql
+from graph.log import events, sql
 from graph.log.events import Event, EventLog, export_parquet
 
 PLAY = {"event_id": "e1", "user_id": "u1", "action": "play", "song_id": "s1"}
@@ -131,6 +132,28 @@ def test_two_logs_have_different_ids(tmp_path: Path, log: EventLog) -> None:
         assert other.log_id != log.log_id
 
 
+def test_what_is_taken_out_leaves_offsets_that_nobody_gets_again(log: EventLog, monkeypatch: Any) -> None:
+    monkeypatch.setattr(events, "CHUNK_ROWS", 2)
+    many = pl.DataFrame({"event_id": ["a", "b", "c", "d"], "user_id": ["u1", "u2"] * 2, "action": "play", "at": 10})
+    log.append_frame(many, source=3)
+    log.append([play("e", at=10), play("f", at=20), play("g")])
+    log.append_exposures([{"request_id": "r", "user_id": "u1", "song_id": "s1", "position": 0, "at": 20}])
+    assert log.take_out(source=4) == log.take_out(user_id="u1", from_ms=11, to_ms=20) == log.generation == 0
+    assert log.take_out(user_id="u1", from_ms=20) == 1  # and its exposure; what has no time stays
+    assert (log.exposures().height, log.last_exposure_offset()) == (0, 1)
+    assert log.take_out(user_id="u1", source=3) == 2
+    seen = log.generation
+    assert log.take_out(user_id="u1") == 2
+    assert log.generation > seen
+    assert (log.frame()["event_id"].to_list(), log.last_offset()) == (["b", "d"], 7)
+    log.append([play("h")])
+    log.append_exposures([{"request_id": "r", "song_id": "s1", "position": 0}])
+    assert log.frame(4).select("offset", "event_id").rows() == [(8, "h")]
+    assert log.exposures()["offset"].to_list() == [2]
+    with pytest.raises(ValueError, match="needs a source or a user_id"):
+        log.take_out(from_ms=0)
+
+
 def test_exposures_come_back_in_order(log: EventLog) -> None:
     rows = [{"request_id": "r", "song_id": f"s{i}", "position": i, "propensity": 0.5} for i in range(3)]
     assert log.append_exposures(rows) == 3
@@ -241,12 +264,18 @@ OLD_EVENTS = """CREATE TABLE events ("offset" {integer} PRIMARY KEY, event_id TE
     latitude {float}, longitude {float})"""
 
 
+OLD_EXPOSURES = """("offset" {integer} PRIMARY KEY, request_id TEXT NOT NULL, user_id TEXT, song_id TEXT NOT NULL,
+    position {integer} NOT NULL, at {integer}, scene TEXT, channel TEXT, score {float}, propensity {float},
+    policy TEXT)"""
+
+
 def test_a_log_of_the_first_version_is_upgraded_where_it_lies(log_url: str) -> None:
     engine = sa.create_engine(log_url)
     kinds = ("INTEGER", "FLOAT") if engine.dialect.name == "sqlite" else ("BIGINT", "DOUBLE PRECISION")
     with engine.begin() as connection:
         connection.exec_driver_sql(OLD_EVENTS.format(integer=kinds[0], float=kinds[1]))
         connection.exec_driver_sql("CREATE UNIQUE INDEX events_event_id ON events (event_id)")
+        connection.exec_driver_sql("CREATE TABLE exposures " + OLD_EXPOSURES.format(integer=kinds[0], float=kinds[1]))
         connection.exec_driver_sql("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
         connection.exec_driver_sql("INSERT INTO meta VALUES ('schema_version', '1'), ('log_id', 'kept')")
         connection.exec_driver_sql(
@@ -257,6 +286,7 @@ def test_a_log_of_the_first_version_is_upgraded_where_it_lies(log_url: str) -> N
     for _ in range(2):  # the second opening finds it upgraded
         with EventLog(log_url) as log:
             log.append([play("new", private=1, is_organic=0)])
+            log.append_exposures([{"request_id": "r", "song_id": "s1", "position": 0}])
             assert log.log_id == "kept"
             assert log.get_meta("schema_version") == "2"
             assert log.frame().select("offset", "event_id", "private", "is_organic").rows() == [
