@@ -218,14 +218,15 @@ class Recommender:
         return self._served
 
     def reload(self) -> bool:
-        """Look for a release that is kept back, open the one that is current now, if it is another one, warm it and
-        swap it in; whether it did.
+        """Look for a release that is kept back, open the one that is current now, if it is another one or if something
+        was taken out of the log, warm it and swap it in; whether it did.
 
         The old one answers until then, and goes on if the new one cannot be opened.
         """
         self.kept_back.check()
         current = self._releases.current()
-        if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
+        same = current == self._served.release.id and not self._served.live.outdated
+        if current is None or same or not self._reloading.acquire(blocking=False):
             return False
         try:
             served = ServingState(self._releases.open(current), self._settings, self._log, self._budgeted)

@@ -22,6 +22,7 @@ from graph.log.checks import (
     EVENT_COLUMNS,
     EXPOSURE_COLUMNS,
     FLAGS,
+    OTHER_CONTENT,
     event_problem,
     exposure_problem,
     now_ms,
@@ -102,6 +103,7 @@ class Batch:
     warnings: list[str] = field(default_factory=list)
     _rejects: list[pl.DataFrame] = field(default_factory=list)
     _lost: list[pl.DataFrame] = field(default_factory=list)
+    _named_events: list[pl.DataFrame] = field(default_factory=list)
 
     # ---- filling
 
@@ -158,13 +160,15 @@ class Batch:
     def add_events(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an event table: columns of an event, `line`; those that are missing are null.
 
+        A row that repeats an `event_id` with other content is bad.
         Raises: InvalidInput for a column of an unusable type, or when `user_id` or `action` is missing.
         """
         frame = _completed(frame, EVENT_COLUMNS, ("user_id", "action"), file)
         good = self._checked(frame, _log_fields(EVENT_COLUMNS, _EVENT_IDS, ("user_id", "action")), file)
         good = self._whole_pairs(good, file)
-        good = self._without_problems(good, event_problem(self.now), file).drop("line")
-        self.events = pl.concat([self.events, good.with_columns(pl.col("count").fill_null(1))])
+        good = self._without_problems(good, event_problem(self.now), file).with_columns(pl.col("count").fill_null(1))
+        good = self._first_of_an_id(good, file)
+        self.events = pl.concat([self.events, good.drop("line")])
 
     def add_exposures(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an exposure table, as `add_events` does."""
@@ -386,6 +390,36 @@ class Batch:
             frame = frame.filter(~bad)
         return frame
 
+    def _first_of_an_id(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
+        """Events of a file without those that repeat an id with other content, which are rejected.
+
+        Points are not compared here: they are coarsened before they are written.
+        """
+        named = frame.filter(pl.col("event_id").is_not_null()).with_columns(file=pl.lit(file))
+        if named.is_empty():
+            return frame
+        self._named_events.append(named.select("event_id", "file", "line"))
+        compared = [name for name in EVENT_COLUMNS if name not in ("event_id", "latitude", "longitude")]
+        before = self.events.filter(pl.col("event_id").is_in(named["event_id"].implode()))
+        firsts = pl.concat([before, named.select(before.columns)]).unique("event_id", keep="first")
+        same = named.join(firsts, on=["event_id", *compared], how="semi", nulls_equal=True).select("line", "event_id")
+        other = named.join(same, on=["event_id", "line"], how="anti", nulls_equal=True)
+        if other.height:
+            frame = frame.join(other.select("event_id", "line"), on=["event_id", "line"], how="anti", nulls_equal=True)
+            self._keep(other.drop("file"), _other_content(other), file)
+        return frame
+
+    def reject_events(self, event_ids: Sequence[str]) -> None:
+        """Reject the events with these ids, which the log has with other content."""
+        chosen = pl.col("event_id").is_in(list(event_ids))
+        bad = self.events.filter(chosen)
+        if bad.is_empty():
+            return
+        rows = bad.join(pl.concat(self._named_events).unique("event_id", keep="first"), on="event_id", how="left")
+        for (file,), part in rows.group_by("file", maintain_order=True):
+            self._keep(part.drop("file"), _other_content(part), str(file))
+        self.events = self.events.filter(~chosen.fill_null(value=False))
+
     def _keep(self, rows: pl.DataFrame, reason: pl.Series, file: str) -> None:
         fields = [pl.col(name).cast(pl.String, strict=False).fill_null("") for name in rows.columns if name != "line"]
         text = pl.concat_str(fields, separator=",").str.strip_chars_end(",").str.slice(0, _SHOWN)
@@ -427,6 +461,10 @@ def _completed(
             raise InvalidInput(f"{file}: expected the column {name}, got {listed(frame)}")
     missing = [name for name in columns if name not in frame.columns]
     return frame.with_columns(pl.lit(None, dtype=columns[name]).alias(name) for name in missing)
+
+
+def _other_content(rows: pl.DataFrame) -> pl.Series:
+    return rows.select(pl.format("event_id {}: " + OTHER_CONTENT, "event_id").alias("reason")).to_series()
 
 
 _UNSEEN: Final = r"[\x{200b}-\x{200f}\x{2060}\x{feff}\x{ad}]"

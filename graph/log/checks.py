@@ -38,6 +38,7 @@ EVENT_COLUMNS: Final[dict[str, type[pl.DataType]]] = {
     "is_organic": pl.Int64,
     "private": pl.Int64,
 }
+OTHER_CONTENT: Final = "other content than an earlier event"
 FLAGS: Final = ("is_organic", "private")
 """Fields of an event that are 0 or 1; younger than the others: `Batch.name_events` leaves out null ones."""
 EXPOSURE_COLUMNS: Final[dict[str, type[pl.DataType]]] = {

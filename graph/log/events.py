@@ -29,13 +29,14 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
 from graph.errors import Busy, NotWritable, StoreUnavailable
-from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, now_ms, problem_of_event
+from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, OTHER_CONTENT, now_ms, problem_of_event
 from graph.log.sql import is_sqlite, make_folder, named_failure, open_engine, parsed_url
 
 SCHEMA_VERSION: Final = "2"
 _UPGRADED: Final = ("1",)  # versions that lack nothing but columns and tables which are added when the log is opened
 CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
 _FETCH_ROWS: Final = 50_000
+_FEW: Final = 10_000  # ids that are named in one statement
 
 _LOCKS: Final = {"events": 0x5E6E01, "exposures": 0x5E6E02, "journal": 0x5E6E03, "meta": 0x5E6E04}
 
@@ -94,6 +95,7 @@ _META: Final = sa.Table(
 )
 
 
+_STORED_FIELDS: Final = ", ".join(f'"{name}"' for name in (*EVENT_COLUMNS, "source"))
 _EVENT_FIELDS: Final = ", ".join(f'"{name}"' for name in (*EVENT_COLUMNS, "offset"))  # in the order of `Event`
 
 
@@ -244,52 +246,108 @@ class EventLog:
     def append(self, events: Sequence[Mapping[str, Any]], *, now: int | None = None) -> Appended:
         """Check and write events; they are durable when this returns.
 
-        An event without `event_id` gets a random one. One whose `event_id` the log (or the batch) has is a duplicate.
+        An event without `event_id` gets a random one. One whose `event_id` the log (or the batch) has is a duplicate if
+        the fields that it gives are the same there, and is rejected otherwise. One that an imported source has too
+        outlives that source.
         `now`: epoch milliseconds that an `at` may pass by a day at most (default: the clock).
         """
         now = now_ms() if now is None else now
         rejected: list[tuple[int, str]] = []
         rows: dict[str, tuple[Any, ...]] = {}
-        duplicates = 0
+        places: dict[str, int] = {}
+        repeats: list[tuple[int, tuple[Any, ...]]] = []  # index and row
         for index, given in enumerate(events):
             problem = problem_of_event(given, now)
             if problem is not None:
                 rejected.append((index, problem))
                 continue
             row: dict[str, Any] = {name: given.get(name) for name in EVENT_COLUMNS}
-            row["event_id"] = row["event_id"] or uuid.uuid4().hex
+            id_ = row["event_id"] = row["event_id"] or uuid.uuid4().hex
             row["count"] = 1 if row["count"] is None else row["count"]
             if row["latitude"] is not None:
                 row["latitude"], row["longitude"] = self.coarsen(row["latitude"], row["longitude"])
-            if row["event_id"] in rows:
-                duplicates += 1
+            values = (*row.values(), None)
+            if id_ in rows:
+                repeats.append((index, values))
             else:
-                rows[row["event_id"]] = (*row.values(), None)
-        accepted = 0
+                rows[id_], places[id_] = values, index
+        stored: dict[str, tuple[Any, ...]] = {}
         if rows:
             with self._transaction("events") as cursor:
-                accepted = self._write_events(cursor, rows)
-        return Appended(accepted, duplicates + len(rows) - accepted, rejected)
+                stored = self._write_events(cursor, rows)
+                self._give(cursor, [id_ for id_, row in stored.items() if row[-1] is not None], None)
+        repeats += [(places[id_], rows[id_]) for id_ in stored]
+        first = {**rows, **stored} if repeats else {}
+        other = [(i, new[0]) for i, new in repeats if _differs(events[i], new, first[new[0]])]
+        rejected += [(i, f"event_id {id_}: {OTHER_CONTENT}") for i, id_ in other]
+        return Appended(len(rows) - len(stored), len(repeats) - len(other), sorted(rejected))
 
-    def append_frame(self, frame: pl.DataFrame, *, source: int | None = None) -> tuple[int, int]:
+    def append_frame(self, frame: pl.DataFrame) -> tuple[int, int]:
         """Write many events whose columns are checked already (`graph.log.checks.event_problems`).
 
         Columns of an event that are missing are null (`count`: 1). Written in transactions of `CHUNK_ROWS` rows, each
-        durable on its own; after an interruption the same call adds what is missing. `source`: the number of the source
-        that they are of.
+        durable on its own; after an interruption the same call adds what is missing. Of an `event_id` the first stands.
         Returns: (accepted, duplicates).
         Raises: ValueError for a column that no event has, or a null where a value is required.
+        """
+        accepted, _ = self.append_source(frame, None)
+        return accepted, frame.height - accepted
+
+    def append_source(
+        self, frame: pl.DataFrame, source: int | None, *, adopt: bool = False
+    ) -> tuple[int, dict[str, int | None]]:
+        """`append_frame` of the events of the source with that number.
+
+        `adopt`: those that stand in the log without a source become its own.
+        Returns: how many were accepted, and of those that the log had of another source or by request (None), by their
+        ids, of which.
         """
         frame = _shaped(frame, EVENT_COLUMNS, {"count": 1})
         for name in ("event_id", "user_id", "action"):
             if frame[name].null_count():
                 raise ValueError(f"every event needs {name} ({frame[name].null_count()} have none)")
-        accepted = 0
+        accepted, others = 0, dict[str, int | None]()
         for chunk in frame.iter_slices(CHUNK_ROWS):
-            rows = {row[0]: (*row, source) for row in self.coarsened(chunk).rows()}
+            rows = {row[0]: (*row, source) for row in reversed(self.coarsened(chunk).rows())}
+            rows = dict(reversed(rows.items()))  # the first of an id, in the order of the frame
             with self._transaction("events") as cursor:
-                accepted += self._write_events(cursor, rows)
-        return accepted, frame.height - accepted
+                stored = self._write_events(cursor, rows)
+                found = {id_: row[-1] for id_, row in stored.items() if row[-1] != source}
+                if adopt:
+                    self._give(cursor, [id_ for id_, of in found.items() if of is None], source)
+                    found = {id_: of for id_, of in found.items() if of is not None}
+            accepted += len(rows) - len(stored)
+            others |= found
+        return accepted, others
+
+    def differing(self, frame: pl.DataFrame, *, besides: int | None = None) -> list[str]:
+        """The ids of events that the log has with other content; a null is not compared.
+
+        `frame`: `event_id` and any fields of an event, points coarsened. `besides`: a source whose events do not count.
+        """
+        found: list[str] = []
+        names = [name for name in EVENT_COLUMNS if name in frame.columns]
+        for chunk in frame.select(names).iter_slices(CHUNK_ROWS):
+            with self._cursor(self._reader) as cursor:
+                stored = self._stored(cursor, chunk["event_id"].to_list())
+            for row in chunk.rows():
+                first = stored.get(row[0])
+                if first is not None and (besides is None or first[-1] != besides):
+                    there = dict(zip(EVENT_COLUMNS, first[:-1], strict=True))
+                    if any(v is not None and v != there[name] for name, v in zip(names, row, strict=True)):
+                        found.append(row[0])
+        return found
+
+    def of_source(self, table: str, source: int) -> pl.DataFrame:
+        """The "events" or "exposures" that an import of that source has brought, ordered by offset."""
+        kinds, where = (EVENT_COLUMNS if table == "events" else EXPOSURE_COLUMNS), f" AND source = {int(source)}"
+        return self._export(_EVENTS if table == "events" else _EXPOSURES, kinds, 0, None, where)
+
+    def give(self, event_ids: Sequence[str], source: int | None) -> None:
+        """Make events those of a source, or nobody's (None); ids that the log does not have are left out."""
+        for first in range(0, len(event_ids), CHUNK_ROWS):
+            with self._transaction("events") as cursor:
+                self._give(cursor, event_ids[first : first + CHUNK_ROWS], source)
 
     def last_offset(self) -> int:
         """The newest event's offset, 0 for an empty log; it stays when that event is taken out."""
@@ -321,6 +379,18 @@ class EventLog:
         gone = self._take_out("events", " AND ".join(where), list(where.values()))
         self._take_out("exposures", " AND ".join(where), list(where.values()))
         return gone
+
+    def take_out_events(self, source: int, event_ids: Sequence[str]) -> int:
+        """Delete those of a source's events that have one of these ids. Returns: how many went."""
+        return sum(
+            self._take_out("events", f"source = ? AND {self._among()}", [source, self._list(event_ids[i : i + _FEW])])
+            for i in range(0, len(event_ids), _FEW)
+        )
+
+    def take_out_exposures(self, source: int, key: str) -> None:
+        """Delete a source's exposures, so that `append_exposures_frame` writes those under `key` from the first one."""
+        self.set_meta(key, "0")
+        self._take_out("exposures", "source = ?", [source])
 
     def frame(self, after: int = 0, upto: int | None = None) -> pl.DataFrame:
         """All events with `after` < offset <= `upto`, ordered by offset: `offset`, then an event's fields."""
@@ -403,10 +473,11 @@ class EventLog:
         with self._transaction("journal") as cursor:
             return self._write_rows(cursor, _JOURNAL, [(kind, label, id, text)])
 
-    def journal(self, after: int = 0) -> list[JournalEntry]:
-        """The journal's lines beyond offset `after`, in order."""
+    def journal(self, after: int = 0, kind: str | None = None) -> list[JournalEntry]:
+        """The journal's lines beyond offset `after`, in order; only those of a `kind` if one is given."""
+        where, values = ('"offset" > ?', [after]) if kind is None else ('"offset" > ? AND kind = ?', [after, kind])
         with self._cursor(self._reader) as cursor:
-            self._execute(cursor, f'{_select(_JOURNAL)} WHERE "offset" > ? ORDER BY "offset"', (after,))
+            self._execute(cursor, f'{_select(_JOURNAL)} WHERE {where} ORDER BY "offset"', values)
             rows = cursor.fetchall()
         return [JournalEntry(offset, kind, label, key, json.loads(text)) for offset, kind, label, key, text in rows]
 
@@ -423,6 +494,11 @@ class EventLog:
         """Keep `value` under `key`, durable on return."""
         with self._transaction("meta") as cursor:
             self._put_meta(cursor, key, value)
+
+    def drop_meta(self, key: str) -> None:
+        """Keep nothing under `key`."""
+        with self._transaction("meta") as cursor:
+            self._execute(cursor, "DELETE FROM meta WHERE key = ?", (key,))
 
     def meta(self, prefix: str = "") -> dict[str, str]:
         """Every key that begins with `prefix`, and its value."""
@@ -618,18 +694,30 @@ class EventLog:
             row = cursor.fetchone()
             return None if row is None else int(row[0])
 
-    def _write_events(self, cursor: Any, rows: Mapping[str, tuple[Any, ...]]) -> int:
-        """Insert those of `rows` (by event id) that the log does not have. Returns: how many."""
-        ids = list(rows)
-        if self._sqlite:
-            query = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))"
-            cursor.execute(query, (json.dumps(ids),))
-        else:
-            cursor.execute("SELECT event_id FROM events WHERE event_id = ANY(%s)", (ids,))
-        known = {row[0] for row in cursor.fetchall()}
-        fresh = [row for key, row in rows.items() if key not in known]
+    def _write_events(self, cursor: Any, rows: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        """Insert those of `rows` (by event id) that the log does not have. Returns: what it has of the others."""
+        stored = self._stored(cursor, list(rows))
+        fresh = [row for key, row in rows.items() if key not in stored] if stored else list(rows.values())
         self._write_rows(cursor, _EVENTS, fresh)
-        return len(fresh)
+        return stored
+
+    def _stored(self, cursor: Any, event_ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """What the log has of these ids: the fields of `EVENT_COLUMNS` and the source."""
+        query = f"SELECT {_STORED_FIELDS} FROM events WHERE {self._among()}"  # noqa: S608
+        self._execute(cursor, query, (self._list(event_ids),))
+        return {row[0]: row for row in cursor.fetchall()}
+
+    def _give(self, cursor: Any, event_ids: Sequence[str], source: int | None) -> None:
+        if event_ids:
+            query = f"UPDATE events SET source = ? WHERE {self._among()}"  # noqa: S608
+            self._execute(cursor, query, (source, self._list(event_ids)))
+
+    def _among(self) -> str:
+        """The condition that an event's id is in a `_list`."""
+        return "event_id IN (SELECT value FROM json_each(?))" if self._sqlite else "event_id = ANY(?)"
+
+    def _list(self, event_ids: Sequence[str]) -> Any:
+        return json.dumps(list(event_ids)) if self._sqlite else list(event_ids)
 
     def _write_rows(self, cursor: Any, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert rows at the next offsets. Returns: the last offset."""
@@ -651,10 +739,10 @@ class EventLog:
         self._execute(cursor, query, (key, value))
 
     def _export(
-        self, table: sa.Table, types: Mapping[str, type[pl.DataType]], after: int, upto: int | None
+        self, table: sa.Table, types: Mapping[str, type[pl.DataType]], after: int, upto: int | None, where: str = ""
     ) -> pl.DataFrame:
         kinds: dict[str, type[pl.DataType]] = {"offset": pl.Int64, **types}
-        bounds = f'"offset" > {int(after)}' + ("" if upto is None else f' AND "offset" <= {int(upto)}')
+        bounds = f'"offset" > {int(after)}' + ("" if upto is None else f' AND "offset" <= {int(upto)}') + where
         names = ", ".join(f'"{name}"' for name in kinds)
         query = f'SELECT {names} FROM {table.name} WHERE {bounds} ORDER BY "offset"'  # noqa: S608
         with self._cursor(self._reader) as cursor:
@@ -714,6 +802,12 @@ def export_parquet(log: EventLog, folder: Path, *, after: int = 0) -> dict[str, 
         partial.replace(folder / f"{name}.parquet")
         written[name] = frame.height
     return written
+
+
+def _differs(given: Mapping[str, Any], new: tuple[Any, ...], first: tuple[Any, ...]) -> bool:
+    """Whether an event says something else than the row of the same id that came first, as far as it says anything."""
+    fields = zip(EVENT_COLUMNS, new, first, strict=False)
+    return any(value != there and given.get(name) is not None for name, value, there in fields)
 
 
 def _shaped(frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], defaults: Mapping[str, Any]) -> pl.DataFrame:

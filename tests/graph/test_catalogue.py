@@ -10,9 +10,11 @@ import pytest
 
 from graph import schema
 from graph.batch import Batch
-from graph.catalogue import Catalogue, audio_segments, import_batch, sources, unfinished_imports
+from graph.catalogue import Catalogue, import_batch
 from graph.errors import Busy, InvalidInput, SourceMismatch
 from graph.log.events import EventLog
+from graph.sources.audio import audio_segments
+from graph.sources.registry import sources, unfinished_imports
 from graph.store import queries
 from graph.store.store import GraphStore
 
@@ -139,11 +141,11 @@ def test_a_source_that_moved_is_the_same_source(state: Any, sqlite_log: EventLog
 def test_an_interrupted_import_is_known_and_resumes(
     state: Any, sqlite_log: EventLog, embedded_store: GraphStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(self: EventLog, frame: pl.DataFrame) -> tuple[int, int]:
+    def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(EventLog, "append_frame", killed)
+        patched.setattr(EventLog, "append_source", killed)
         with pytest.raises(KeyboardInterrupt):
             state(batch("s1", "s2"))
     assert unfinished_imports(sqlite_log) == ["tables:one"]

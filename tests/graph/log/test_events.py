@@ -54,6 +54,33 @@ def test_bad_events_are_named_and_do_not_stop_the_good_ones(log: EventLog) -> No
     assert result.rejected[1][1] == "song_id: required for play"
 
 
+def test_an_event_id_with_other_content_is_rejected_and_the_first_one_stands(log: EventLog) -> None:
+    where = {"latitude": 52.52, "longitude": 13.405}
+    log.append([play("a", rating=4, **where)])
+    same = [play("a"), play("a", rating=4.0, latitude=52.5201, longitude=13.4051), play("b"), play("b")]
+    other = [play("a", rating=5), play("b", song_id="s2"), play("a", user="u2"), play("a", scene="radio")]
+    result = log.append([*same, *other])
+    assert (result.accepted, result.duplicates) == (1, 3)
+    assert result.rejected == [
+        (4 + i, f"event_id {id_}: other content than an earlier event") for i, id_ in enumerate("abaa")
+    ]
+    assert log.frame().select("event_id", "song_id", "rating").rows() == [("a", "s1", 4.0), ("b", "s1", None)]
+    frame = pl.DataFrame([play("a", rating=5.0), play("b")]).select("event_id", "rating")
+    assert (log.differing(frame), log.differing(frame, besides=1)) == (["a"], ["a"])
+
+
+def test_what_a_request_says_too_outlives_its_source(log: EventLog) -> None:
+    frame = pl.DataFrame([play("a"), play("b"), play("c")])
+    assert log.append_source(frame, 1) == (3, {})
+    assert log.append([play("b")]).duplicates == 1
+    assert log.append_source(frame, 2) == (0, {"a": 1, "b": None, "c": 1})
+    assert log.append_source(frame.head(2), 1, adopt=True) == (0, {})
+    log.give(["a", "nowhere"], 2)
+    assert [log.of_source("events", n)["event_id"].to_list() for n in (1, 2)] == [["b", "c"], ["a"]]
+    assert log.take_out_events(1, ["a", "c"]) == 1
+    assert log.frame()["event_id"].to_list() == ["a", "b"]
+
+
 def test_an_event_without_an_id_gets_one(log: EventLog) -> None:
     log.append([{"user_id": "u1", "action": "play", "song_id": "s1"}] * 2)
     assert log.frame()["event_id"].n_unique() == 2
@@ -135,7 +162,7 @@ def test_two_logs_have_different_ids(tmp_path: Path, log: EventLog) -> None:
 def test_what_is_taken_out_leaves_offsets_that_nobody_gets_again(log: EventLog, monkeypatch: Any) -> None:
     monkeypatch.setattr(events, "CHUNK_ROWS", 2)
     many = pl.DataFrame({"event_id": ["a", "b", "c", "d"], "user_id": ["u1", "u2"] * 2, "action": "play", "at": 10})
-    log.append_frame(many, source=3)
+    log.append_source(many, 3)
     log.append([play("e", at=10), play("f", at=20), play("g")])
     log.append_exposures([{"request_id": "r", "user_id": "u1", "song_id": "s1", "position": 0, "at": 20}])
     assert log.take_out(source=4) == log.take_out(user_id="u1", from_ms=11, to_ms=20) == log.generation == 0
