@@ -63,8 +63,8 @@ def graph_store(settings: Settings) -> GraphStore:
     return GraphStore.open(settings.graph_config())
 
 
-def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on one line; what JSON cannot say (NaN, infinity) as text."""
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON value on one line; what JSON cannot say (NaN, infinity) as text."""
     sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
@@ -40,6 +41,8 @@ WHY: Final = 10  # of a song that somebody asks about
 WARM_S: Final = 120.0
 TOLD: Final = 20_000
 """Songs whose titles and artists are kept as texts, at most."""
+RENEW_S: Final = 60.0
+"""Seconds at least between two swaps because something was taken out of the log: each costs as much as a start."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -201,7 +204,7 @@ class Recommender:
         self._settings, self._log = settings, log
         self._expose_to = expose or (log.append_exposures if log is not None else None)
         self._releases = Releases(settings.releases.dir)
-        self._reloading = threading.Lock()
+        self._reloading, self._swapped = threading.Lock(), -math.inf
         self._clock = settings.clock or self._hint()
         self._budgeted = budgeted
         self._served = ServingState(self._releases.open(), settings, log, budgeted)
@@ -218,14 +221,16 @@ class Recommender:
         return self._served
 
     def reload(self) -> bool:
-        """Look for a release that is kept back, open the one that is current now, if it is another one, warm it and
-        swap it in; whether it did.
+        """Look for a release that is kept back, open the one that is current now, if it is another one or if something
+        was taken out of the log, warm it and swap it in; whether it did.
 
         The old one answers until then, and goes on if the new one cannot be opened.
         """
         self.kept_back.check()
         current = self._releases.current()
-        if current is None or current == self._served.release.id or not self._reloading.acquire(blocking=False):
+        outdated = self._served.live.outdated and time.monotonic() - self._swapped > RENEW_S
+        same = current == self._served.release.id and not outdated
+        if current is None or same or not self._reloading.acquire(blocking=False):
             return False
         try:
             served = ServingState(self._releases.open(current), self._settings, self._log, self._budgeted)
@@ -233,7 +238,7 @@ class Recommender:
             if self._releases.current() != current:
                 return False  # rolled back meanwhile; the next look takes up what is current then
             served.live.check()  # what came while it was warmed
-            self._served = served
+            self._served, self._swapped = served, time.monotonic()
             _log.info("release swapped", release=current)
         except SegueError as error:
             _log.error("release not swapped", release=current, reason=str(error))

@@ -179,6 +179,9 @@ class RefreshBody(Body):
     full: bool = False
 
 
+Flag = bool | Annotated[int, Field(ge=0, le=1)] | None
+
+
 class EventBody(BaseModel):
     """One event, as the schema tells it; the log checks each by itself, and rejects it without its neighbours."""
 
@@ -205,6 +208,8 @@ class EventBody(BaseModel):
     position: Annotated[int | None, Field(ge=0, le=10**9, description="in that slate, from 0")] = None
     latitude: Annotated[float | None, Field(ge=-90, le=90)] = None
     longitude: Annotated[float | None, Field(ge=-180, le=180)] = None
+    is_organic: Annotated[Flag, Field(description="whether the listener chose the song, or it was recommended")] = None
+    private: Annotated[Flag, Field(description="whether it stays out of the listener's profile")] = None
 
 
 MAX_EVENTS: Final = 1000

@@ -21,13 +21,15 @@ from graph.log.checks import (
     BOUNDS,
     EVENT_COLUMNS,
     EXPOSURE_COLUMNS,
+    FLAGS,
+    OTHER_CONTENT,
     event_problem,
     exposure_problem,
     now_ms,
 )
 from graph.log.tombstones import Tombstones
 from graph.reading.ratings import signed
-from graph.reading.values import Values, durations, floats, ids, integers, texts, times
+from graph.reading.values import Values, durations, flags, floats, ids, integers, texts, times
 from graph.schema import Relationship
 
 Repeats = Literal["reject", "drop"]
@@ -60,7 +62,7 @@ class _Field:
     """What a column is to hold. `required`: a row without it is none; `shown`: what the file calls it."""
 
     name: str
-    kind: Literal["id", "text", "name", "integer", "float", "time", "duration"]
+    kind: Literal["id", "text", "name", "integer", "float", "time", "duration", "flag"]
     required: bool = False
     low: float | None = None
     high: float | None = None
@@ -103,6 +105,7 @@ class Batch:
     warnings: list[str] = field(default_factory=list)
     _rejects: list[pl.DataFrame] = field(default_factory=list)
     _lost: list[pl.DataFrame] = field(default_factory=list)
+    _named_events: list[pl.DataFrame] = field(default_factory=list)
 
     # ---- filling
 
@@ -159,16 +162,18 @@ class Batch:
     def add_events(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an event table: columns of an event, `line`; those that are missing are null.
 
+        A row that repeats an `event_id` with other content is bad.
         Raises: InvalidInput for a column of an unusable type, or when `user_id` or `action` is missing.
         """
         frame = _completed(frame, EVENT_COLUMNS, ("user_id", "action"), file)
         good = self._checked(frame, _log_fields(EVENT_COLUMNS, _EVENT_IDS, ("user_id", "action")), file)
         good = self._whole_pairs(good, file)
-        good = self._without_problems(good, event_problem(self.now), file).drop("line")
-        good, told = signed(good)
+        good = self._without_problems(good, event_problem(self.now), file).with_columns(pl.col("count").fill_null(1))
+        good = self._first_of_an_id(good, file)
+        good, told = signed(good.drop("line"))
         if told is not None:
             self.warn(f"{file}: {told}")
-        self.events = pl.concat([self.events, good.with_columns(pl.col("count").fill_null(1))])
+        self.events = pl.concat([self.events, good])
 
     def add_exposures(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an exposure table, as `add_events` does."""
@@ -256,9 +261,15 @@ class Batch:
         """
         if not self.events["event_id"].null_count():
             return
-        fields = [pl.col(name).cast(pl.String).fill_null("\x1e") for name in EVENT_COLUMNS if name != "event_id"]
+        named = [name for name in EVENT_COLUMNS if name != "event_id" and name not in FLAGS]
+        fields = [pl.col(name).cast(pl.String).fill_null("\x1e") for name in named]
         # A unit separator stands in no field (control characters are refused), so different rows give different texts.
-        text = self.events.select(pl.concat_str(fields, separator="\x1f").alias("text"))
+        text = self.events.select(
+            pl.concat_str(
+                pl.concat_str(fields, separator="\x1f"),
+                *(pl.concat_str(pl.lit(f"\x1f{name}="), pl.col(name)).fill_null("") for name in FLAGS),
+            ).alias("text")
+        )
         ordinal = text.select(pl.int_range(pl.len()).over("text"))
         key = text.select(pl.concat_str("text", ordinal.to_series().cast(pl.String), separator="\x1f")).to_series()
         salt = hashlib.blake2b(source.encode(), digest_size=16).digest()
@@ -350,7 +361,10 @@ class Batch:
             elif dtype != pl.String:
                 raise InvalidInput(f"{file}: column {shown} holds {dtype}, expected text")
         elif not (
-            dtype.is_numeric() or dtype == pl.String or (one.kind in ("time", "duration") and dtype.is_temporal())
+            dtype.is_numeric()
+            or dtype == pl.String
+            or (one.kind in ("time", "duration") and dtype.is_temporal())
+            or (one.kind == "flag" and dtype == pl.Boolean)
         ):
             raise InvalidInput(f"{file}: column {shown} holds {dtype}, expected {one.kind} values")
         if one.kind == "id":
@@ -361,6 +375,8 @@ class Batch:
             return times(shown, column, now=self.now, events=one.name == "at", file=file, low=one.low, high=one.high)
         if one.kind == "duration":
             return durations(shown, column, one.high or 10**12, played=one.name == "played_ms")
+        if one.kind == "flag":
+            return flags(shown, column)
         return (integers if one.kind == "integer" else floats)(shown, column, one.low, one.high)
 
     def _lose(self, shown: str, frame: pl.DataFrame, reasons: pl.Series, name: str, file: str) -> None:
@@ -389,6 +405,36 @@ class Batch:
             self._keep(frame.filter(bad), found.filter(bad), file)
             frame = frame.filter(~bad)
         return frame
+
+    def _first_of_an_id(self, frame: pl.DataFrame, file: str) -> pl.DataFrame:
+        """Events of a file without those that repeat an id with other content, which are rejected.
+
+        Points are not compared here: they are coarsened before they are written.
+        """
+        named = frame.filter(pl.col("event_id").is_not_null()).with_columns(file=pl.lit(file))
+        if named.is_empty():
+            return frame
+        self._named_events.append(named.select("event_id", "file", "line"))
+        compared = [name for name in EVENT_COLUMNS if name not in ("event_id", "latitude", "longitude")]
+        before = self.events.filter(pl.col("event_id").is_in(named["event_id"].implode()))
+        firsts = pl.concat([before, named.select(before.columns)]).unique("event_id", keep="first")
+        same = named.join(firsts, on=["event_id", *compared], how="semi", nulls_equal=True).select("line", "event_id")
+        other = named.join(same, on=["event_id", "line"], how="anti", nulls_equal=True)
+        if other.height:
+            frame = frame.join(other.select("event_id", "line"), on=["event_id", "line"], how="anti", nulls_equal=True)
+            self._keep(other.drop("file"), _other_content(other), file)
+        return frame
+
+    def reject_events(self, event_ids: Sequence[str]) -> None:
+        """Reject the events with these ids, which the log has with other content."""
+        chosen = pl.col("event_id").is_in(list(event_ids))
+        bad = self.events.filter(chosen)
+        if bad.is_empty():
+            return
+        rows = bad.join(pl.concat(self._named_events).unique("event_id", keep="first"), on="event_id", how="left")
+        for (file,), part in rows.group_by("file", maintain_order=True):
+            self._keep(part.drop("file"), _other_content(part), str(file))
+        self.events = self.events.filter(~chosen.fill_null(value=False))
 
     def _keep(self, rows: pl.DataFrame, reason: pl.Series, file: str) -> None:
         fields = [pl.col(name).cast(pl.String, strict=False).fill_null("") for name in rows.columns if name != "line"]
@@ -433,6 +479,10 @@ def _completed(
     return frame.with_columns(pl.lit(None, dtype=columns[name]).alias(name) for name in missing)
 
 
+def _other_content(rows: pl.DataFrame) -> pl.Series:
+    return rows.select(pl.format("event_id {}: " + OTHER_CONTENT, "event_id").alias("reason")).to_series()
+
+
 _UNSEEN: Final = r"[\x{200b}-\x{200f}\x{2060}\x{feff}\x{ad}]"
 
 
@@ -460,7 +510,8 @@ def _log_fields(
     columns: Mapping[str, type[pl.DataType]], id_columns: Sequence[str], required: Sequence[str]
 ) -> list[_Field]:
     """The fields of a log's table; `action` and what else is checked with other fields is read as it stands."""
-    kinds = {"at": "time", "played_ms": "duration", "query": "name", **dict.fromkeys(id_columns, "id")}
+    kinds = {"at": "time", "played_ms": "duration", "query": "name"}
+    kinds |= {**dict.fromkeys(id_columns, "id"), **dict.fromkeys(FLAGS, "flag")}
     found = []
     for name, dtype in columns.items():
         kind = kinds.get(name) or {"string": "text"}.get(_KINDS[dtype], _KINDS[dtype])

@@ -7,9 +7,8 @@ the next `Catalogue` that opens.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,15 +21,26 @@ from graph.log.checks import now_ms, problem_of_property
 from graph.log.events import EventLog, JournalEntry
 from graph.log.tombstones import Tombstones
 from graph.schema import Relationship, problem_of_id
+from graph.sources import audio, said
+from graph.sources.registry import CLOCK_KEY, Source, finish, keep, sources
+from graph.sources.said import FOLLOWS, SONG_RELATIONS
+from graph.sources.withdraw import (
+    events_of_others,
+    exposures_key,
+    forget,
+    give_to_others,
+    only_said,
+    outdated,
+    refuse_unknown,
+    removed_songs,
+    withdraw,
+)
 from graph.store import queries
 from graph.store.store import GraphStore
 
 Progress = Callable[[str, int, int], None]  # what, rows done, rows in all
 
-AUDIO_FILE: Final = "audio_segments.parquet"  # in the state folder
-CLOCK_KEY: Final = "clock"  # meta: "data" once a source of old events came in
 _APPLIED_KEY: Final = "journal_applied"  # meta: the last journal line that the graph has
-_SOURCE_PREFIX: Final = "source:"
 _UPSERT_ROWS: Final = 20_000
 
 
@@ -41,16 +51,6 @@ def no_progress(what: str, done: int, total: int) -> None:
 # ---- whole sources
 
 
-def sources(log: EventLog) -> dict[str, dict[str, Any]]:
-    """What the state was made of: per `format:name` its `fingerprint`, `state` ("started" or "done") and `counts`."""
-    return {key.removeprefix(_SOURCE_PREFIX): json.loads(value) for key, value in log.meta(_SOURCE_PREFIX).items()}
-
-
-def unfinished_imports(log: EventLog) -> list[str]:
-    """The sources (`format:name`) whose import was interrupted; importing one again completes it."""
-    return [name for name, entry in sources(log).items() if entry["state"] != "done"]
-
-
 def import_batch(
     store: GraphStore,
     log: EventLog,
@@ -59,45 +59,159 @@ def import_batch(
     name: str,
     fingerprint: str,
     state_dir: Path,
+    path: Path | None = None,
     merge: bool = False,
+    replaces: bool = False,
     progress: Progress = no_progress,
 ) -> int:
     """Write a whole source: nodes, relationships, events, exposures, audio segments, one journal line.
 
-    A source is known by its format and `name` (where it lies), or by its `fingerprint` (what it holds), so one that
-    grew and one that moved are known. One that the state has whole already adds nothing; of one that was interrupted
-    or grew, what is missing is added (exposures, which have no id, are taken to have grown at their end).
+    A source is known by its format and `name` (where it lies, or `path` if that is given), or by its `fingerprint`
+    (what it holds), so one that grew and one that moved are known. One that the state has whole already adds nothing;
+    of one that was interrupted or grew, what is missing is added (exposures, which have no id, are taken to have grown
+    at their end). With `replaces` what an earlier version of it said, and this one does not, goes.
     Returns: rows written.
-    Raises: SourceMismatch if the state knows another source and `merge` is false; Busy while another import runs.
+    Raises: SourceMismatch if the state knows another source and `merge` is false; Busy while another import runs;
+    InvalidInput with `replaces` if it is not known what another source said.
     """
+    known = sources(log)
+    half = known.get(source_key(known, batch.format, name, fingerprint))
+    if half is not None and half.state == "forgetting":
+        forget(store, log, half, state_dir)
     with log.exclusive("import", wait=False):
         known = sources(log)
-        key = next((k for k, entry in known.items() if entry["fingerprint"] == fingerprint), f"{batch.format}:{name}")
+        key = source_key(known, batch.format, name, fingerprint)
         if known and key not in known and not merge:
             raise SourceMismatch(
                 f"this state holds {', '.join(sorted(known))} already; importing {key} into it needs --merge"
             )
-        entry, gone = known.get(key, {}), Tombstones.of(log)
-        whole = entry.get("fingerprint") == fingerprint and entry.get("state") == "done"
-        if whole and _still_there(store, entry, gone):
+        earlier, gone = known.get(key), Tombstones.of(log)
+        if earlier is not None and _has_whole(store, earlier, fingerprint, gone, replaces=replaces):
             batch.warn("the state has this source already; nothing was added")
+            if earlier.state == "mixed":
+                batch.warn("rows of an earlier version, which this one has not, stay; --replace takes them out")
             return 0
-        _remember(log, key, fingerprint, "started", {})
         batch.leave_out(gone)
+        made = earlier or Source(key, batch.format, name)
+        made = replace(made, state="started", fingerprint=fingerprint, path=name if path is None else str(path))
+        if replaces and earlier is not None:
+            refuse_unknown(log, besides=earlier)
+        return _Import(store, log, batch, keep(log, made), earlier, state_dir, progress).run(
+            replaces=replaces, alone=not any(other.counts for other in known.values())
+        )
+
+
+def source_key(known: Mapping[str, Source], format_: str, name: str, fingerprint: str) -> str:
+    """The key of a source: that of one with the same content, else its format and name."""
+    same = (key for key, source in known.items() if source.fingerprint == fingerprint)
+    return next(same, f"{format_}:{name}")
+
+
+def conflicts(
+    log: EventLog, batch: Batch, name: str, fingerprint: str, state_dir: Path, *, replaces: bool
+) -> list[str]:
+    """The ids of events of a batch that the log has with other content; those that the batch `replaces` are none."""
+    named = batch.events.filter(pl.col("event_id").is_not_null())
+    if named.is_empty():
+        return []
+    known, named = sources(log), log.coarsened(named)
+    found = log.differing(named)
+    source = known.get(source_key(known, batch.format, name, fingerprint))
+    if not replaces or source is None or source.number is None or not found:
+        return found
+    standing = set(log.differing(named.filter(pl.col("event_id").is_in(found)), besides=source.number))
+    shared = events_of_others(log, state_dir, source, pl.Series(found))
+    return [id_ for id_ in found if id_ in standing or id_ in shared]
+
+
+def _has_whole(store: GraphStore, source: Source, fingerprint: str, gone: Tombstones, *, replaces: bool) -> bool:
+    """Whether importing it again would change nothing."""
+    same = source.fingerprint == fingerprint and source.whole and source.number is not None
+    return same and not (replaces and source.state == "mixed") and _still_there(store, source.counts, gone)
+
+
+class _Import:
+    """One import of a source; every step may be repeated.
+
+    What the source says is kept before the graph is changed, together with what its earlier versions said, and without
+    that only when the graph no longer has it.
+    """
+
+    def __init__(
+        self,
+        store: GraphStore,
+        log: EventLog,
+        batch: Batch,
+        source: Source,
+        earlier: Source | None,
+        state_dir: Path,
+        progress: Progress,
+    ) -> None:
+        self._store, self._log, self._batch, self._source = store, log, batch, source
+        self._earlier, self._state_dir, self._progress = earlier, state_dir, progress
+        assert source.number is not None
+        self._number = source.number
+
+    def run(self, *, replaces: bool, alone: bool) -> int:
+        log, batch, key = self._log, self._batch, self._source.key
+        if self._earlier is None:
+            self._bring_back()
+        before, new = said.read(self._state_dir, self._number), said.of_batch(batch)
+        said.write(self._state_dir, self._number, pl.concat([new, before]))
         batch.name_events(key)
-        written = _write_graph(store, log, batch, progress)
-        written += _write_events(log, batch, progress)
-        written += log.append_exposures_frame(batch.exposures, key=f"exposures:{key}")
+        stale = outdated(log, self._earlier, log.coarsened(batch.events)) if self._earlier is not None else []
+        if replaces:
+            self._take_out(stale)
+        written = _write_graph(self._store, log, batch, self._progress)
+        accepted, others = _write_events(log, batch, self._source, self._earlier, self._progress)
+        new = pl.concat([new, said.of_events(others)])
+        said.write(self._state_dir, self._number, pl.concat([new, before]))
+        written += accepted + log.append_exposures_frame(batch.exposures, key=exposures_key(key), source=self._number)
         if batch.audio_segments is not None:
-            _write_audio(state_dir / AUDIO_FILE, batch.audio_segments)
+            audio.add(self._state_dir, batch.audio_segments)
             written += batch.audio_segments.height
-        if batch.clock == "data" and not known:
+        if batch.clock == "data" and alone:
             log.set_meta(CLOCK_KEY, "data")
+        left = said.without(before, new)
+        if replaces:
+            gone = withdraw(self._store, log, self._state_dir, self._source, left, self._progress)
+            self._tell("of the earlier version were taken out", stale, gone)
+        else:
+            left = only_said(log, self._state_dir, self._source, left)
+            self._tell("of an earlier version stay; --replace takes them out", stale, left)
+        mixed = not replaces and bool(stale or left.height)
         counts = _counts(batch)
-        payload = {"format": batch.format, "source": key, "fingerprint": fingerprint, "counts": counts}
+        payload = {"format": batch.format, "source": key, "fingerprint": self._source.fingerprint, "counts": counts}
         log.append_journal("import", None, None, payload)
-        _remember(log, key, fingerprint, "done", counts)
+        if replaces:
+            said.write(self._state_dir, self._number, new)
+        finish(log, self._source, "mixed" if mixed else "done", counts, batch.warnings)
         return written
+
+    def _bring_back(self) -> None:
+        """Songs that were taken back with their source are in the graph again if the events of a new one name them."""
+        gone = removed_songs(self._log) & set(self._batch.events["song_id"].drop_nulls())
+        if gone:
+            self._batch.add_nodes("Song", pl.DataFrame({"id": sorted(gone)}), file="events")
+
+    def _take_out(self, stale: Sequence[str]) -> None:
+        """The events and exposures of earlier versions that this one does not have."""
+        shared = events_of_others(self._log, self._state_dir, self._source, pl.Series(stale, dtype=pl.String))
+        give_to_others(self._log, shared)
+        self._log.take_out_events(self._number, stale)
+        there = self._log.of_source("exposures", self._number).drop("offset")
+        if not there.equals(self._batch.exposures.head(there.height)):
+            self._log.take_out_exposures(self._number, exposures_key(self._source.key))
+
+    def _tell(self, what: str, stale: Sequence[str], keys: pl.DataFrame) -> None:
+        counts = {**({"events": len(stale)} if stale else {}), **said.counts(keys)}
+        if counts:
+            self._batch.warn(f"{', '.join(f'{count} {name}' for name, count in counts.items())} {what}")
+        if self._earlier is not None and self._earlier.number is None:
+            self._batch.warn(
+                "an earlier version of Segue imported this source before and did not keep what it said: "
+                "rows that it had then and has no longer stay"
+            )
 
 
 def _counts(batch: Batch) -> dict[str, int]:
@@ -111,16 +225,10 @@ def _counts(batch: Batch) -> dict[str, int]:
     }
 
 
-def _remember(log: EventLog, key: str, fingerprint: str, state: str, counts: Mapping[str, int]) -> None:
-    value = {"fingerprint": fingerprint, "state": state, "counts": dict(counts)}
-    log.set_meta(_SOURCE_PREFIX + key, json.dumps(value, sort_keys=True))
-
-
-def _still_there(store: GraphStore, entry: Mapping[str, Any], gone: Tombstones) -> bool:
+def _still_there(store: GraphStore, counts: Mapping[str, int], gone: Tombstones) -> bool:
     """Whether the graph still has as many nodes of each label as the source had, but for those that were deleted (it
     may have been emptied)."""
-    labels, counts = store.counts()["labels"], entry["counts"]
-    names = [label.name for label in schema.LABELS]
+    labels, names = store.counts()["labels"], [label.name for label in schema.LABELS]
     return all(labels.get(name, 0) + gone.count(name) >= counts.get(name, 0) for name in names)
 
 
@@ -153,51 +261,26 @@ def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progr
     return done
 
 
-def _write_events(log: EventLog, batch: Batch, progress: Progress) -> int:
+def _write_events(
+    log: EventLog, batch: Batch, source: Source, earlier: Source | None, progress: Progress
+) -> tuple[int, list[str]]:
+    """Returns: how many events were added, and the ids of those that the log had from elsewhere."""
     accepted = done = 0
+    others: list[str] = []
+    adopt = earlier is not None and earlier.number is None
     if batch.events.height:
         progress("events", 0, batch.events.height)
     for chunk in batch.events.iter_slices(200_000):
-        accepted += log.append_frame(chunk)[0]
-        done += chunk.height
+        added, found = log.append_source(chunk, source.number, adopt=adopt)
+        accepted, done = accepted + added, done + chunk.height
+        others += found
         progress("events", done, batch.events.height)
     if batch.events.height - accepted:
         batch.warn(f"{batch.events.height - accepted} events stood in the log already")
-    return accepted
-
-
-def _write_audio(file: Path, segments: pl.DataFrame) -> None:
-    """Join new audio segments to those of the state folder; the newer row of a segment stays."""
-    if file.exists():
-        old = pl.read_parquet(file)
-        segments = pl.concat([segments, old], how="diagonal").unique(["song_id", "segment"], keep="first")
-    partial = file.with_suffix(".partial")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    segments.sort("song_id", "segment").write_parquet(partial)
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
-    partial.replace(file)
-
-
-def audio_segments(state_dir: Path) -> pl.DataFrame | None:
-    """All imported audio segments, sorted by song and segment, or None if no source had any."""
-    file = state_dir / AUDIO_FILE
-    return pl.read_parquet(file) if file.exists() else None
+    return accepted, others
 
 
 # ---- single edits
-
-_SONG_RELATIONS: Final = {
-    "artists": schema.relationship("PERFORMED_BY", "Song", "Artist"),
-    "albums": schema.relationship("ON_ALBUM", "Song", "Album"),
-    "genres": schema.relationship("HAS_GENRE", "Song", "Genre"),
-    "tags": schema.relationship("HAS_TAG", "Song", "Tag"),
-    "cover_of": schema.relationship("COVER_OF", "Song", "Song"),
-}
-_FOLLOWS: Final = {
-    "User": schema.relationship("FOLLOWS", "User", "User"),
-    "Artist": schema.relationship("FOLLOWS_ARTIST", "User", "Artist"),
-}
 
 
 class Catalogue:
@@ -234,7 +317,7 @@ class Catalogue:
         self._check_properties("Song", id, properties)
         payload = self._relations(id, relations)
         for kind, ends in payload.items():
-            self._make_again(_SONG_RELATIONS[kind].target, ends)
+            self._make_again(SONG_RELATIONS[kind].target, ends)
         offset = self._edit("upsert", "Song", id, {"properties": dict(properties)})
         return self._edit("relations", "Song", id, payload) if payload else offset
 
@@ -250,7 +333,7 @@ class Catalogue:
     def follow(self, user: str, other: str, label: str = "User", *, since: int | None = None) -> int:
         """Make the listener follow a user or an artist (`label`); `since`: epoch milliseconds (default: now)."""
         self._check_follow(user, other, label)
-        problem = problem_of_property(_FOLLOWS[label].properties[0], since)
+        problem = problem_of_property(FOLLOWS[label].properties[0], since)
         if problem is not None:
             raise InvalidInput(problem)
         payload = {"target": other, "since": now_ms() if since is None else since}
@@ -272,7 +355,7 @@ class Catalogue:
             return None
         found = {"id": id, **{name: value for name, value in rows[0]["properties"].items() if name in declared}}
         if label == "Song":
-            for kind, relationship in _SONG_RELATIONS.items():
+            for kind, relationship in SONG_RELATIONS.items():
                 ends = sorted(self._store.read(queries.neighbours(relationship), {"id": id}), key=lambda row: row["id"])
                 weights = {row["id"]: row["properties"].get("weight") for row in ends}
                 found[kind] = weights if kind == "tags" else list(weights)
@@ -310,7 +393,7 @@ class Catalogue:
     def _relations(song: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """What a journal line says of the given kinds of a song's relations; None leaves a kind out."""
         _check_id(song)
-        weight = _SONG_RELATIONS["tags"].properties[0]
+        weight = SONG_RELATIONS["tags"].properties[0]
         payload: dict[str, Any] = {}
         for kind, ends in given.items():
             if ends is None:
@@ -330,8 +413,8 @@ class Catalogue:
     def _check_follow(user: str, other: str, label: str) -> None:
         _check_id(user)
         _check_id(other)
-        if label not in _FOLLOWS:
-            raise InvalidInput(f"cannot follow a {label!r} (expected {' or '.join(_FOLLOWS)})")
+        if label not in FOLLOWS:
+            raise InvalidInput(f"cannot follow a {label!r} (expected {' or '.join(FOLLOWS)})")
         if label == "User" and user == other:
             raise ToItself(f"{user!r} cannot follow itself")
 
@@ -359,12 +442,12 @@ class Catalogue:
             self._store.delete_node(entry.label, entry.id)
         elif entry.kind == "follow":
             row = {"target": payload["target"], "since": payload["since"]}
-            self._connect(_FOLLOWS[entry.label], entry.id, [row])
+            self._connect(FOLLOWS[entry.label], entry.id, [row])
         elif entry.kind == "unfollow":
-            self._store.delete_relationship(_FOLLOWS[entry.label], entry.id, payload["target"])
+            self._store.delete_relationship(FOLLOWS[entry.label], entry.id, payload["target"])
         elif entry.kind == "relations":
             for name, ends in payload.items():
-                self._replace(_SONG_RELATIONS[name], entry.id, ends)
+                self._replace(SONG_RELATIONS[name], entry.id, ends)
 
     def _replace(self, relationship: Relationship, song: str, ends: Mapping[str, float] | Sequence[str]) -> None:
         for row in self._store.read(queries.neighbours(relationship), {"id": song}):

@@ -1,4 +1,4 @@
-"""`segue import`."""
+"""`segue import`, `segue sources`, `segue forget`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from api import console
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("import")(import_)
+    app.command("sources")(list_sources)
+    app.command()(forget)
 
 
 def import_(
@@ -26,6 +28,10 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="One bad row is fatal.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Join another source to what is there.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Take out what the earlier version of this source had and it has no longer."),
+    ] = False,
     users: Annotated[int | None, typer.Option(help="world: listeners.")] = None,
     songs: Annotated[int | None, typer.Option(help="world: songs.")] = None,
     days: Annotated[int | None, typer.Option(help="world: days.")] = None,
@@ -47,7 +53,7 @@ def import_(
         "header": header,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
-    report = import_source(format_, path, dry_run=dry_run, strict=strict, merge=merge, options=options)
+    report = import_source(format_, path, dry_run=dry_run, strict=strict, merge=merge, replace=replace, options=options)
     if json_:
         console.print_json(report)
         return
@@ -76,6 +82,7 @@ def import_source(
     dry_run: bool = False,
     strict: bool = False,
     merge: bool = False,
+    replace: bool = False,
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Import with the effective settings; see `graph.importers.base.run_import`."""
@@ -105,6 +112,65 @@ def import_source(
                 settings.state.dir,
                 strict=strict,
                 merge=merge,
+                replace=replace,
                 options=options,
                 progress=progress,
             )
+
+
+def list_sources(json_: console.Json = False) -> None:
+    """Tell what was imported, when, and how many rows it had."""
+    from graph.sources.registry import sources
+
+    with console.event_log(console.settings()) as log:
+        found = [source.as_json() for source in sources(log).values()]
+    if json_:
+        console.print_json(found)
+        return
+    if not found:
+        console.say("nothing was imported yet")
+    for one in found:
+        when = "before sources were kept" if one["imported_at"] is None else time_of(one["imported_at"])
+        rows = ", ".join(f"{count} {name}" for name, count in {"events": one["events"], **one["rows"]}.items())
+        state = "" if one["state"] == "done" else f" ({_STATES[one['state']]})"
+        console.say(f"{one['number'] or '-'}  {one['source']}  {when}{state}: {rows}")
+        for warning in one["warnings"]:
+            console.say(f"   {warning}")
+
+
+_STATES = {
+    "started": "interrupted: import it again",
+    "mixed": "with rows of an earlier version: --replace takes them out",
+    "forgetting": "taken back in part: forget it again",
+}
+
+
+def time_of(at: int) -> str:
+    """Epoch milliseconds as text, in UTC."""
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M}"
+
+
+def forget(
+    source: Annotated[str, typer.Argument(help="Its number, name or path, as `segue sources` tells.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    json_: console.Json = False,
+) -> None:
+    """Take a source back: its events, and what nobody else said of the catalogue."""
+    from graph.sources.registry import find
+    from graph.sources.withdraw import forget as take_back
+
+    settings = console.settings()
+    with console.event_log(settings) as log:
+        found = find(log, source)
+        with console.progress() as progress, console.graph_store(settings) as store:
+            report = take_back(store, log, found, settings.state.dir, dry_run=dry_run, progress=progress)
+    if json_:
+        console.print_json(report)
+        return
+    counted = {"events": report["events"], "exposures": report["exposures"], **report["rows"]}
+    rows = ", ".join(f"{count} {name}" for name, count in counted.items() if count) or "nothing"
+    console.say(
+        f"{report['source']}: {rows} {'would go' if dry_run else 'taken back; `segue refresh` learns from the rest'}"
+    )

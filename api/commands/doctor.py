@@ -67,11 +67,13 @@ def _engine(settings: Any) -> Finding:
 
 
 def _log(settings: Any) -> Finding:
-    from graph.catalogue import unfinished_imports
+    from graph.sources.registry import unfinished_forgets, unfinished_imports
 
     with console.event_log(settings) as log:
         if unfinished := unfinished_imports(log):
             return f"import not finished: {', '.join(unfinished)}", "run the same `segue import` again"
+        if unfinished := unfinished_forgets(log):
+            return f"not taken back whole: {', '.join(unfinished)}", "run the same `segue forget` again"
         return f"{log.last_offset()} events, {log.last_journal_offset()} journal lines", None
 
 
@@ -107,6 +109,8 @@ def _lag(settings: Any) -> Finding:
         edits = log.last_journal_offset() - int(release.manifest["graph"]["version"])
         if events < 0:
             return "the release is ahead of the event log: it is served alone", "restore the log, or refresh --full"
+        if log.generation != release.manifest["events"].get("generation", 0):
+            return "events that the release was made from were taken out of the log", "run `segue refresh`"
         return f"{events} events and {edits} edits since the release", None
 
 

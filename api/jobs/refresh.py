@@ -140,12 +140,13 @@ class Refresh:
             "log_id": self._log.log_id,
             "offset": self._log.last_offset(),
             "journal": self._log.last_journal_offset(),
+            **_generation(self._log.generation),
             "wall_clock": int(time.time() * 1000),
         }
-        same = {k: build.plan.get(k) for k in ("log_id", "offset", "journal")} == {
-            k: plan[k] for k in ("log_id", "offset", "journal")
-        }
-        goes_on = build.plan and (same or (resume and build.plan["log_id"] == plan["log_id"]))
+        same = _where(build.plan) == _where(plan)
+        # nothing that was taken out of the log may be learned from again
+        known = all(build.plan.get(k) == plan.get(k) for k in ("log_id", "generation"))
+        goes_on = build.plan and (same or (resume and known))
         if goes_on and build.plan.get("base", "") in self._bases():
             build.begin(build.plan)
             return
@@ -174,7 +175,8 @@ class Refresh:
             models = [name for name in prints if _stage(name) == "embed"]
             if all(manifest["steps"].get(name, {}).get("fingerprint") == prints[name] for name in models):
                 return made
-        return {**_named(manifest), "full": full}
+        # vectors that go on from the release would keep what was taken out of the log since
+        return {**_named(manifest), "full": full or events.get("generation") != plan.get("generation")}
 
     def _base_release(self, build: Build) -> Release | None:
         """That release if it is still there, else the current one, which has its frame; None if it cannot be opened."""
@@ -254,7 +256,7 @@ class Refresh:
         recalled = {"channels": prepared, "interests": [SONGS, NEAR]}
         learned = asdict(replace(self._learner.config, models={}))
         bound = learned.pop("neighbours_kept")  # which trains nothing
-        where = {k: plan[k] for k in ("log_id", "offset", "journal")}
+        where = _where(plan)
         base = plan["base"] and {k: plan["base"][k] for k in ("digest", "full")}
         return [
             Step("snapshot", ["snapshot"], where, self._snapshot),
@@ -383,7 +385,7 @@ class Refresh:
             "seed": self._settings.seed,
             "as_of": snapshot.as_of,
             "graph": {"version": build.plan["journal"], "digest": snapshot.digest(), "counts": snapshot.counts()},
-            "events": {"log_id": build.plan["log_id"], "offset": build.plan["offset"]},
+            "events": {k: build.plan[k] for k in ("log_id", "offset", "generation") if k in build.plan},
             "bare": snapshot.meta["bare"],
             "metrics": self.report.metrics,
             "parent": self.report.parent,
@@ -453,6 +455,16 @@ class Refresh:
             return self._releases.open(known)
         except CorruptRelease:
             return None
+
+
+def _where(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What a plan says of the data that it reads."""
+    return {k: plan[k] for k in ("log_id", "offset", "journal", "generation") if k in plan}
+
+
+def _generation(number: int) -> dict[str, int]:
+    """That of a log that something was taken out of; one of which nothing was is named as before there were any."""
+    return {"generation": number} if number else {}
 
 
 def _named(manifest: Mapping[str, Any]) -> dict[str, Any]:

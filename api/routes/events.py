@@ -14,7 +14,7 @@ from api.roles import routes_for
 from api.schemas import MAX_EVENTS, Events, EventsAnswer, id_of_text, whole
 from api.service import reply, service
 from graph.errors import InvalidInput
-from graph.log.checks import EVENT_COLUMNS
+from graph.log.checks import EVENT_COLUMNS, FLAGS
 from graph.reading.values import EVENTS_BEGIN_MS
 
 _INTEGERS: Final = [name for name, kind in EVENT_COLUMNS.items() if kind == pl.Int64]
@@ -51,8 +51,9 @@ def _is_early(at: object) -> bool:
 
 
 def _as_declared(event: dict[str, Any]) -> dict[str, Any]:
-    """With integers where JSON has 46.0, and with ids where it has names with a `/`."""
+    """With integers where JSON has 46.0 or true, and with ids where it has names with a `/`."""
     changed = {name: whole(event[name]) for name in _INTEGERS if isinstance(event.get(name), float)}
+    changed |= {name: int(event[name]) for name in FLAGS if isinstance(event.get(name), bool)}
     for name in _IDS:
         if isinstance(value := event.get(name), str) and "/" in value:
             changed[name] = id_of_text(value)

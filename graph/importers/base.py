@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from graph import schema
 from graph.batch import Batch, listed, one_line
-from graph.catalogue import Progress, import_batch, no_progress
+from graph.catalogue import Progress, conflicts, import_batch, no_progress
 from graph.errors import InvalidInput
 from graph.log.events import EventLog
 from graph.reading.delimited import Delimited
@@ -120,11 +120,13 @@ def run_import(
     dry_run: bool = False,
     strict: bool = False,
     merge: bool = False,
+    replace: bool = False,
     options: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Read, check and write one source. With `dry_run` nothing is written but the report of rejects.
 
+    With `replace` it takes the place of its earlier version: see `graph.catalogue.import_batch`.
     Returns: `format, path, read, written, rejected, rejects_file, warnings, seconds`; counts are rows, `rejects_file`
     is None when no row was rejected.
     Raises: InvalidInput for a broken file, or with `strict` for a single bad row, before anything is written;
@@ -134,6 +136,9 @@ def run_import(
     source = open_importer(format, path, options)
     batch = source.read(progress)
     fingerprint = fingerprint_of(source.files(), path)
+    name = getattr(source, "source_name", path.resolve().as_posix())
+    if log is not None and not dry_run:
+        batch.reject_events(conflicts(log, batch, name, fingerprint, state_dir, replaces=replace))
     rejects, lost = batch.rejects, batch.lost
     rejects_file = _write_rejects(rejects, lost, state_dir, format) if rejects.height or lost.height else None
     if strict and rejects_file is not None:
@@ -148,10 +153,12 @@ def run_import(
             store,
             log,
             batch,
-            name=getattr(source, "source_name", path.resolve().as_posix()),
+            name=name,
+            path=path.resolve(),
             fingerprint=fingerprint,
             state_dir=state_dir,
             merge=merge,
+            replaces=replace,
             progress=progress,
         )
     return {

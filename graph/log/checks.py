@@ -35,7 +35,12 @@ EVENT_COLUMNS: Final[dict[str, type[pl.DataType]]] = {
     "position": pl.Int64,
     "latitude": pl.Float64,
     "longitude": pl.Float64,
+    "is_organic": pl.Int64,
+    "private": pl.Int64,
 }
+OTHER_CONTENT: Final = "other content than an earlier event"
+FLAGS: Final = ("is_organic", "private")
+"""Fields of an event that are 0 or 1; younger than the others: `Batch.name_events` leaves out null ones."""
 EXPOSURE_COLUMNS: Final[dict[str, type[pl.DataType]]] = {
     "request_id": pl.String,
     "user_id": pl.String,
@@ -52,7 +57,12 @@ EXPOSURE_COLUMNS: Final[dict[str, type[pl.DataType]]] = {
 _FOLLOW_ACTIONS: Final = ("follow", "unfollow")
 _TARGET_LABELS: Final = tuple(entry.name for entry in schema.LABELS)
 _EVENT_IDS: Final = ("event_id", "user_id", "song_id", "target_id", "request_id", "scene")
-_EVENT_INTEGERS: Final = {"count": (1, MAX_COUNT), "played_ms": (0, 10**12), "position": (0, 10**9)}
+_EVENT_INTEGERS: Final = {
+    "count": (1, MAX_COUNT),
+    "played_ms": (0, 10**12),
+    "position": (0, 10**9),
+    **dict.fromkeys(FLAGS, (0, 1)),
+}
 _EVENT_FLOATS: Final = {"rating": (-1e9, 1e9), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0)}
 
 

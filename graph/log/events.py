@@ -1,8 +1,9 @@
 """The event log: what listeners did, what they were shown, and the journal of single edits.
 
-Three append-only tables and a small key/value table in one SQL database: SQLite by default, PostgreSQL by URL. Offsets
-are handed out inside the writing transaction, while no other writer can be in one (`BEGIN IMMEDIATE` on SQLite, an
-advisory lock on PostgreSQL), so a reader that follows them never skips one. An acknowledged append is durable; it is
+Three tables that grow at their end and a small key/value table in one SQL database: SQLite by default, PostgreSQL by
+URL. Offsets are handed out inside the writing transaction, while no other writer can be in one (`BEGIN IMMEDIATE` on
+SQLite, an advisory lock on PostgreSQL), so a reader that follows them never skips one. What is taken out leaves a gap
+in them, and counts the log's `generation` up: by that its readers notice. An acknowledged append is durable; it is
 idempotent by `event_id`. The hot paths speak to the database driver itself, through SQLAlchemy's pools.
 """
 
@@ -28,13 +29,15 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
 from graph.errors import Busy, NotWritable, StoreUnavailable
-from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, now_ms, problem_of_event
+from graph.log.checks import EVENT_COLUMNS, EXPOSURE_COLUMNS, OTHER_CONTENT, now_ms, problem_of_event
 from graph.log.sql import is_sqlite, make_folder, named_failure, open_engine, parsed_url
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
+_UPGRADED: Final = ("1",)  # versions that lack nothing but columns and tables which are added when the log is opened
 CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
 _FETCH_ROWS: Final = 50_000
 _ALL_EVENTS: Final = 2**63 - 1
+_FEW: Final = 10_000  # ids that are named in one statement
 
 _LOCKS: Final = {"events": 0x5E6E01, "exposures": 0x5E6E02, "journal": 0x5E6E03, "meta": 0x5E6E04}
 
@@ -63,12 +66,20 @@ def _columns(types: Mapping[str, type[pl.DataType]], required: Sequence[str]) ->
 
 _TABLES: Final = sa.MetaData()
 _EVENTS: Final = sa.Table(
-    "events", _TABLES, _offset(), *_columns(EVENT_COLUMNS, ("event_id", "user_id", "action", "count"))
+    "events",
+    _TABLES,
+    _offset(),
+    *_columns(EVENT_COLUMNS, ("event_id", "user_id", "action", "count")),
+    sa.Column("source", _SQL_TYPES[pl.Int64]),  # the number of the source that was imported; null by REST
 )
 sa.Index("events_event_id", _EVENTS.c.event_id, unique=True)
 sa.Index("events_user", _EVENTS.c.user_id, _EVENTS.c.offset)
 _EXPOSURES: Final = sa.Table(
-    "exposures", _TABLES, _offset(), *_columns(EXPOSURE_COLUMNS, ("request_id", "song_id", "position"))
+    "exposures",
+    _TABLES,
+    _offset(),
+    *_columns(EXPOSURE_COLUMNS, ("request_id", "song_id", "position")),
+    sa.Column("source", _SQL_TYPES[pl.Int64]),
 )
 _JOURNAL: Final = sa.Table(
     "journal",
@@ -86,7 +97,30 @@ _META: Final = sa.Table(
 )
 
 
+_STORED_FIELDS: Final = ", ".join(f'"{name}"' for name in (*EVENT_COLUMNS, "source"))
 _EVENT_FIELDS: Final = ", ".join(f'"{name}"' for name in (*EVENT_COLUMNS, "offset"))  # in the order of `Event`
+
+
+_GENERATION_KEY: Final = "generation"
+_LAST_KEY: Final = "last:"  # meta: the last offset of a table when something was taken out of it
+_COUNT_UP: Final = (
+    "INSERT INTO meta (key, value) VALUES (?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)"
+)
+
+
+def _last(table: str, *, sqlite: bool) -> str:
+    """The newest offset that was ever used in a table: its newest row may have been taken out."""
+    return (
+        f'SELECT {"max" if sqlite else "greatest"}(coalesce((SELECT max("offset") FROM {table}), 0), '  # noqa: S608
+        f"coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = '{_LAST_KEY}{table}'), 0))"
+    )
+
+
+_LAST: Final = {
+    sqlite: {table: _last(table, sqlite=sqlite) for table in ("events", "exposures", "journal")}
+    for sqlite in (True, False)
+}
 
 
 def _insert(table: sa.Table) -> str:
@@ -119,6 +153,8 @@ class Event:
     position: int | None = None
     latitude: float | None = None
     longitude: float | None = None
+    is_organic: int | None = None
+    private: int | None = None
     offset: int = 0
 
 
@@ -212,55 +248,151 @@ class EventLog:
     def append(self, events: Sequence[Mapping[str, Any]], *, now: int | None = None) -> Appended:
         """Check and write events; they are durable when this returns.
 
-        An event without `event_id` gets a random one. One whose `event_id` the log (or the batch) has is a duplicate.
+        An event without `event_id` gets a random one. One whose `event_id` the log (or the batch) has is a duplicate if
+        the fields that it gives are the same there, and is rejected otherwise. One that an imported source has too
+        outlives that source.
         `now`: epoch milliseconds that an `at` may pass by a day at most (default: the clock).
         """
         now = now_ms() if now is None else now
         rejected: list[tuple[int, str]] = []
         rows: dict[str, tuple[Any, ...]] = {}
-        duplicates = 0
+        places: dict[str, int] = {}
+        repeats: list[tuple[int, tuple[Any, ...]]] = []  # index and row
         for index, given in enumerate(events):
             problem = problem_of_event(given, now)
             if problem is not None:
                 rejected.append((index, problem))
                 continue
             row: dict[str, Any] = {name: given.get(name) for name in EVENT_COLUMNS}
-            row["event_id"] = row["event_id"] or uuid.uuid4().hex
+            id_ = row["event_id"] = row["event_id"] or uuid.uuid4().hex
             row["count"] = 1 if row["count"] is None else row["count"]
             if row["latitude"] is not None:
                 row["latitude"], row["longitude"] = self.coarsen(row["latitude"], row["longitude"])
-            if row["event_id"] in rows:
-                duplicates += 1
+            values = (*row.values(), None)
+            if id_ in rows:
+                repeats.append((index, values))
             else:
-                rows[row["event_id"]] = tuple(row.values())
-        accepted = 0
+                rows[id_], places[id_] = values, index
+        stored: dict[str, tuple[Any, ...]] = {}
         if rows:
             with self._transaction("events") as cursor:
-                accepted = self._write_events(cursor, rows)
-        return Appended(accepted, duplicates + len(rows) - accepted, rejected)
+                stored = self._write_events(cursor, rows)
+                self._give(cursor, [id_ for id_, row in stored.items() if row[-1] is not None], None)
+        repeats += [(places[id_], rows[id_]) for id_ in stored]
+        first = {**rows, **stored} if repeats else {}
+        other = [(i, new[0]) for i, new in repeats if _differs(events[i], new, first[new[0]])]
+        rejected += [(i, f"event_id {id_}: {OTHER_CONTENT}") for i, id_ in other]
+        return Appended(len(rows) - len(stored), len(repeats) - len(other), sorted(rejected))
 
     def append_frame(self, frame: pl.DataFrame) -> tuple[int, int]:
         """Write many events whose columns are checked already (`graph.log.checks.event_problems`).
 
         Columns of an event that are missing are null (`count`: 1). Written in transactions of `CHUNK_ROWS` rows, each
-        durable on its own; after an interruption the same call adds what is missing.
+        durable on its own; after an interruption the same call adds what is missing. Of an `event_id` the first stands.
         Returns: (accepted, duplicates).
         Raises: ValueError for a column that no event has, or a null where a value is required.
+        """
+        accepted, _ = self.append_source(frame, None)
+        return accepted, frame.height - accepted
+
+    def append_source(
+        self, frame: pl.DataFrame, source: int | None, *, adopt: bool = False
+    ) -> tuple[int, dict[str, int | None]]:
+        """`append_frame` of the events of the source with that number.
+
+        `adopt`: those that stand in the log without a source become its own.
+        Returns: how many were accepted, and of those that the log had of another source or by request (None), by their
+        ids, of which.
         """
         frame = _shaped(frame, EVENT_COLUMNS, {"count": 1})
         for name in ("event_id", "user_id", "action"):
             if frame[name].null_count():
                 raise ValueError(f"every event needs {name} ({frame[name].null_count()} have none)")
-        accepted = 0
+        accepted, others = 0, dict[str, int | None]()
         for chunk in frame.iter_slices(CHUNK_ROWS):
-            rows = {row[0]: row for row in self.coarsened(chunk).rows()}
+            rows = {row[0]: (*row, source) for row in reversed(self.coarsened(chunk).rows())}
+            rows = dict(reversed(rows.items()))  # the first of an id, in the order of the frame
             with self._transaction("events") as cursor:
-                accepted += self._write_events(cursor, rows)
-        return accepted, frame.height - accepted
+                stored = self._write_events(cursor, rows)
+                found = {id_: row[-1] for id_, row in stored.items() if row[-1] != source}
+                if adopt:
+                    self._give(cursor, [id_ for id_, of in found.items() if of is None], source)
+                    found = {id_: of for id_, of in found.items() if of is not None}
+            accepted += len(rows) - len(stored)
+            others |= found
+        return accepted, others
+
+    def differing(self, frame: pl.DataFrame, *, besides: int | None = None) -> list[str]:
+        """The ids of events that the log has with other content; a null is not compared.
+
+        `frame`: `event_id` and any fields of an event, points coarsened. `besides`: a source whose events do not count.
+        """
+        found: list[str] = []
+        names = [name for name in EVENT_COLUMNS if name in frame.columns]
+        for chunk in frame.select(names).iter_slices(CHUNK_ROWS):
+            with self._cursor(self._reader) as cursor:
+                stored = self._stored(cursor, chunk["event_id"].to_list())
+            for row in chunk.rows():
+                first = stored.get(row[0])
+                if first is not None and (besides is None or first[-1] != besides):
+                    there = dict(zip(EVENT_COLUMNS, first[:-1], strict=True))
+                    if any(v is not None and v != there[name] for name, v in zip(names, row, strict=True)):
+                        found.append(row[0])
+        return found
+
+    def of_source(self, table: str, source: int) -> pl.DataFrame:
+        """The "events" or "exposures" that an import of that source has brought, ordered by offset."""
+        kinds, where = (EVENT_COLUMNS if table == "events" else EXPOSURE_COLUMNS), f" AND source = {int(source)}"
+        return self._export(_EVENTS if table == "events" else _EXPOSURES, kinds, 0, None, where)
+
+    def give(self, event_ids: Sequence[str], source: int | None) -> None:
+        """Make events those of a source, or nobody's (None); ids that the log does not have are left out."""
+        for first in range(0, len(event_ids), CHUNK_ROWS):
+            with self._transaction("events") as cursor:
+                self._give(cursor, event_ids[first : first + CHUNK_ROWS], source)
 
     def last_offset(self) -> int:
-        """The newest event's offset, 0 for an empty log."""
+        """The newest event's offset, 0 for an empty log; it stays when that event is taken out."""
         return self._last("events")
+
+    @property
+    def generation(self) -> int:
+        """How often something was taken out: what was read under another one may hold events that are gone."""
+        return int(self.get_meta(_GENERATION_KEY) or 0)
+
+    def take_out(
+        self,
+        *,
+        source: int | None = None,
+        user_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+    ) -> int:
+        """Delete the events and exposures of a source or a listener, and of a time: `from_ms` <= at < `to_ms`.
+
+        Those without a time stay where a time is given. Done in transactions of at most `CHUNK_ROWS` offsets; after an
+        interruption the same call goes on. Returns: how many events went.
+        Raises: ValueError without a source and a listener.
+        """
+        if source is None and user_id is None:
+            raise ValueError("take_out needs a source or a user_id")
+        given = {"source = ?": source, "user_id = ?": user_id, "at >= ?": from_ms, "at < ?": to_ms}
+        where = {condition: value for condition, value in given.items() if value is not None}
+        gone = self._take_out("events", " AND ".join(where), list(where.values()))
+        self._take_out("exposures", " AND ".join(where), list(where.values()))
+        return gone
+
+    def take_out_events(self, source: int, event_ids: Sequence[str]) -> int:
+        """Delete those of a source's events that have one of these ids. Returns: how many went."""
+        return sum(
+            self._take_out("events", f"source = ? AND {self._among()}", [source, self._list(event_ids[i : i + _FEW])])
+            for i in range(0, len(event_ids), _FEW)
+        )
+
+    def take_out_exposures(self, source: int, key: str) -> None:
+        """Delete a source's exposures, so that `append_exposures_frame` writes those under `key` from the first one."""
+        self.set_meta(key, "0")
+        self._take_out("exposures", "source = ?", [source])
 
     def frame(self, after: int = 0, upto: int | None = None) -> pl.DataFrame:
         """All events with `after` < offset <= `upto`, ordered by offset: `offset`, then an event's fields."""
@@ -306,13 +438,14 @@ class EventLog:
             if not row.keys() <= EXPOSURE_COLUMNS.keys():
                 unknown = min(row.keys() - EXPOSURE_COLUMNS.keys())
                 raise ValueError(f"unknown exposure field {unknown!r} (expected {', '.join(EXPOSURE_COLUMNS)})")
-            values.append(tuple(map(row.get, EXPOSURE_COLUMNS)))
+            values.append((*map(row.get, EXPOSURE_COLUMNS), None))
         with self._transaction("exposures", durable=False) as cursor:
             return self._write_rows(cursor, _EXPOSURES, values)
 
-    def append_exposures_frame(self, frame: pl.DataFrame, *, key: str) -> int:
+    def append_exposures_frame(self, frame: pl.DataFrame, *, key: str, source: int | None = None) -> int:
         """Write many checked exposures once: `key` names them in the meta table, where the rows done are counted.
 
+        `source`: the number of the source that they are of.
         Returns: how many rows this call added; a repeated call goes on where an interrupted one stopped.
         """
         frame = _shaped(frame, EXPOSURE_COLUMNS, {})
@@ -320,7 +453,7 @@ class EventLog:
         added = 0
         for chunk in frame.slice(done).iter_slices(CHUNK_ROWS):
             with self._transaction("exposures") as cursor:
-                self._write_rows(cursor, _EXPOSURES, chunk.rows())
+                self._write_rows(cursor, _EXPOSURES, [(*row, source) for row in chunk.rows()])
                 done += chunk.height
                 self._put_meta(cursor, key, str(done))
             added += chunk.height
@@ -367,10 +500,11 @@ class EventLog:
         with self._transaction("journal") as cursor:
             return self._write_rows(cursor, _JOURNAL, [(kind, label, id, text)])
 
-    def journal(self, after: int = 0) -> list[JournalEntry]:
-        """The journal's lines beyond offset `after`, in order."""
+    def journal(self, after: int = 0, kind: str | None = None) -> list[JournalEntry]:
+        """The journal's lines beyond offset `after`, in order; only those of a `kind` if one is given."""
+        where, values = ('"offset" > ?', [after]) if kind is None else ('"offset" > ? AND kind = ?', [after, kind])
         with self._cursor(self._reader) as cursor:
-            self._execute(cursor, f'{_select(_JOURNAL)} WHERE "offset" > ? ORDER BY "offset"', (after,))
+            self._execute(cursor, f'{_select(_JOURNAL)} WHERE {where} ORDER BY "offset"', values)
             rows = cursor.fetchall()
         return [JournalEntry(offset, kind, label, key, json.loads(text)) for offset, kind, label, key, text in rows]
 
@@ -387,6 +521,11 @@ class EventLog:
         """Keep `value` under `key`, durable on return."""
         with self._transaction("meta") as cursor:
             self._put_meta(cursor, key, value)
+
+    def drop_meta(self, key: str) -> None:
+        """Keep nothing under `key`."""
+        with self._transaction("meta") as cursor:
+            self._execute(cursor, "DELETE FROM meta WHERE key = ?", (key,))
 
     def meta(self, prefix: str = "") -> dict[str, str]:
         """Every key that begins with `prefix`, and its value."""
@@ -417,11 +556,27 @@ class EventLog:
                 self._execute(
                     cursor, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value)
                 )
-        found = self._meta("schema_version")
-        if found != SCHEMA_VERSION:
+            self._upgrade(cursor)
+
+    def _upgrade(self, cursor: Any) -> None:
+        """Give an older log what it lacks, within the transaction that checks its version."""
+        cursor.execute("SELECT value FROM meta WHERE key = 'schema_version'")
+        found = cursor.fetchone()[0]
+        if found == SCHEMA_VERSION:
+            return
+        if found not in _UPGRADED:
             raise StoreUnavailable(
                 f"event log {self._shown} has schema version {found}, this version of Segue reads {SCHEMA_VERSION}"
             )
+        for table in (_EVENTS, _EXPOSURES):
+            cursor.execute(f"SELECT * FROM {table.name} LIMIT 0")  # noqa: S608
+            there = {column[0] for column in cursor.description}
+            for column in table.columns:
+                if column.name not in there:
+                    kind = column.type.compile(self._writer.dialect)
+                    cursor.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
+        cursor.execute("CREATE INDEX IF NOT EXISTS journal_node ON journal (label, id)")
+        self._put_meta(cursor, "schema_version", SCHEMA_VERSION)
 
     def _refuse_protected(self) -> None:
         """Before SQLite looks: beside a file that it may not write, it would make others with the same rights, and they
@@ -541,21 +696,56 @@ class EventLog:
             return self._last_in(cursor, table)
 
     def _last_in(self, cursor: Any, table: str) -> int:
-        cursor.execute(f'SELECT coalesce(max("offset"), 0) FROM {table}')  # noqa: S608
+        cursor.execute(_LAST[self._sqlite][table])
         return int(cursor.fetchone()[0])
 
-    def _write_events(self, cursor: Any, rows: Mapping[str, tuple[Any, ...]]) -> int:
-        """Insert those of `rows` (by event id) that the log does not have. Returns: how many."""
-        ids = list(rows)
-        if self._sqlite:
-            query = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))"
-            cursor.execute(query, (json.dumps(ids),))
-        else:
-            cursor.execute("SELECT event_id FROM events WHERE event_id = ANY(%s)", (ids,))
-        known = {row[0] for row in cursor.fetchall()}
-        fresh = [row for key, row in rows.items() if key not in known]
+    def _take_out(self, table: str, where: str, values: Sequence[Any]) -> int:
+        """Delete the rows of a table for which `where` is true. Returns: how many there were."""
+        gone, after = 0, 0
+        while (first := self._first(table, where, values, after)) is not None:
+            after = first - 1 + CHUNK_ROWS
+            with self._transaction(table) as cursor:
+                last = self._last_in(cursor, table)
+                query = f'DELETE FROM {table} WHERE {where} AND "offset" >= ? AND "offset" <= ?'  # noqa: S608
+                self._execute(cursor, query, (*values, first, after))
+                if cursor.rowcount:
+                    gone += cursor.rowcount
+                    self._put_meta(cursor, _LAST_KEY + table, str(last))
+                    self._execute(cursor, _COUNT_UP, (_GENERATION_KEY, "1"))
+        return gone
+
+    def _first(self, table: str, where: str, values: Sequence[Any], after: int) -> int | None:
+        """The offset of the first row beyond `after` for which `where` is true."""
+        query = f'SELECT "offset" FROM {table} WHERE {where} AND "offset" > ? ORDER BY "offset" LIMIT 1'  # noqa: S608
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (*values, after))
+            row = cursor.fetchone()
+            return None if row is None else int(row[0])
+
+    def _write_events(self, cursor: Any, rows: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        """Insert those of `rows` (by event id) that the log does not have. Returns: what it has of the others."""
+        stored = self._stored(cursor, list(rows))
+        fresh = [row for key, row in rows.items() if key not in stored] if stored else list(rows.values())
         self._write_rows(cursor, _EVENTS, fresh)
-        return len(fresh)
+        return stored
+
+    def _stored(self, cursor: Any, event_ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """What the log has of these ids: the fields of `EVENT_COLUMNS` and the source."""
+        query = f"SELECT {_STORED_FIELDS} FROM events WHERE {self._among()}"  # noqa: S608
+        self._execute(cursor, query, (self._list(event_ids),))
+        return {row[0]: row for row in cursor.fetchall()}
+
+    def _give(self, cursor: Any, event_ids: Sequence[str], source: int | None) -> None:
+        if event_ids:
+            query = f"UPDATE events SET source = ? WHERE {self._among()}"  # noqa: S608
+            self._execute(cursor, query, (source, self._list(event_ids)))
+
+    def _among(self) -> str:
+        """The condition that an event's id is in a `_list`."""
+        return "event_id IN (SELECT value FROM json_each(?))" if self._sqlite else "event_id = ANY(?)"
+
+    def _list(self, event_ids: Sequence[str]) -> Any:
+        return json.dumps(list(event_ids)) if self._sqlite else list(event_ids)
 
     def _write_rows(self, cursor: Any, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert rows at the next offsets. Returns: the last offset."""
@@ -577,10 +767,10 @@ class EventLog:
         self._execute(cursor, query, (key, value))
 
     def _export(
-        self, table: sa.Table, types: Mapping[str, type[pl.DataType]], after: int, upto: int | None
+        self, table: sa.Table, types: Mapping[str, type[pl.DataType]], after: int, upto: int | None, where: str = ""
     ) -> pl.DataFrame:
         kinds: dict[str, type[pl.DataType]] = {"offset": pl.Int64, **types}
-        bounds = f'"offset" > {int(after)}' + ("" if upto is None else f' AND "offset" <= {int(upto)}')
+        bounds = f'"offset" > {int(after)}' + ("" if upto is None else f' AND "offset" <= {int(upto)}') + where
         names = ", ".join(f'"{name}"' for name in kinds)
         query = f'SELECT {names} FROM {table.name} WHERE {bounds} ORDER BY "offset"'  # noqa: S608
         with self._cursor(self._reader) as cursor:
@@ -640,6 +830,12 @@ def export_parquet(log: EventLog, folder: Path, *, after: int = 0) -> dict[str, 
         partial.replace(folder / f"{name}.parquet")
         written[name] = frame.height
     return written
+
+
+def _differs(given: Mapping[str, Any], new: tuple[Any, ...], first: tuple[Any, ...]) -> bool:
+    """Whether an event says something else than the row of the same id that came first, as far as it says anything."""
+    fields = zip(EVENT_COLUMNS, new, first, strict=False)
+    return any(value != there and given.get(name) is not None for name, value, there in fields)
 
 
 def _shaped(frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], defaults: Mapping[str, Any]) -> pl.DataFrame:

@@ -108,6 +108,17 @@ def integers(name: str, column: pl.Series, low: float | None = None, high: float
     return _bounded(name, column, values, low, high, "an integer of 64 bits")
 
 
+def flags(name: str, column: pl.Series) -> Values:
+    """0 and 1, written as that or as "true" and "false" in any case."""
+    number = column.cast(pl.Int64) if column.dtype == pl.Boolean else _number(column)
+    if column.dtype == pl.String:
+        words = present(column).str.to_lowercase()
+        said = words.replace_strict({"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64)
+        number = number.zip_with(number.is_not_null(), said)
+    values = number.set((number != 0) & (number != 1), None).cast(pl.Int64)
+    return _bounded(name, column, values, 0, 1, "true or false")
+
+
 def durations(name: str, column: pl.Series, high: float, *, played: bool = False) -> Values:
     """Milliseconds up to `high`, from numbers of any unit or texts such as "3:35".
 

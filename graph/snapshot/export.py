@@ -12,6 +12,7 @@ from graph.errors import SegueError
 from graph.log.events import EventLog
 from graph.log.tombstones import Tombstones
 from graph.snapshot.snapshot import Edges, Nodes, Snapshot
+from graph.sources.withdraw import removed_songs
 from graph.store import queries
 from graph.store.store import GraphStore
 
@@ -26,7 +27,8 @@ def export(
     """The whole graph and every event up to offset `upto`, as a snapshot; what is derived is made anew.
 
     Of what was shown it holds what was shown before the newest event: serving logs exposures all the time, and data
-    without a new event must make the same release again.
+    without a new event must make the same release again. Events on a song that was taken back with its source, and that
+    the graph does not have again, do not bring it back.
 
     `wall_clock` (epoch milliseconds) caps `as_of`.
     Raises: StoreUnavailable.
@@ -36,6 +38,9 @@ def export(
     nodes = {label: gone.nodes(label, frame) for label, frame in nodes.items()}
     edges = {rel: gone.edges(rel, frame) for rel, frame in edges.items()}
     events = gone.events(log.frame(0, upto))
+    withdrawn = removed_songs(log).difference(nodes["Song"]["id"])
+    if withdrawn:
+        events = events.filter(~pl.col("song_id").is_in(list(withdrawn)).fill_null(value=False))
     newest = events["at"].max()
     before = pl.col("at") < min(newest if isinstance(newest, int) else 0, wall_clock)
     return Snapshot.of_frames(

@@ -79,6 +79,11 @@ def delete_node(label: str) -> str:
     return f"MATCH (n:{label} {{id: $id}}) DETACH DELETE n RETURN count(*) AS n"
 
 
+def delete_nodes(label: str) -> str:
+    """`$rows` of `{id}` and their relationships. Returns `n`, the nodes deleted."""
+    return f"UNWIND $rows AS row MATCH (n:{label} {{id: row.id}}) DETACH DELETE n RETURN count(*) AS n"
+
+
 def set_properties(label: str, properties: Sequence[str]) -> str:
     """`$rows` of `{id, <properties>}` on nodes that exist; a null removes the property. Returns `n`, the rows met."""
     parts = ", ".join(f"n.{_name(name)} = row.{name}" for name in properties)
@@ -155,6 +160,7 @@ def catalogue() -> Iterator[tuple[str, str]]:
         yield f"node:{label.name}", node(label.name)
         yield f"set_properties:{label.name}", set_properties(label.name, names)
         yield f"delete_node:{label.name}", delete_node(label.name)
+        yield f"delete_nodes:{label.name}", delete_nodes(label.name)
     for rel in RELATIONSHIPS:
         names = [p.name for p in rel.properties]
         yield f"upsert_relationships:{rel.key}", upsert_relationships(rel, names)

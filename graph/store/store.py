@@ -211,6 +211,16 @@ class GraphStore:
         schema.label(label)
         return int(self.write(queries.delete_node(label), {"id": id})[0]["n"])
 
+    def delete_nodes(self, label: str, ids: Sequence[str]) -> int:
+        """Delete nodes and their relationships; how many of them there were."""
+        schema.label(label)
+        return self._in_batches([{"id": id_} for id_ in ids], ("id",), lambda _: queries.delete_nodes(label))
+
+    def delete_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Delete relationships by their key, `{"source": id, "target": id}` and the identity; how many there were."""
+        required = ("source", "target", *rel.identity)
+        return self._in_batches(rows, required, lambda _: queries.delete_relationships(rel))
+
     def delete_relationship(self, rel: schema.Relationship, source: str, target: str) -> int:
         """Delete every relationship of the type from `source` to `target`; how many there were."""
         return int(self.write(queries.delete_relationship(rel), {"source": source, "target": target})[0]["n"])
@@ -227,9 +237,7 @@ class GraphStore:
         """
         if not rel.derived:
             raise ValueError(f"rel must be derived (got {rel.key})")
-        deleted = self._in_batches(
-            deletes, ("source", "target", *rel.identity), lambda _: queries.delete_relationships(rel)
-        )
+        deleted = self.delete_relationships(rel, deletes)
         return self.upsert_relationships(rel, upserts), deleted
 
     def set_properties(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -78,7 +78,9 @@ class Edits:
         """With these further lines of the journal."""
         state = self
         for entry in entries:
-            if entry.label is not None and entry.id is not None:
+            if entry.kind == "removed":
+                state = state._without(entry.payload["ids"])
+            elif entry.label is not None and entry.id is not None:
                 state = state._after(entry, entry.label, entry.id)
             state = replace(state, offset=entry.offset)
         return state
@@ -130,8 +132,7 @@ class Edits:
             return self._changed(entry.kind, label, id_, payload)
         place = self.song(id_)
         if entry.kind == "delete":
-            songs = {key: song for key, song in self.songs.items() if key != id_}
-            return replace(self, songs=songs, removed=self.removed | {place}) if place >= 0 else self
+            return self._without([id_])
         state = replace(self, removed=self.removed - {place})
         properties = payload["properties"] if entry.kind == "upsert" else {}
         if place < 0 or place >= self.snapshot.songs:
@@ -147,6 +148,12 @@ class Edits:
         if properties.get("tier") is not None:
             state = replace(state, tiers={**self.tiers, place: int(properties["tier"])})
         return state
+
+    def _without(self, ids: Sequence[str]) -> Edits:
+        """With these songs taken out."""
+        gone = {place for id_ in ids if (place := self.song(id_)) >= 0}
+        songs = {key: song for key, song in self.songs.items() if self.song(key) not in gone}
+        return replace(self, songs=songs, removed=self.removed | gone) if gone else self
 
     def _changed(self, kind: str, label: str, id_: str, payload: Mapping[str, Any]) -> Edits:
         """After an edit of a node that is no song."""

@@ -134,6 +134,9 @@ class Live:
         again = None if log is None else self._again
         self.overlay = Overlay(Counters(snapshot, again), edits, NewSongs(edits, self._vectors))
         self.status = LiveState("detached", "not looked at yet")
+        self._generation: int | None = None
+        self.outdated = False
+        """Whether something was taken out of the log since it was first read: what was counted may hold it still."""
         for count in counted:
             count(self.overlay.counters)
         self.check()
@@ -165,6 +168,9 @@ class Live:
                 return LiveState("detached", "the release was made from another event log")
             if self._log.last_offset() < self._release.offset:
                 return LiveState("detached", "the release is ahead of the event log")
+            generation = self._log.generation
+            self._generation = generation if self._generation is None else self._generation
+            self.outdated = generation != self._generation
             with self._folding:
                 self._fold(self._log)
                 last = self._log.last_offset()

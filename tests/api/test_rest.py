@@ -387,7 +387,7 @@ def test_a_wrong_question_about_similar_songs_is_400(server, snapshot, query):
 
 
 def test_posted_events_are_counted_and_the_bad_ones_named(server, served_house):
-    good = {"event_id": "rest-1", "user_id": "u-rest", "action": "play", "song_id": "song-x"}
+    good = {"event_id": "rest-1", "user_id": "u-rest", "action": "play", "song_id": "song-x", "private": True}
     bad = {"user_id": "u-rest", "action": "dance", "song_id": "song-x"}
     answer = server.post("/v1/events", [good, bad, good, 7])
     assert answer.status_code == 202
@@ -398,7 +398,7 @@ def test_posted_events_are_counted_and_the_bad_ones_named(server, served_house):
     again = server.post("/v1/events", {"events": [good]}).json()
     assert again == {"accepted": 0, "duplicates": 1, "rejected": []}
     with served_house.log() as log:
-        assert [event.event_id for event in log.of_user("u-rest")] == ["rest-1"]
+        assert [(event.event_id, event.private) for event in log.of_user("u-rest")] == [("rest-1", 1)]
 
 
 @pytest.mark.parametrize("action", ["full_play", "block", "skip"])

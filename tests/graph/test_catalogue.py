@@ -10,10 +10,12 @@ import pytest
 
 from graph import schema
 from graph.batch import Batch
-from graph.catalogue import Catalogue, audio_segments, import_batch, sources, unfinished_imports
+from graph.catalogue import Catalogue, import_batch
 from graph.errors import Busy, InvalidInput, SourceMismatch
 from graph.log.events import EventLog
 from graph.snapshot.export import export
+from graph.sources.audio import audio_segments
+from graph.sources.registry import sources, unfinished_imports
 from graph.store import queries
 from graph.store.store import GraphStore
 
@@ -77,6 +79,19 @@ def test_true_repeats_of_an_event_survive(state: Any, sqlite_log: EventLog) -> N
     assert sqlite_log.frame()["event_id"].n_unique() == 3
 
 
+def test_ids_of_events_are_those_of_the_first_version_and_hold_what_came_later() -> None:
+    def named(**more: Any) -> list[str]:
+        made = Batch("tables")
+        fields = {"user_id": "u", "action": "play", "song_id": ["s", "s"], "at": 1700000000000}
+        made.add_events(pl.DataFrame({**fields, **more}), file="events.csv")
+        made.name_events("tables:/data")
+        return made.events["event_id"].to_list()
+
+    assert named() == ["13c0cbd9f05cc94621df9df5d4150391", "bec6f09b2500d89c357c01ad4b9c813a"]
+    assert named(private=[None, "TRUE"])[0] == named()[0]
+    assert len({*named(), *named(private="true"), *named(private=[0, 0]), *named(is_organic=["True", "1"])}) == 8
+
+
 def test_a_source_that_grew_adds_only_what_is_new(state: Any, sqlite_log: EventLog) -> None:
     state(batch("s1", events=2))
     state(batch("s1", "s2", events=5), fingerprint="f2")
@@ -127,11 +142,11 @@ def test_a_source_that_moved_is_the_same_source(state: Any, sqlite_log: EventLog
 def test_an_interrupted_import_is_known_and_resumes(
     state: Any, sqlite_log: EventLog, embedded_store: GraphStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(self: EventLog, frame: pl.DataFrame) -> tuple[int, int]:
+    def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(EventLog, "append_frame", killed)
+        patched.setattr(EventLog, "append_source", killed)
         with pytest.raises(KeyboardInterrupt):
             state(batch("s1", "s2"))
     assert unfinished_imports(sqlite_log) == ["tables:one"]

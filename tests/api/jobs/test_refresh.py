@@ -53,6 +53,17 @@ def test_what_changes_nothing_fits_nothing_anew(prints, usual: str, same: str) -
     assert changed(prints(usual), prints(same)) == set()
 
 
+def test_what_was_taken_out_of_the_log_is_unlearned(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    refresh, plan = Refresh(load(), log=None, open_store=None), {**PLAN, "generation": 1}
+    prints = refresh._fingerprints({**PLAN, "base": None})
+    assert changed(prints, refresh._fingerprints({**plan, "base": None})) == prints.keys()
+    steps = {name: {"fingerprint": step_fingerprint} for name, step_fingerprint in prints.items()}
+    release = {"id": "r", "digest": "d", "events": {"log_id": "a", "offset": 1}, "base": None, "steps": steps}
+    monkeypatch.setattr(refresh, "_sealed", lambda _: (None, release))
+    assert refresh._chosen_base(plan, full=False) == {"id": "r", "digest": "d", "full": True}
+
+
 @pytest.mark.parametrize(("same", "base"), [(True, None), (False, {"id": "r", "digest": "d", "full": False})])
 def test_a_refresh_goes_on_from_the_release_unless_that_has_the_same_models(
     tmp_path, monkeypatch, same: bool, base: object

@@ -14,6 +14,10 @@ from graph import schema
 from graph.batch import Batch
 from graph.errors import InvalidInput
 from graph.importers.base import run_import
+from graph.log.events import EventLog
+from graph.sources.registry import find, sources
+from graph.sources.withdraw import forget
+from graph.store.store import GraphStore
 
 Read = Callable[..., Batch]
 
@@ -188,3 +192,80 @@ def test_ids_of_relations_that_join_nothing_are_told(tmp_path: Path) -> None:
         r"1 of 2 song_artist name none of songs, e.g. 'Bjo\u0308rk' ('Björk' exists)",
         "1 of 2 song_artist name none of artists, e.g. 'a'",
     ]
+
+
+PLAYS = "user_id,action,song_id,at\nu1,full_play,s1,1700000000000\nu1,full_play,s2,1700000240000\n"
+CORRECTED = {
+    "a time was wrong and a song is out": (
+        {"songs": "id,title\ns1,One\ns2,Two\ns3,Three\n", "events": f"{PLAYS}u1,full_play,s3,1700090000000\n"},
+        {"songs": "id,title\ns1,One\ns2,Two\n", "events": f"{PLAYS}u1,full_play,s1,1700000480000\n"},
+        "1 events, 1 Song of",
+    ),
+    "an event with an id had the wrong song": (
+        {"songs": "id\ns1\ns2\n", "events": "event_id,user_id,action,song_id\ne1,u1,play,s1\ne2,u1,play,s2\n"},
+        {"songs": "id\ns1\ns2\n", "events": "event_id,user_id,action,song_id\ne1,u1,play,s2\ne2,u1,play,s2\n"},
+        "1 events of",
+    ),
+    "a song had the artist of another one": (
+        {"songs": "id\ns1\ns2\n", "song_artist": "song_id,artist_id\ns1,a1\ns2,a2\n"},
+        {"songs": "id\ns1\ns2\n", "song_artist": "song_id,artist_id\ns1,a1\ns2,a1\n"},
+        "1 Artist, 1 PERFORMED_BY:Song:Artist of",
+    ),
+    "a listener should not be there": (
+        {"users": "id\nu1\nu2\n", "follows": "user_id,followed_id\nu1,u2\n", "songs": "id\ns1\n"},
+        {"users": "id\nu1\n", "follows": "user_id,followed_id\n", "songs": "id\ns1\n"},
+        "1 User, 1 FOLLOWS:User:User of",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "right", "told"), CORRECTED.values(), ids=CORRECTED)
+def test_a_corrected_source_takes_the_place_of_the_wrong_one(
+    tmp_path: Path,
+    embedded_store: GraphStore,
+    sqlite_log: EventLog,
+    wrong: dict[str, str],
+    right: dict[str, str],
+    told: str,
+) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+
+    def brought(log: EventLog, state: Path, tables: dict[str, str], **options: bool) -> list[str]:
+        result = run_import("tables", folder_of(folder, **tables), embedded_store, log, state, **options)
+        return list(result["warnings"])
+
+    def held(log: EventLog) -> list[object]:
+        return [embedded_store.counts(), log.frame().drop("offset").sort("event_id").rows()]
+
+    brought(sqlite_log, tmp_path, wrong)
+    assert f"{told} an earlier version stay; --replace takes them out" in brought(sqlite_log, tmp_path, right)
+    assert f"{told} the earlier version were taken out" in brought(sqlite_log, tmp_path, right, replace=True)
+    found, lines = held(sqlite_log), sqlite_log.last_journal_offset()
+    assert brought(sqlite_log, tmp_path, right, replace=True)[-1].endswith("nothing was added")
+    assert sqlite_log.last_journal_offset() == lines
+    forget(embedded_store, sqlite_log, find(sqlite_log, str(folder)), tmp_path)
+    assert not sources(sqlite_log)
+    assert not any(sum(kind.values()) for kind in embedded_store.counts().values())
+    with EventLog(f"sqlite:///{tmp_path}/fresh.db") as fresh:
+        brought(fresh, tmp_path / "fresh", right)
+        assert found == held(fresh)
+
+
+def test_an_event_id_with_other_content_is_told_with_its_line(
+    tmp_path: Path, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    sqlite_log.append([{"event_id": "e9", "user_id": "u1", "action": "play", "song_id": "s1"}])
+    rows = ["e1,s1", "e1,s2", "e2,s1", "e2,s1", "e9,s2"]
+    events = "event_id,user_id,action,song_id\n" + "\n".join(f"{row[:2]},u1,play,{row[3:]}" for row in rows)
+    folder_of(tmp_path, songs="id\ns1\ns2\n", events=events)
+    for _ in range(2):  # the second import finds the same: the log's are its own by then
+        result = run_import("tables", tmp_path, embedded_store, sqlite_log, tmp_path)
+        assert pl.read_csv(result["rejects_file"]).select("file", "line", "reason").rows() == [
+            ("events.csv", 3, "event_id e1: other content than an earlier event"),
+            ("events.csv", 6, "event_id e9: other content than an earlier event"),
+        ]
+    stands = [("e9", "s1"), ("e1", "s1"), ("e2", "s1")]
+    assert sqlite_log.frame().select("event_id", "song_id").rows() == stands
+    with pytest.raises(InvalidInput, match=r"2 bad rows \(strict\), the first in events\.csv line 3: event_id e1"):
+        run_import("tables", tmp_path, embedded_store, sqlite_log, tmp_path, strict=True)

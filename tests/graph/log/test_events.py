@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from graph.errors import Busy, InvalidInput, NotWritable, StoreUnavailable
-from graph.log import sql
+from graph.log import events, sql
 from graph.log.events import Event, EventLog, export_parquet
 
 PLAY = {"event_id": "e1", "user_id": "u1", "action": "play", "song_id": "s1"}
@@ -50,6 +52,33 @@ def test_bad_events_are_named_and_do_not_stop_the_good_ones(log: EventLog) -> No
     assert result.accepted == 2
     assert [index for index, _ in result.rejected] == [1, 2]
     assert result.rejected[1][1] == "song_id: required for play"
+
+
+def test_an_event_id_with_other_content_is_rejected_and_the_first_one_stands(log: EventLog) -> None:
+    where = {"latitude": 52.52, "longitude": 13.405}
+    log.append([play("a", rating=4, **where)])
+    same = [play("a"), play("a", rating=4.0, latitude=52.5201, longitude=13.4051), play("b"), play("b")]
+    other = [play("a", rating=5), play("b", song_id="s2"), play("a", user="u2"), play("a", scene="radio")]
+    result = log.append([*same, *other])
+    assert (result.accepted, result.duplicates) == (1, 3)
+    assert result.rejected == [
+        (4 + i, f"event_id {id_}: other content than an earlier event") for i, id_ in enumerate("abaa")
+    ]
+    assert log.frame().select("event_id", "song_id", "rating").rows() == [("a", "s1", 4.0), ("b", "s1", None)]
+    frame = pl.DataFrame([play("a", rating=5.0), play("b")]).select("event_id", "rating")
+    assert (log.differing(frame), log.differing(frame, besides=1)) == (["a"], ["a"])
+
+
+def test_what_a_request_says_too_outlives_its_source(log: EventLog) -> None:
+    frame = pl.DataFrame([play("a"), play("b"), play("c")])
+    assert log.append_source(frame, 1) == (3, {})
+    assert log.append([play("b")]).duplicates == 1
+    assert log.append_source(frame, 2) == (0, {"a": 1, "b": None, "c": 1})
+    assert log.append_source(frame.head(2), 1, adopt=True) == (0, {})
+    log.give(["a", "nowhere"], 2)
+    assert [log.of_source("events", n)["event_id"].to_list() for n in (1, 2)] == [["b", "c"], ["a"]]
+    assert log.take_out_events(1, ["a", "c"]) == 1
+    assert log.frame()["event_id"].to_list() == ["a", "b"]
 
 
 def test_an_event_without_an_id_gets_one(log: EventLog) -> None:
@@ -128,6 +157,28 @@ def test_the_log_keeps_its_id(log: EventLog, log_url: str) -> None:
 def test_two_logs_have_different_ids(tmp_path: Path, log: EventLog) -> None:
     with EventLog(f"sqlite:///{tmp_path}/other.db") as other:
         assert other.log_id != log.log_id
+
+
+def test_what_is_taken_out_leaves_offsets_that_nobody_gets_again(log: EventLog, monkeypatch: Any) -> None:
+    monkeypatch.setattr(events, "CHUNK_ROWS", 2)
+    many = pl.DataFrame({"event_id": ["a", "b", "c", "d"], "user_id": ["u1", "u2"] * 2, "action": "play", "at": 10})
+    log.append_source(many, 3)
+    log.append([play("e", at=10), play("f", at=20), play("g")])
+    log.append_exposures([{"request_id": "r", "user_id": "u1", "song_id": "s1", "position": 0, "at": 20}])
+    assert log.take_out(source=4) == log.take_out(user_id="u1", from_ms=11, to_ms=20) == log.generation == 0
+    assert log.take_out(user_id="u1", from_ms=20) == 1  # and its exposure; what has no time stays
+    assert (log.exposures().height, log.last_exposure_offset()) == (0, 1)
+    assert log.take_out(user_id="u1", source=3) == 2
+    seen = log.generation
+    assert log.take_out(user_id="u1") == 2
+    assert log.generation > seen
+    assert (log.frame()["event_id"].to_list(), log.last_offset()) == (["b", "d"], 7)
+    log.append([play("h")])
+    log.append_exposures([{"request_id": "r", "song_id": "s1", "position": 0}])
+    assert log.frame(4).select("offset", "event_id").rows() == [(8, "h")]
+    assert log.exposures()["offset"].to_list() == [2]
+    with pytest.raises(ValueError, match="needs a source or a user_id"):
+        log.take_out(from_ms=0)
 
 
 def test_exposures_come_back_in_order(log: EventLog) -> None:
@@ -230,8 +281,45 @@ def test_sqlite_is_in_wal_mode_with_full_sync(sqlite_log: EventLog, tmp_path: Pa
 
 def test_another_schema_version_is_refused(log: EventLog, log_url: str) -> None:
     log.set_meta("schema_version", "999")
-    with pytest.raises(StoreUnavailable, match="schema version 999, this version of Segue reads 1"):
+    with pytest.raises(StoreUnavailable, match="schema version 999, this version of Segue reads 2"):
         EventLog(log_url)
+
+
+OLD_EVENTS = """CREATE TABLE events ("offset" {integer} PRIMARY KEY, event_id TEXT NOT NULL, user_id TEXT NOT NULL,
+    action TEXT NOT NULL, song_id TEXT, target_label TEXT, target_id TEXT, query TEXT, count {integer} NOT NULL,
+    rating {float}, at {integer}, played_ms {integer}, scene TEXT, request_id TEXT, position {integer},
+    latitude {float}, longitude {float})"""
+
+
+OLD_EXPOSURES = """("offset" {integer} PRIMARY KEY, request_id TEXT NOT NULL, user_id TEXT, song_id TEXT NOT NULL,
+    position {integer} NOT NULL, at {integer}, scene TEXT, channel TEXT, score {float}, propensity {float},
+    policy TEXT)"""
+
+
+def test_a_log_of_the_first_version_is_upgraded_where_it_lies(log_url: str) -> None:
+    engine = sa.create_engine(log_url)
+    kinds = ("INTEGER", "FLOAT") if engine.dialect.name == "sqlite" else ("BIGINT", "DOUBLE PRECISION")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(OLD_EVENTS.format(integer=kinds[0], float=kinds[1]))
+        connection.exec_driver_sql("CREATE UNIQUE INDEX events_event_id ON events (event_id)")
+        connection.exec_driver_sql("CREATE TABLE exposures " + OLD_EXPOSURES.format(integer=kinds[0], float=kinds[1]))
+        connection.exec_driver_sql("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        connection.exec_driver_sql("INSERT INTO meta VALUES ('schema_version', '1'), ('log_id', 'kept')")
+        connection.exec_driver_sql(
+            'INSERT INTO events ("offset", event_id, user_id, action, song_id, count) '
+            "VALUES (7, 'old', 'u1', 'play', 's1', 1)"
+        )
+    engine.dispose()
+    for _ in range(2):  # the second opening finds it upgraded
+        with EventLog(log_url) as log:
+            log.append([play("new", private=1, is_organic=0)])
+            log.append_exposures([{"request_id": "r", "song_id": "s1", "position": 0}])
+            assert log.log_id == "kept"
+            assert log.get_meta("schema_version") == "2"
+            assert log.frame().select("offset", "event_id", "private", "is_organic").rows() == [
+                (7, "old", None, None),
+                (8, "new", 1, 0),
+            ]
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

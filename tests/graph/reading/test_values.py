@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.errors import InvalidInput
-from graph.reading.values import EVENTS_BEGIN_MS, durations, floats, ids, integers, texts, times
+from graph.reading.values import EVENTS_BEGIN_MS, durations, flags, floats, ids, integers, texts, times
 from graph.schema import MAX_ID_BYTES, id_of, id_of_name, problem_of_id
 
 NOW = 1_790_000_000_000
@@ -130,6 +130,17 @@ def test_numbers() -> None:
     read = floats("n", pl.Series(["0,5", "1e400", "nan", "inf", "7"]), 0, 5)
     assert read.values.to_list() == [0.5, None, None, None, None]
     assert [problem is not None for problem in read.problems] == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "column", [["true", "False", " 1 ", "0.0", "maybe", "2", "", None], [True, False, True, False]]
+)
+def test_flags_are_written_as_words_or_numbers(column: list[object]) -> None:
+    found = flags("private", pl.Series(column))
+    assert found.values.to_list()[:4] == [1, 0, 1, 0]
+    assert found.values.to_list()[4:] == [None] * len(column[4:])
+    told = [f"private: expected true or false, got '{text}'" for text in column[4:6]]
+    assert found.problems.drop_nulls().to_list() == told
 
 
 def test_texts_lose_control_characters_and_what_is_too_long_and_it_is_told() -> None:

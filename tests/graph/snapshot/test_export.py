@@ -45,6 +45,15 @@ def test_events_count_up_to_the_offset_and_time_up_to_the_clock(embedded_store: 
     assert export(embedded_store, log, upto=10, wall_clock=NOW - DAY).as_of == NOW - DAY
 
 
+def test_old_events_do_not_bring_back_a_song_that_was_taken_out(embedded_store: GraphStore, log: EventLog) -> None:
+    fill(embedded_store)
+    log.append_journal("removed", "Song", None, {"ids": ["s1", "s2"]})
+    embedded_store.delete_nodes("Song", ["s1", "nowhere"])  # s2 was said again since
+    snapshot = export(embedded_store, log, upto=10, wall_clock=NOW)
+    assert snapshot.ids["Song"].to_list() == ["s2", "s3", "s4", "s5"]
+    assert snapshot.meta["bare"] == {}
+
+
 def test_it_holds_what_was_shown_before_the_newest_event(embedded_store: GraphStore, log: EventLog) -> None:
     fill(embedded_store)
     shown = {"request_id": "r", "user_id": "ana", "song_id": "s1", "position": 0}

@@ -132,6 +132,23 @@ def test_a_release_that_knows_the_edits_does_not_fold_them_again(lopsided: World
     assert len(live.overlay.songs) == 0
 
 
+def test_songs_that_were_taken_out_are_withheld_and_counts_are_known_to_be_outdated(
+    lopsided: World, log: EventLog
+) -> None:
+    live = Live(release(lopsided, log.log_id, log.last_offset()), log)
+    log.append([full_play("ana", "s1"), full_play("ben", "s2")], now=NOW)
+    log.append_journal("upsert", "Song", "new", {"properties": {"title": "New"}})
+    assert (live.check(), live.outdated) == (LiveState("attached", lag=2, behind=0), False)
+    counted = song_plays(live)[1]
+    log.append_journal("removed", "Song", None, {"ids": ["s2", "new", "nowhere"]})
+    log.take_out(user_id="ben")
+    assert (live.check(), live.outdated) == (LiveState("attached", lag=2, behind=0), True)
+    assert live.overlay.edits.withheld.tolist() == [1, 5]
+    again = Live(release(lopsided, log.log_id, 2), log)
+    assert not again.outdated
+    assert (song_plays(live)[1], song_plays(again)[1]) == (counted, counted - 1)
+
+
 def test_two_workers_agree(lopsided: World, log: EventLog) -> None:
     first = Live(release(lopsided, log.log_id, 0), log)
     for i in range(30):
