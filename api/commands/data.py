@@ -96,7 +96,6 @@ def import_source(
                 progress=progress,
             )
         with console.graph_store(settings) as store, console.event_log(settings) as log:
-            store.migrate()
             return run_import(
                 format,
                 path,

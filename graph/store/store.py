@@ -59,6 +59,14 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Merged:
+    """How many rows were met, and how many of them met what somebody else made, and changed nothing."""
+
+    rows: int
+    foreign: int
+
+
+@dataclass(frozen=True)
 class _Bounds:
     """How much of a result is taken: rows, until when, and about how many characters."""
 
@@ -120,10 +128,30 @@ class GraphStore:
 
     # -- what this program asks -----------------------------------------------------------------------------------
 
-    def migrate(self) -> None:
-        """Make the constraints and indexes of the schema; they may be there already."""
-        for statement in schema.statements():
-            self.write(statement)
+    @property
+    def url(self) -> str:
+        """Where it is, as the settings say."""
+        return self._config.url
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is a server of ours, which nobody else writes to but through Segue."""
+        return self._embedded is not None
+
+    def migrate(self) -> list[str]:
+        """Make the constraints and indexes of the schema; they may be there already.
+
+        Where somebody else's nodes or indexes forbid a constraint a plain index is made; a line for each such label.
+        """
+        told = []
+        for label, statement in zip(schema.LABELS, schema.statements(), strict=True):
+            try:
+                self.write(statement)
+            except InvalidInput as refused:
+                told.append(f"nothing keeps the ids of {label.name} nodes unique: {_without_prefix(refused)}")
+                with suppress(InvalidInput):
+                    self.write(schema.index_statement(label.name))
+        return told
 
     def write(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query that may be repeated safely: one transaction, retried when the engine asks for it.
@@ -191,28 +219,50 @@ class GraphStore:
     # -- nodes and relationships ------------------------------------------------------------------------------------
 
     def upsert_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """`merge_nodes`; the number of rows."""
+        return self.merge_nodes(label, rows).rows
+
+    def merge_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> Merged:
         """Make or complete nodes, `{"id": …, property: value}` a row; what a row leaves out, or gives as None, stays.
 
-        Returns the number of rows. Raises: InvalidInput for an unknown label or an invalid id.
+        A node of somebody else stays as it is. Raises: InvalidInput for an unknown label or an invalid id.
         """
         schema.label(label)
         return self._in_batches(rows, ("id",), lambda names: queries.upsert_nodes(label, names))
 
     def upsert_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> int:
+        """`merge_relationships`; how many rows had both ends."""
+        return self.merge_relationships(rel, rows).rows
+
+    def merge_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> Merged:
         """Make or complete relationships, `{"source": id, "target": id, property: value}` a row, one row a key.
 
-        Returns how many had both ends; a row without them does nothing. Raises: InvalidInput for an invalid id.
+        A row without both ends does nothing. One of somebody else stays as it is; a derived one is made beside it.
+        Raises: InvalidInput for an invalid id.
         """
         required = ("source", "target", *rel.identity)
         return self._in_batches(rows, required, lambda names: queries.upsert_relationships(rel, names))
 
     def delete_node(self, label: str, id: str) -> int:  # noqa: A002 - the property's name
-        """Delete a node and its relationships; 0 if there was none."""
+        """Delete a node that Segue made, and its relationships; 0 if there was none.
+
+        Where relationships of somebody else hang on it, it stays for their sake, without what Segue gave it.
+        """
         schema.label(label)
-        return int(self.write(queries.delete_node(label), {"id": id})[0]["n"])
+        _, stripped, deleted = (int(self.write(query, {"id": id})[0]["n"]) for query in queries.delete_node(label))
+        return stripped + deleted
+
+    def is_foreign(self, label: str, id: str) -> bool:  # noqa: A002 - the property's name
+        """Whether somebody else made a node of this id."""
+        return any(row["mark"] is not True for row in self.read(queries.marks_of_node(label), {"id": id}))
+
+    def is_foreign_only(self, rel: schema.Relationship, source: str, target: str) -> bool:
+        """Whether somebody else made the relationships of the type from `source` to `target`, all there are."""
+        rows = self.read(queries.marks_of_relationship(rel), {"source": source, "target": target})
+        return bool(rows) and all(row["mark"] is not True for row in rows)
 
     def delete_relationship(self, rel: schema.Relationship, source: str, target: str) -> int:
-        """Delete every relationship of the type from `source` to `target`; how many there were."""
+        """Delete every relationship of the type that Segue made from `source` to `target`; how many there were."""
         return int(self.write(queries.delete_relationship(rel), {"source": source, "target": target})[0]["n"])
 
     def replace_derived(
@@ -229,16 +279,16 @@ class GraphStore:
             raise ValueError(f"rel must be derived (got {rel.key})")
         deleted = self._in_batches(
             deletes, ("source", "target", *rel.identity), lambda _: queries.delete_relationships(rel)
-        )
+        ).rows
         return self.upsert_relationships(rel, upserts), deleted
 
     def set_properties(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Set properties of nodes that exist, `{"id": …, property: value}` a row; None removes.
+        """Set properties of nodes that Segue made, `{"id": …, property: value}` a row; None removes.
 
         Returns how many of the nodes there are.
         """
         schema.label(label)
-        return self._in_batches(rows, ("id",), lambda names: queries.set_properties(label, names), keep_none=True)
+        return self._in_batches(rows, ("id",), lambda names: queries.set_properties(label, names), keep_none=True).rows
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many nodes each label has, and relationships each type."""
@@ -297,11 +347,12 @@ class GraphStore:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             place = Path(temporary)
             files = {label: f"{label}.arrow" for label in nodes}
+            mark = pl.lit(value=True).alias(schema.MARK)
             for label, frame in nodes.items():
-                frame.write_ipc(place / files[label])
+                frame.with_columns(mark).write_ipc(place / files[label])
             entries = []
             for number, (rel, frame) in enumerate(relationships.items()):
-                frame.write_ipc(place / f"{number}.arrow")
+                frame.with_columns(mark).write_ipc(place / f"{number}.arrow")
                 entries.append(
                     {"type": rel.type, "source": rel.source, "target": rel.target, "file": f"{number}.arrow"}
                 )
@@ -463,12 +514,12 @@ class GraphStore:
         build: Callable[[list[str]], str],
         *,
         keep_none: bool = False,
-    ) -> int:
-        """Write rows batch by batch; the sum of what the query counts.
+    ) -> Merged:
+        """Write rows batch by batch; the sums of what the query counts.
 
         A None means "as it is" to the query unless `keep_none`, and then rows that name other properties go apart.
         """
-        done = 0
+        done = foreign = 0
         for start in range(0, len(rows), BATCH):
             groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
             part = [dict(row) for row in rows[start : start + BATCH]]
@@ -479,8 +530,9 @@ class GraphStore:
                 groups.setdefault(tuple(n for n in names if n not in required), []).append(row)
             for names, group in groups.items():
                 if names or not keep_none:
-                    done += int(self.write(build(list(names)), {"rows": group})[0]["n"])
-        return done
+                    counted = self.write(build(list(names)), {"rows": group})[0]
+                    done, foreign = done + int(counted["n"]), foreign + int(counted.get("foreign", 0))
+        return Merged(done, foreign)
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -502,6 +554,8 @@ def _raise(error: Exception, url: str) -> NoReturn:
             raise QueryTooLarge(f"query: {text}") from None
         if ".Security." in code:
             raise StoreUnavailable(f"{url}: the graph store does not know this login ({text})") from None
+        if ".Schema." in code:  # Neo4j calls data that a constraint forbids an error of its own
+            raise InvalidInput(f"query: {text}") from None
         # what ArcadeDB says of a commit that its disk had no room for
         refused = code.endswith("Transaction.TransactionNotFound")
         if isinstance(error, bolt.TransientError) or ".DatabaseError." in code or refused:
@@ -515,6 +569,10 @@ def _raise(error: Exception, url: str) -> NoReturn:
 def _line(error: Exception) -> str:
     text = error.message if isinstance(error, bolt.Neo4jError) and error.message else str(error)
     return " ".join(text.split())[:300]
+
+
+def _without_prefix(error: InvalidInput) -> str:
+    return str(error).removeprefix("query: ")
 
 
 def _left(bounds: _Bounds) -> float:
