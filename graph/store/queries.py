@@ -125,7 +125,7 @@ def any_mark() -> str:
 
 
 def count_outside_schema() -> tuple[str, str]:
-    """`n`, the nodes that are not of one of `$labels` alone or have no id, and the relationships of none of `$types`."""
+    """`n`, the nodes that have no id or not just one of `$labels`; `n`, the relationships of none of `$types`."""
     return (
         "MATCH (n) WHERE size(labels(n)) <> 1 OR NOT labels(n)[0] IN $labels OR n.id IS NULL RETURN count(n) AS n",
         "MATCH ()-[r]->() WHERE NOT type(r) IN $types RETURN count(r) AS n",

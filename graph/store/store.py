@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import math
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,9 @@ _RETRY_S: Final = 15.0
 _MOST_CHARACTERS: Final = 2**26  # of an answer to outside, or one query could fill the service's memory
 _EXACT: Final = 2**53  # integers beyond it are no numbers to a reader of JSON
 _PROBE_S: Final = 5.0
+_LINE: Final = 300  # characters of an engine's message
+_PLACE: Final = re.compile(r"\(line (\d+), column (\d+)")
+_EXPLAIN: Final = "EXPLAIN "
 
 # Neo4j notes on the log each query that names a type not used yet; an empty graph is no news.
 logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
@@ -175,13 +179,33 @@ class GraphStore:
 
         Raises: as `read`, also midway.
         """
+        for keys, rows in self.stream_rows(query, parameters, batch):
+            if rows:
+                yield [dict(zip(keys, row, strict=True)) for row in rows]
+
+    def stream_rows(
+        self, query: str, parameters: Mapping[str, Any] | None = None, batch: int = 10_000
+    ) -> Iterator[tuple[list[str], list[list[Any]]]]:
+        """`stream` as (columns, rows), once without a row if there is none."""
         if batch < 1:
             raise ValueError(f"batch must be at least 1 (got {batch})")
         with self._mapped(), self._session("reader", fetch_size=batch) as session, session.begin_transaction() as tx:
             result = tx.run(query, dict(parameters or {}))
-            keys = result.keys()
-            while rows := [dict(zip(keys, record.values(), strict=True)) for record in islice(result, batch)]:
-                yield rows
+            columns = list(result.keys())
+            rows = [record.values() for record in islice(result, batch)]
+            yield columns, rows
+            while rows := [record.values() for record in islice(result, batch)]:
+                yield columns, rows
+
+    def check_reading(self, query: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Judge a query of a user that is to be streamed, by its text and by the engine's plan; nothing is run.
+
+        Raises: QueryRefused unless it only reads, InvalidInput if it is no Cypher; StoreUnavailable.
+        """
+        text, values = guard.check(query), guard.check_parameters(parameters)
+        seconds = self._config.query_timeout_s
+        with self._mapped():
+            self._again(lambda: self._plan(guest(seconds) if self._embedded else "reader", text, values, seconds))
 
     # -- what others ask ------------------------------------------------------------------------------------------
 
@@ -495,7 +519,7 @@ class GraphStore:
             kind, plan = ("r" if said["reads"] else "w"), None
         else:
             with self._session(role) as session, session.begin_transaction(timeout=seconds) as tx:
-                summary = tx.run(_as_literal(f"EXPLAIN {text}"), values).consume()
+                summary = tx.run(_as_literal(f"{_EXPLAIN}{text}"), values).consume()
             kind, plan = summary.query_type or "", summary.plan
         if kind != "r":
             raise QueryRefused(f"query refused: it may write (the engine's query type is {kind!r})")
@@ -567,8 +591,15 @@ def _raise(error: Exception, url: str) -> NoReturn:
 
 
 def _line(error: Exception) -> str:
-    text = error.message if isinstance(error, bolt.Neo4jError) and error.message else str(error)
-    return " ".join(text.split())[:300]
+    text = " ".join((error.message if isinstance(error, bolt.Neo4jError) and error.message else str(error)).split())
+    place = _PLACE.search(text)
+    if place is None:
+        return text[:_LINE]
+    # Neo4j lists all that it would have taken before it says where, and shows the line
+    line, column = int(place[1]), int(place[2])
+    if line == 1 and _EXPLAIN in text[place.end() :]:
+        column = max(1, column - len(_EXPLAIN))
+    return f"{text[: min(place.start(), _LINE - 40)].rstrip()} (line {line}, column {column})"
 
 
 def _without_prefix(error: InvalidInput) -> str:
