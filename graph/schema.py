@@ -17,6 +17,8 @@ from graph.errors import InvalidInput
 Kind = Literal["string", "integer", "float"]
 Unit = Literal["time", "duration"]
 
+MARK: Final = "segue"
+"""Property, true on every node and relationship that Segue made: nothing else is ever changed or deleted."""
 MAX_ID_BYTES: Final = 256
 MAX_TEXT_BYTES: Final = 2_000
 _HASH_CHARACTERS: Final = 16
@@ -290,3 +292,8 @@ def statements() -> list[str]:
         f"CREATE CONSTRAINT {entry.name.lower()}_id IF NOT EXISTS FOR (n:{entry.name}) REQUIRE n.id IS UNIQUE"
         for entry in LABELS
     ]
+
+
+def index_statement(name: str) -> str:
+    """Cypher that makes a plain index of the label's ids, for where the constraint cannot be made."""
+    return f"CREATE INDEX {name.lower()}_id IF NOT EXISTS FOR (n:{label(name).name}) ON (n.id)"

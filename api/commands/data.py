@@ -41,6 +41,9 @@ def import_(
     header: Annotated[
         bool | None, typer.Option(help="edgelist: whether the first line names columns; found out if not said.")
     ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="cypher: where the graph is that is read, bolt://… or embedded:DIR.")
+    ] = None,
     json_: console.Json = False,
 ) -> None:
     """Read a data source into the graph and the event log."""
@@ -50,7 +53,7 @@ def import_(
     format_ = source[0] if len(source) == 2 else _found(path)
     given = {
         "users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts,
-        "header": header,
+        "header": header, "from": from_,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
     report = import_source(format_, path, dry_run=dry_run, strict=strict, merge=merge, replace=replace, options=options)
@@ -103,7 +106,6 @@ def import_source(
                 progress=progress,
             )
         with console.graph_store(settings) as store, console.event_log(settings) as log:
-            store.migrate()
             return run_import(
                 format,
                 path,

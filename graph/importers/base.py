@@ -22,9 +22,11 @@ from graph.errors import InvalidInput
 from graph.log.events import EventLog
 from graph.reading.delimited import Delimited
 from graph.reading.opened import TextFile
+from graph.sources.registry import sources
 from graph.store.store import GraphStore
 from graph.units import file_names
 
+_NEWEST: Final = "newest:"  # meta: of a source that can read what is new, the newest event that it brought
 _READ_BLOCK: Final = 1 << 20
 _A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
 
@@ -34,6 +36,8 @@ class Importer(Protocol):
 
     An importer whose path may hold one source today and another one tomorrow says which in `source_name`. One whose
     files may be another format's too says in a static method `recognises(path)` whether a path looks like its own.
+    One whose content lies elsewhere tells it apart in `fingerprint()`, called after `read`. One that can read what is
+    new has `since`, which is set before `read` to the newest event that the state has from it (epoch milliseconds).
     """
 
     format: str
@@ -101,12 +105,13 @@ def open_importer(name: str, path: Path, options: Mapping[str, Any] | None = Non
     Raises: InvalidInput for an unknown format or option.
     """
     found = importer(name)
-    known = [p for p in inspect.signature(found).parameters if p != "path"]
+    # a parameter named as a word of Python (`from_`) is the option without the line
+    known = {p.rstrip("_"): p for p in inspect.signature(found).parameters if p != "path"}
     for option in options or {}:
         if option not in known:
             expected = f"expected one of {', '.join(known)}" if known else "it has none"
             raise InvalidInput(f"unknown option {option!r} of format {name} ({expected})")
-    made: Importer = found(path, **(options or {}))
+    made: Importer = found(path, **{known[option]: value for option, value in (options or {}).items()})
     return made
 
 
@@ -134,9 +139,12 @@ def run_import(
     """
     started = time.perf_counter()
     source = open_importer(format, path, options)
-    batch = source.read(progress)
-    fingerprint = fingerprint_of(source.files(), path)
     name = getattr(source, "source_name", path.resolve().as_posix())
+    newest_key = f"{_NEWEST}{format}:{name}"
+    if hasattr(source, "since") and log is not None and f"{format}:{name}" in sources(log):
+        source.since = int(log.get_meta(newest_key) or 0)
+    batch = source.read(progress)
+    fingerprint = source.fingerprint() if hasattr(source, "fingerprint") else fingerprint_of(source.files(), path)
     if log is not None and not dry_run:
         batch.reject_events(conflicts(log, batch, name, fingerprint, state_dir, replaces=replace))
     rejects, lost = batch.rejects, batch.lost
@@ -161,6 +169,9 @@ def run_import(
             replaces=replace,
             progress=progress,
         )
+        newest = batch.events["at"].max()
+        if hasattr(source, "since") and isinstance(newest, int) and newest > source.since:
+            log.set_meta(newest_key, str(newest))
     return {
         "format": format,
         "path": str(path),

@@ -42,12 +42,18 @@ def state(embedded_store: GraphStore, sqlite_log: EventLog, tmp_path: Path) -> A
 
 
 def ends(store: GraphStore, rel: schema.Relationship, source: str) -> dict[str, Any]:
-    return {row["id"]: row["properties"] for row in store.read(queries.neighbours(rel), {"id": source})}
+    return {row["id"]: ours(row) for row in store.read(queries.neighbours(rel), {"id": source})}
 
 
 def properties(store: GraphStore, label: str, id_: str) -> dict[str, Any] | None:
     rows = store.read(queries.node(label), {"id": id_})
-    return rows[0]["properties"] if rows else None
+    return ours(rows[0]) if rows else None
+
+
+def ours(row: dict[str, Any]) -> dict[str, Any]:
+    """The properties, which have the mark, without it."""
+    assert row["properties"].pop("segue") is True
+    return dict(row["properties"])
 
 
 # ---- imports
