@@ -35,6 +35,13 @@ def import_(
     header: Annotated[
         bool | None, typer.Option(help="edgelist: whether the first line names columns; found out if not said.")
     ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="histories of one person: who listened (default: whom the files name, else me).")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="yambda: the day from which its times count, such as 2024-01-31.")
+    ] = None,
+    incognito: Annotated[bool, typer.Option("--incognito", help="spotify: plays of private sessions too.")] = False,
     json_: console.Json = False,
 ) -> None:
     """Read a data source into the graph and the event log."""
@@ -44,7 +51,7 @@ def import_(
     format_ = source[0] if len(source) == 2 else _found(path)
     given = {
         "users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts,
-        "header": header,
+        "header": header, "user": user, "origin": origin, "incognito": incognito or None,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
     report = import_source(format_, path, dry_run=dry_run, strict=strict, merge=merge, options=options)

@@ -21,7 +21,7 @@ from graph.catalogue import Progress, import_batch, no_progress
 from graph.errors import InvalidInput
 from graph.log.events import EventLog
 from graph.reading.delimited import Delimited
-from graph.reading.opened import TextFile
+from graph.reading.opened import Readable, TextFile
 from graph.store.store import GraphStore
 from graph.units import file_names
 
@@ -30,10 +30,12 @@ _A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
 
 
 class Importer(Protocol):
-    """One source format. The file's name is the format's name; the class takes the path and options by keyword.
+    """One source format. The file's name is the format's name, with an underscore where that has a hyphen; the class
+    takes the path and options by keyword.
 
     An importer whose path may hold one source today and another one tomorrow says which in `source_name`. One whose
-    files may be another format's too says in a static method `recognises(path)` whether a path looks like its own.
+    files may be another format's too says in a static method `recognises(path)` whether a path looks like its own; one
+    that reads nearly any text file says `any_text = True`, and is recognised where no other is.
     """
 
     format: str
@@ -52,8 +54,14 @@ class Importer(Protocol):
 
 
 def formats() -> list[str]:
-    """The names of all importers, sorted."""
-    return [name for name in file_names("graph.importers") if name != "base"]
+    """The names of all importers, sorted: those of their files, with a hyphen for each underscore."""
+    return sorted(name.replace("_", "-") for name in _files_of_importers())
+
+
+def _files_of_importers() -> list[str]:
+    """The modules of this folder but this one; a folder beside them holds what several importers share."""
+    folder = Path(__file__).parent
+    return [name for name in file_names("graph.importers") if name != "base" and not (folder / name).is_dir()]
 
 
 def importer(name: str) -> type[Any]:
@@ -64,11 +72,11 @@ def importer(name: str) -> type[Any]:
     known = formats()
     if name not in known:
         raise InvalidInput(f"unknown format {name!r} (expected one of {', '.join(known)})")
-    module = importlib.import_module(f"graph.importers.{name}")
+    module = importlib.import_module(f"graph.importers.{name.replace('-', '_')}")
     for value in vars(module).values():
         if inspect.isclass(value) and value.__module__ == module.__name__ and getattr(value, "format", None) == name:
             return value
-    raise TypeError(f"graph/importers/{name}.py has no class whose format is {name!r}")
+    raise TypeError(f"{module.__file__} has no class whose format is {name!r}")
 
 
 def recognised(path: Path) -> str:
@@ -79,6 +87,7 @@ def recognised(path: Path) -> str:
     if not path.exists():
         raise InvalidInput(f"{path}: no such file or folder")
     found = [name for name in formats() if _could_be(name, path)]
+    found = [name for name in found if not getattr(importer(name), "any_text", False)] or found
     if len(found) == 1:
         return found[0]
     if found:
@@ -236,7 +245,7 @@ def existing_file(path: Path, expected: str) -> Path:
     return path
 
 
-def read_text(path: Path, batch: Batch | None = None) -> str:
+def read_text(path: Readable, batch: Batch | None = None) -> str:
     """A whole text file, packed or not, in any of the usual encodings and with any line end; LF ends its lines.
 
     A line that cannot be decoded is left empty, and goes to the batch's rejects.
@@ -256,7 +265,7 @@ def read_text(path: Path, batch: Batch | None = None) -> str:
 
 
 def read_delimited(
-    path: Path,
+    path: Readable,
     batch: Batch,
     *,
     separator: str | None = None,
@@ -300,7 +309,7 @@ def read_parquet(path: Path, batch: Batch) -> pl.DataFrame:
     return frame.with_columns(line=pl.int_range(1, 1 + pl.len(), dtype=pl.Int64))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Readable) -> Any:
     """What a JSON file holds.
 
     Raises: InvalidInput if it is empty, not UTF-8 or no JSON, naming the line.
@@ -311,6 +320,8 @@ def read_json(path: Path) -> Any:
         raise InvalidInput(f"{path} line {failure.lineno}: expected JSON ({failure.msg})") from failure
     except RecursionError as failure:
         raise InvalidInput(f"{path}: expected JSON of a reasonable depth") from failure
+    except ValueError as failure:  # a number of thousands of digits
+        raise InvalidInput(f"{path}: expected JSON ({one_line(str(failure), 100)})") from failure
 
 
 def require(frame: pl.DataFrame, names: Sequence[str], file: Path) -> None:

@@ -1,0 +1,69 @@
+"""`rockbox`: `.scrobbler.log` of Rockbox and other portable players: tabs between artist, album, title, position,
+seconds, `L` or `S`, time and MBID, under lines that begin with `#`.
+
+A song is its MBID, else it is made of its artist and title. `L` (listened) is a `play`, `S` a `skip`. `at` is when it
+began, in seconds; with `#TZ/UNKNOWN` the player's clock is taken for UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from graph.importers.base import read_text
+from graph.importers.histories.columns import instants, lengths
+from graph.importers.histories.importer import HistoryImporter
+from graph.importers.histories.members import Member
+from graph.importers.histories.plays import History
+
+_MARK: Final = "#AUDIOSCROBBLER"
+_COMMENTS: Final = (_MARK, "#TZ/", "#CLIENT/")
+_FIELDS: Final = ("artist", "album", "title", "place", "seconds", "rating", "time", "song")
+_RATINGS: Final = {"L": "play", "S": "skip"}
+
+
+class Rockbox(HistoryImporter):
+    """The logs at `path`."""
+
+    format = "rockbox"
+    expected = ".scrobbler.log, whose first line begins with #AUDIOSCROBBLER"
+
+    @classmethod
+    def takes(cls, member: Member) -> bool:
+        return member.head().lstrip().startswith(_MARK)
+
+    def _read(self, member: Member, history: History) -> None:
+        batch = history.batch
+        lines = read_text(member.file).split("\n")
+        if any(line.startswith("#TZ/UNKNOWN") for line in lines):
+            batch.warn(f"{member.name}: the player knew no time zone; its clock is taken for UTC")
+        good, bad = [], []
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.startswith(_COMMENTS):
+                continue
+            fields = line.split("\t")
+            fields += [""] * (len(_FIELDS) - len(fields)) if len(fields) == len(_FIELDS) - 1 else []  # no MBID
+            if len(fields) != len(_FIELDS):
+                bad.append((number, f"expected {len(_FIELDS)} fields, got {len(fields)}", line))
+            elif fields[5].strip().upper() not in _RATINGS:
+                bad.append((number, "rating: expected L or S", line))
+            else:
+                good.append([*fields, number])
+        batch.read += len(good) + len(bad)
+        batch.reject(member.name, bad)
+        frame = pl.DataFrame(good, schema={**dict.fromkeys(_FIELDS, pl.String), "line": pl.Int64}, orient="row")
+        self._add(frame.with_columns(pl.col(pl.String).replace("", None)), member, history)
+
+    @staticmethod
+    def _add(frame: pl.DataFrame, member: Member, history: History) -> None:
+        batch, line = history.batch, frame["line"]
+        plays = frame.with_columns(
+            at=instants(frame["time"], "time", 1000, batch, member.name, line),
+            duration=lengths(frame["seconds"], "duration", 1000, batch, member.name, line),
+            action=pl.col("rating")
+            .str.strip_chars()
+            .str.to_uppercase()
+            .replace_strict(_RATINGS, return_dtype=pl.String),
+        )
+        history.add(plays, file=member.name)
