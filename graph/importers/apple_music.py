@@ -12,9 +12,10 @@ import polars as pl
 
 from graph.batch import listed
 from graph.errors import InvalidInput
-from graph.importers.histories.columns import first_of, lengths, rows, written
+from graph.importers.histories.columns import Columns, first_of, rows
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
+from graph.importers.histories.names import made_ids
 from graph.importers.histories.plays import History, action_of
 
 _TITLES: Final = ("song name", "content name")
@@ -42,7 +43,8 @@ class AppleMusic(HistoryImporter):
 
     @staticmethod
     def _add(frame: pl.DataFrame, member: Member, history: History) -> None:
-        batch, line = history.batch, frame["line"]
+        read = Columns(history.batch, member.name, frame["line"])
+        began = first_of(frame, "event start timestamp", "event end timestamp")
         whole = first_of(frame, "media duration in milliseconds")
         reason = first_of(frame, "end reason type").str.strip_chars()
         plays = frame.select(
@@ -50,19 +52,13 @@ class AppleMusic(HistoryImporter):
             first_of(frame, *_TITLES).alias("title"),
             first_of(frame, "artist name", "container artist name").alias("artist"),
             first_of(frame, "album name").alias("album"),
-            written(
-                first_of(frame, "event start timestamp", "event end timestamp"),
-                "Event Start Timestamp",
-                batch,
-                member.name,
-                line,
-            ).alias("at"),
-            lengths(first_of(frame, _PLAYED), "Play Duration Milliseconds", 1, batch, member.name, line).alias(
-                "played"
-            ),
-            lengths(whole, "Media Duration In Milliseconds", 1, batch, member.name, line).alias("duration"),
+            read.written("Event Start Timestamp", began).alias("at"),
+            read.lengths("Play Duration Milliseconds", first_of(frame, _PLAYED), 1).alias("played"),
+            read.lengths("Media Duration In Milliseconds", whole, 1).alias("duration"),
             reason.alias("reason"),
         )
+        apart = pl.when(pl.col("artist").is_null()).then(made_ids(plays, "artist", "album", "title"))
+        plays = plays.with_columns(song=apart)
         action = action_of(
             pl.col("played"),
             pl.col("duration"),

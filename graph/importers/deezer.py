@@ -17,7 +17,7 @@ import polars as pl
 
 from graph.batch import one_line
 from graph.errors import InvalidInput
-from graph.importers.histories.columns import lengths, written
+from graph.importers.histories.columns import Columns
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
 from graph.importers.histories.plays import ARTIST, History, action_of
@@ -59,11 +59,11 @@ class Deezer(HistoryImporter):
 
     @staticmethod
     def _add(block: list[list[str | int | None]], member: Member, history: History) -> None:
-        batch = history.batch
         frame = pl.DataFrame(
             block, schema={**dict.fromkeys(_COLUMNS.values(), pl.String), "line": pl.Int64}, orient="row"
         )
-        batch.read += frame.height
+        history.batch.read += frame.height
+        read = Columns(history.batch, member.name, frame["line"])
         names = (
             pl.col("artist")
             .str.split(",")
@@ -73,8 +73,8 @@ class Deezer(HistoryImporter):
         grouped = artists.select("line", artist=pl.struct(pl.lit(None, pl.String).alias("id"), "name").cast(ARTIST))
         grouped = grouped.group_by("line").agg(artists="artist")
         plays = frame.join(grouped, on="line", how="left", maintain_order="left").with_columns(
-            at=written(frame["date"], "Date", batch, member.name, frame["line"]),
-            played=lengths(frame["seconds"], "Listening Time", 1000, batch, member.name, frame["line"]),
+            at=read.written("Date", frame["date"]),
+            played=read.lengths("Listening Time", frame["seconds"], 1000),
         )
         unknown = pl.lit(None, dtype=pl.Duration("ms"))
         history.add(plays.with_columns(action=action_of(pl.col("played"), unknown)), file=member.name)

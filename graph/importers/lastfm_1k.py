@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from graph.importers.histories.columns import rows, written
+from graph.importers.histories.columns import Columns, rows
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
 from graph.importers.histories.plays import History
@@ -28,6 +28,7 @@ class LastFM1K(HistoryImporter):
 
     format = "lastfm-1k"
     expected = "userid-timestamp-artid-artname-traid-traname.tsv"
+    several = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -47,5 +48,5 @@ class LastFM1K(HistoryImporter):
             add_profiles(member, history.batch)
             return
         for frame in rows(member, history.batch, separator="\t", quoted=False, header=_PLAYS):
-            at = written(frame["time"], "time", history.batch, member.name, frame["line"])
+            at = Columns(history.batch, member.name, frame["line"]).written("time", frame["time"])
             history.add(frame.with_columns(at.alias("at"), action=pl.lit("play")), file=member.name)

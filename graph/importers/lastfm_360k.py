@@ -31,6 +31,7 @@ class LastFM360K(HistoryImporter):
 
     format = "lastfm-360k"
     expected = "usersha1-artmbid-artname-plays.tsv"
+    several = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -14,7 +14,7 @@ import polars as pl
 
 from graph.batch import listed
 from graph.errors import InvalidInput
-from graph.importers.histories.columns import first_of, instants, rows, written
+from graph.importers.histories.columns import Columns, first_of, rows
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
 from graph.importers.histories.plays import History
@@ -61,16 +61,16 @@ class LastFMExport(HistoryImporter):
 
 def _times(frame: pl.DataFrame, member: Member, history: History) -> pl.Series:
     """When each began: in seconds, where that is missing as a text."""
-    batch, line = history.batch, frame["line"]
+    read = Columns(history.batch, member.name, frame["line"])
     texts = first_of(frame, "utc_time", "date")
     if "uts" in frame.columns:
-        found = instants(frame["uts"], "uts", 1000, batch, member.name, line)
+        found = read.instants("uts", frame["uts"], 1000)
     elif "timestamp" in frame.columns:
-        found = written(frame["timestamp"], "Timestamp", batch, member.name, line, numbers=True)
+        found = read.written("Timestamp", frame["timestamp"], numbers=True)
     else:
-        return written(texts, "date", batch, member.name, line)
+        return read.written("date", texts)
     rest = texts.set(found.is_not_null(), None)
-    return found.zip_with(found.is_not_null(), written(rest, "utc_time", batch, member.name, line))
+    return found.zip_with(found.is_not_null(), read.written("utc_time", rest))
 
 
 def _first_line(member: Member) -> list[str]:
@@ -85,8 +85,9 @@ def _has_header(member: Member) -> bool:
 
 
 def _is_bare(member: Member) -> bool:
-    """Whether most of the first lines are artist, album, title and a time in words."""
+    """Whether most of the first lines are artist, album, title and a time in words (or none)."""
     lines = [line for line in member.head().splitlines()[:20] if line.strip()]
     found = [fields_of(line, ",", quoted=True) or [] for line in lines]
-    dated = sum(len(fields) == 4 and bool(_WRITTEN.fullmatch(fields[3].strip())) for fields in found)
-    return dated * 2 > len(lines)
+    times = [fields[3].strip() for fields in found if len(fields) == len(_BARE)]
+    dated = sum(bool(_WRITTEN.fullmatch(time)) for time in times)
+    return dated > 0 and (dated + times.count("")) * 2 > len(lines)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from graph.importers.base import read_json
-from graph.importers.histories.columns import instants, lengths
+from graph.importers.histories.columns import Columns
 from graph.importers.histories.entries import Entry, entries
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member, members
@@ -75,10 +75,10 @@ class ListenBrainz(HistoryImporter):
     def _add_listens(self, block: list[Entry], member: Member, history: History) -> None:
         rows = [_listen(entry, history) for entry in block]
         frame = pl.DataFrame([row for row in rows if row is not None], schema=_LISTEN, orient="row")
-        batch, line = history.batch, frame["line"]
+        read = Columns(history.batch, member.name, frame["line"])
         plays = frame.with_columns(
-            at=instants(frame["seconds"], "listened_at", 1000, batch, member.name, line),
-            duration=lengths(frame["ms"], "duration_ms", 1, batch, member.name, line),
+            at=read.instants("listened_at", frame["seconds"], 1000),
+            duration=read.lengths("duration_ms", frame["ms"], 1),
             action=pl.lit("play"),
         )
         history.add(plays, file=member.name)
@@ -100,8 +100,8 @@ class ListenBrainz(HistoryImporter):
                 continue
             rows.append((song, action, entry.number("created"), entry.line))
         frame = pl.DataFrame(rows, schema=_OPINION, orient="row")
-        at = instants(frame["seconds"], "created", 1000, history.batch, member.name, frame["line"])
-        history.add(frame.with_columns(at=at), file=member.name)
+        read = Columns(history.batch, member.name, frame["line"])
+        history.add(frame.with_columns(at=read.instants("created", frame["seconds"], 1000)), file=member.name)
 
 
 def _score(entry: Entry, member: Member, history: History) -> int:

@@ -2,7 +2,8 @@
 
 A playlist's id is its `pid`, a song, an artist and an album have their Spotify URIs. A playlist CONTAINS its songs by
 position, as of `modified_at`; the graph has one edge for a playlist and a song, so a song that stands there again keeps
-its first position, and how many there were is told. Nobody owns a playlist: the data set names no listeners.
+its first position, and how many there were is told. Nobody owns a playlist: the data set names no listeners. In reports
+a line is the number of a track in its slice.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from graph.batch import Batch
 from graph.catalogue import Progress
 from graph.errors import InvalidInput
 from graph.importers.base import read_json
-from graph.importers.histories.columns import instants, lengths
+from graph.importers.histories.columns import Columns
 from graph.importers.histories.entries import Entry
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
@@ -27,7 +28,8 @@ _TRACK: Final = {
     **dict.fromkeys(("playlist", "song", "title", "artist", "artist_id", "album", "album_id"), pl.String),
     "position": pl.Int64, "seconds": pl.Float64, "ms": pl.Float64, "line": pl.Int64,
 }  # fmt: skip
-_LIST: Final = {"id": pl.String, "name": pl.String, "line": pl.Int64}
+_TEXTS: Final = ("track_uri", "track_name", "artist_name", "artist_uri", "album_name", "album_uri")
+_LIST: Final = {"id": pl.String, "name": pl.String}
 _CONTAINS: Final = schema.relationship("CONTAINS", "Playlist", "Song")
 
 
@@ -68,29 +70,29 @@ class MPD(HistoryImporter):
             raise InvalidInput(f"{member.file}: expected an object with an array `playlists`")
         lists: list[tuple[Any, ...]] = []
         tracks: list[tuple[Any, ...]] = []
-        lost: list[tuple[int, str, str, str]] = []
-        for number, one in enumerate(playlists, 1):
-            entry = Entry(one if isinstance(one, dict) else {}, number)
-            found = entry.get("tracks")
-            pid = entry.number("pid")
+        number = 0  # of the last track
+        for one in playlists:
+            entry = Entry(one if isinstance(one, dict) else {}, None)
+            found, pid = entry.get("tracks"), entry.number("pid")
+            history.batch.read += 1
             if pid is None or pid != int(pid) or not isinstance(found, list):
-                history.batch.read += 1
                 reason = "expected a playlist with a number `pid` and an array `tracks`"
-                history.batch.reject(member.name, [(number, reason, entry.shown())])
+                history.batch.reject(member.name, [(None, reason, entry.shown())])
                 continue
-            lists.append((str(int(pid)), entry.text("name"), number))
-            tracks.extend(_tracks(found, lists[-1][0], entry, member, history))
-            lost.extend(entry.lost)
-        history.batch.lose(member.name, lost)
-        history.batch.read += len(lists)
+            playlist = (str(int(pid)), entry.text("name"), entry.number("modified_at"))
+            lists.append(playlist[:2])
+            history.batch.lose(member.name, entry.lost)
+            tracks.extend(_tracks(found, playlist, number + 1, member, history))
+            number += len(found)
+        history.batch.read += number
         history.batch.add_nodes("Playlist", pl.DataFrame(lists, schema=_LIST, orient="row"), file=member.name)
         self._add(pl.DataFrame(tracks, schema=_TRACK, orient="row"), member, history)
 
     def _add(self, frame: pl.DataFrame, member: Member, history: History) -> None:
-        batch, line = history.batch, frame["line"]
+        read = Columns(history.batch, member.name, frame["line"])
         frame = frame.with_columns(
-            duration=lengths(frame["ms"], "duration_ms", 1, batch, member.name, line),
-            at=instants(frame["seconds"], "modified_at", 1000, batch, member.name, line),
+            duration=read.lengths("duration_ms", frame["ms"], 1),
+            at=read.instants("modified_at", frame["seconds"], 1000),
         )
         songs = history.identified(frame, file=member.name, also=["playlist", "position"])
         history.add_songs(songs, file=member.name)
@@ -98,29 +100,20 @@ class MPD(HistoryImporter):
         self._edges.append(edges)
 
 
-def _tracks(found: list[Any], playlist: str, entry: Entry, member: Member, history: History) -> list[tuple[Any, ...]]:
-    """The tracks of a playlist, as `_TRACK`; `line` is the playlist's."""
-    rows, changed = [], entry.number("modified_at")
-    history.batch.read += len(found)
+def _tracks(
+    found: list[Any], playlist: tuple[str, str | None, float | None], first: int, member: Member, history: History
+) -> list[tuple[Any, ...]]:
+    """The tracks of a playlist (id, name, seconds), as `_TRACK`; `line` is the number of the track in the slice."""
+    rows = []
     for place, one in enumerate(found):
         if not isinstance(one, dict):
-            reason = f"tracks: expected objects, got {type(one).__name__}"
-            history.batch.reject(f"{member.name}", [(None, reason, f"pid {playlist}, track {place}: {str(one)[:200]}")])
+            history.batch.reject(member.name, [(first + place, "expected a track (an object)", str(one)[:200])])
             continue
-        track = Entry(one, entry.line)
+        track = Entry(one, first + place)
         position = track.number("pos")
-        rows.append(
-            (
-                playlist,
-                *(
-                    track.text(n)
-                    for n in ("track_uri", "track_name", "artist_name", "artist_uri", "album_name", "album_uri")
-                ),
-                place if position is None or not 0 <= position < 10**9 else int(position),
-                changed,
-                track.number("duration_ms"),
-                entry.line,
-            )
-        )
-        entry.lost.extend(track.lost)
+        texts = (track.text(name) for name in _TEXTS)
+        place_ = place if position is None or not 0 <= position < 10**9 else int(position)
+        rows.append((playlist[0], *texts, place_, playlist[2], track.number("duration_ms"), first + place))
+        if track.lost:
+            history.batch.lose(member.name, track.lost)
     return rows

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from graph.importers.base import read_text
-from graph.importers.histories.columns import instants, lengths
+from graph.importers.histories.columns import Columns
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
 from graph.importers.histories.plays import History
@@ -57,10 +57,10 @@ class Rockbox(HistoryImporter):
 
     @staticmethod
     def _add(frame: pl.DataFrame, member: Member, history: History) -> None:
-        batch, line = history.batch, frame["line"]
+        read = Columns(history.batch, member.name, frame["line"])
         plays = frame.with_columns(
-            at=instants(frame["time"], "time", 1000, batch, member.name, line),
-            duration=lengths(frame["seconds"], "duration", 1000, batch, member.name, line),
+            at=read.instants("time", frame["time"], 1000),
+            duration=read.lengths("duration", frame["seconds"], 1000),
             action=pl.col("rating")
             .str.strip_chars()
             .str.to_uppercase()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from graph.importers.histories.columns import lengths, written
+from graph.importers.histories.columns import Columns
 from graph.importers.histories.entries import Entry, entries
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
@@ -59,10 +59,11 @@ class Spotify(HistoryImporter):
                     self._add(part, coarse, member, history)
 
     def _add(self, frame: pl.DataFrame, coarse: bool, member: Member, history: History) -> None:
-        batch, names = history.batch, ("endTime", "msPlayed") if coarse else ("ts", "ms_played")
+        names = ("endTime", "msPlayed") if coarse else ("ts", "ms_played")
+        read = Columns(history.batch, member.name, frame["line"])
         plays = frame.with_columns(
-            at=written(frame["ended"], names[0], batch, member.name, frame["line"]),
-            played=lengths(frame["ms"], names[1], 1, batch, member.name, frame["line"]),
+            at=read.written(names[0], frame["ended"]),
+            played=read.lengths(names[1], frame["ms"], 1),
         )
         cut = pl.col("skipped").fill_null(value=False) | (pl.col("reason") == "fwdbtn")
         unknown = pl.lit(None, dtype=pl.Duration("ms"))
@@ -71,7 +72,7 @@ class Spotify(HistoryImporter):
         private = plays["private"].fill_null(value=False) & (not self._incognito)
         if private.any():
             history.hide(plays.filter(private), file=member.name)
-            batch.warn(
+            history.batch.warn(
                 f"{member.name}: {private.sum()} plays of private sessions are left out (--incognito keeps them)"
             )
         history.add(plays.filter(~private), file=member.name, coarse=coarse)

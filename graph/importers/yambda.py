@@ -9,6 +9,7 @@ does not tell: `at`, when it ended, counts from `origin`. How much was heard is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +19,13 @@ from graph import schema
 from graph.batch import Batch, listed, one_line
 from graph.catalogue import Progress, no_progress
 from graph.errors import InvalidInput
-from graph.importers.histories.columns import lengths
+from graph.importers.histories.columns import Columns
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member, members
 from graph.importers.histories.plays import History, action_of
 from graph.log.checks import now_ms
 from graph.reading.opened import open_bytes
-from graph.reading.values import floats, integers, times
+from graph.reading.values import EVENTS_BEGIN_MS, floats, integers
 
 _ACTIONS: Final = {"likes": "like", "dislikes": "dislike", "unlikes": "unlike", "undislikes": "undislike"}
 _ALL: Final = "multi_event"
@@ -40,16 +41,12 @@ class Yambda(HistoryImporter):
 
     format = "yambda"
     expected = "Parquet files listens, likes, dislikes, unlikes, undislikes or multi_event"
+    several = True
 
     def __init__(self, path: Path, *, origin: str | None = None) -> None:
         super().__init__(path)
         self._told = origin is not None
-        read = times(
-            "origin", pl.Series([origin or _ORIGIN], dtype=pl.String), now=now_ms(), events=True, file="--origin"
-        )
-        if read.values[0] is None:
-            raise InvalidInput(f"origin: expected a day such as {_ORIGIN}, got {one_line(origin or '', 40)!r}")
-        self._origin = int(read.values[0])
+        self._origin = _epoch_ms(origin or _ORIGIN)
 
     @classmethod
     def takes(cls, member: Member) -> bool:
@@ -83,7 +80,7 @@ class Yambda(HistoryImporter):
             return found
         rest = [member for member in found if _stem(member) in ("listens", *_ACTIONS)]
         if rest and batch is not None:
-            batch.warn(f"{_ALL}.parquet has what {', '.join(member.base for member in rest)} have; those are not read")
+            batch.warn(f"{', '.join(one.base for one in rest)}: not read, since {_ALL}.parquet has it all")
         return [member for member in found if member not in rest]
 
     def _read(self, member: Member, history: History) -> None:
@@ -96,24 +93,36 @@ class Yambda(HistoryImporter):
 
     def _add_events(self, frame: pl.DataFrame, stem: str, member: Member, history: History) -> None:
         _require(frame, ("uid", "item_id", "timestamp"), member)
-        batch, line = history.batch, frame["line"]
-        length = lengths(
-            _numbers(frame, "track_length_seconds"), "track_length_seconds", 1000, batch, member.name, line
-        )
-        ratio = floats("played_ratio_pct", _numbers(frame, "played_ratio_pct"), 0, 10_000)
-        seconds = floats("timestamp", _numbers(frame, "timestamp"), 0, _FAR)
-        organic = integers("is_organic", _numbers(frame, "is_organic"), 0, 1)
-        for name, read in (("played_ratio_pct", ratio), ("timestamp", seconds), ("is_organic", organic)):
-            wrong = pl.DataFrame({"line": line, "raw": _numbers(frame, name).cast(pl.String), "why": read.problems})
-            batch.lose(member.name, [(number, name, raw, why) for number, raw, why in wrong.drop_nulls("why").rows()])
-        heard = (length.dt.total_milliseconds() * ratio.values / 100).round(0).cast(pl.Int64).cast(pl.Duration("ms"))
-        at = (seconds.values * 1000).cast(pl.Int64) + self._origin
+        read = Columns(history.batch, member.name, frame["line"])
+        raw = {name: _numbers(frame, name) for name in ("timestamp", "played_ratio_pct", "is_organic")}
+        ratio = floats("played_ratio_pct", raw["played_ratio_pct"], 0, 10_000)
+        seconds = read.kept("timestamp", raw["timestamp"], floats("timestamp", raw["timestamp"], 0, _FAR))
+        length = read.lengths("track_length_seconds", _numbers(frame, "track_length_seconds"), 1000)
+        heard = length.dt.total_milliseconds() * read.kept("played_ratio_pct", raw["played_ratio_pct"], ratio) / 100
         plays = frame.select("line", user=_id("uid"), song=_id("item_id")).with_columns(
-            at=at.cast(pl.Datetime("ms")), duration=length, played=heard, is_organic=organic.values
+            at=((seconds * 1000).cast(pl.Int64) + self._origin).cast(pl.Datetime("ms")),
+            duration=length,
+            played=heard.round(0).cast(pl.Int64).cast(pl.Duration("ms")),
+            is_organic=read.kept("is_organic", raw["is_organic"], integers("is_organic", raw["is_organic"], 0, 1)),
         )
-        history.add(
-            plays.with_columns(action=_action(frame, stem, member, batch)).drop_nulls("action"), file=member.name
-        )
+        plays = plays.with_columns(action=_action(frame, stem, member, history.batch)).drop_nulls("action")
+        listened = pl.col("action").is_in(list(schema.PLAYBACK_ACTIONS))
+        history.add(plays.with_columns(played=pl.when(listened).then("played")), file=member.name)
+
+
+def _epoch_ms(day: str) -> int:
+    """The beginning of a day, or another moment in ISO 8601, as epoch milliseconds.
+
+    Raises: InvalidInput if it is none, or lies before 1990 or ahead.
+    """
+    try:
+        read = datetime.fromisoformat(day)
+        found = round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        found = 0
+    if not EVENTS_BEGIN_MS <= found <= now_ms():
+        raise InvalidInput(f"origin: expected a day since 1990 such as {_ORIGIN}, got {one_line(day, 40)!r}")
+    return found
 
 
 def _action(frame: pl.DataFrame, stem: str, member: Member, batch: Batch) -> pl.Expr | pl.Series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -53,45 +54,46 @@ def first_of(frame: pl.DataFrame, *names: str) -> pl.Series:
     return found
 
 
-def lengths(column: pl.Series, name: str, unit_ms: float, batch: Batch, file: str, line: pl.Series) -> pl.Series:
-    """Numbers of a unit of `unit_ms` milliseconds as a Duration("ms"); what is none is reported as lost."""
-    found = floats(name, column, 0, _LONGEST_MS / unit_ms)
-    _report(found, name, column, batch, file, line)
-    return (found.values * unit_ms).round(0).cast(pl.Int64, strict=False).cast(pl.Duration("ms"))
+@dataclass(frozen=True)
+class Columns:
+    """Reads columns of some rows of a file; what cannot be read is reported to the batch. `line`: of each row."""
 
+    batch: Batch
+    file: str
+    line: pl.Series
 
-def instants(column: pl.Series, name: str, unit_ms: float, batch: Batch, file: str, line: pl.Series) -> pl.Series:
-    """Numbers of a unit of `unit_ms` milliseconds since 1970 as a Datetime("ms"); what is none is reported as lost."""
-    found = floats(name, column, -_FAR_MS / unit_ms, _FAR_MS / unit_ms)
-    _report(found, name, column, batch, file, line)
-    return (found.values * unit_ms).round(0).cast(pl.Int64, strict=False).cast(pl.Datetime("ms"))
+    def lengths(self, name: str, column: pl.Series, unit_ms: float) -> pl.Series:
+        """Duration("ms") of numbers in a unit of `unit_ms` milliseconds."""
+        found = self.kept(name, column, floats(name, column, 0, int(_LONGEST_MS / unit_ms)))
+        return (found * unit_ms).round(0).cast(pl.Int64, strict=False).cast(pl.Duration("ms"))
 
+    def instants(self, name: str, column: pl.Series, unit_ms: float) -> pl.Series:
+        """Datetime("ms") of numbers since 1970 in a unit of `unit_ms` milliseconds."""
+        far = int(_FAR_MS / unit_ms)
+        found = self.kept(name, column, floats(name, column, -far, far))
+        return (found * unit_ms).round(0).cast(pl.Int64, strict=False).cast(pl.Datetime("ms"))
 
-def written(
-    column: pl.Series, name: str, batch: Batch, file: str, line: pl.Series, *, numbers: bool = False
-) -> pl.Series:
-    """Texts of dates and times as a Datetime("ms"); with `numbers` numbers too, in the unit that the column tells.
+    def written(self, name: str, column: pl.Series, *, numbers: bool = False) -> pl.Series:
+        """Datetime("ms") of texts of dates and times; with `numbers` of numbers too, in the unit that the column tells.
 
-    What is none is reported as lost.
-    Raises: InvalidInput if no unit makes the column's numbers plausible.
-    """
-    if not numbers:
-        bare = column.str.contains(r"^\s*-?[\d.]+\s*$").fill_null(value=False)
-        why = [
-            (n, name, text, f"{name}: expected a time, got '{text[:40]}'")
-            for n, text in zip(line.filter(bare), column.filter(bare), strict=True)
-        ]
-        batch.lose(file, why)
-        column = column.set(bare, None)
-    found = times(name, column, now=batch.now, events=True, file=file)
-    _report(found, name, column, batch, file, line)
-    return found.values.cast(pl.Datetime("ms"))
+        Raises: InvalidInput if no unit makes the column's numbers plausible.
+        """
+        if not numbers:
+            bare = column.str.contains(r"^\s*-?[\d.]+\s*$").fill_null(value=False)
+            lost = zip(self.line.filter(bare), column.filter(bare), strict=True)
+            self.batch.lose(
+                self.file, [(n, name, text, f"{name}: expected a time, got '{text[:40]}'") for n, text in lost]
+            )
+            column = column.set(bare, None)
+        found = times(name, column, now=self.batch.now, events=True, file=self.file)
+        return self.kept(name, column, found).cast(pl.Datetime("ms"))
 
-
-def _report(found: Values, name: str, column: pl.Series, batch: Batch, file: str, line: pl.Series) -> None:
-    if found.note is not None and found.note not in batch.warnings:
-        batch.warn(f"{file}: {found.note}")
-    if found.problems.null_count() < len(column):
-        frame = pl.DataFrame({"line": line, "value": column.cast(pl.String, strict=False), "why": found.problems})
-        lost = frame.drop_nulls("why")
-        batch.lose(file, [(number, name, value, why) for number, value, why in lost.rows()])
+    def kept(self, name: str, column: pl.Series, found: Values) -> pl.Series:
+        """The values of a column that could be read; the others are reported."""
+        if found.note is not None and f"{self.file}: {found.note}" not in self.batch.warnings:
+            self.batch.warn(f"{self.file}: {found.note}")
+        if found.problems.null_count() < len(column):
+            raw = column.cast(pl.String, strict=False)
+            lost = pl.DataFrame({"line": self.line, "value": raw, "why": found.problems}).drop_nulls("why")
+            self.batch.lose(self.file, [(line, name, value, why) for line, value, why in lost.rows()])
+        return found.values

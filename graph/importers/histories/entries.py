@@ -21,9 +21,9 @@ _FAR: Final = 1e18  # no number of a history is larger
 class Entry:
     """One JSON object; a field that cannot be read is noted in `lost`, (line, field, value, reason)."""
 
-    def __init__(self, held: dict[str, Any], line: int) -> None:
+    def __init__(self, held: dict[str, Any], line: int | None) -> None:
         self._held, self.line = held, line
-        self.lost: list[tuple[int, str, str, str]] = []
+        self.lost: list[tuple[int | None, str, str | None, str]] = []
 
     def get(self, *path: str) -> Any:
         """What stands there, or None; what is no object on the way there is noted."""
@@ -114,7 +114,7 @@ def _lines(member: Member, batch: Batch) -> Iterator[list[tuple[int, Any]]]:
                 try:
                     found.append((line, json.loads(text)))
                 except (ValueError, RecursionError) as failure:
-                    bad.append((line, f"expected JSON ({one_line(str(failure), 80)})", text))
+                    bad.append((line, f"expected JSON ({one_line(getattr(failure, 'msg', str(failure)), 80)})", text))
         batch.read += len(bad)
         batch.reject(member.name, bad)
         yield found

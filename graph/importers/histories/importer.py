@@ -21,6 +21,8 @@ class HistoryImporter:
     format: ClassVar[str]
     expected: ClassVar[str]
     """What a path should hold, for messages."""
+    several: ClassVar[bool] = False
+    """Whether the histories are of several people, so that each row says whose it is."""
 
     def __init__(self, path: Path, *, user: str | None = None) -> None:
         self._path, self._user = path, user
@@ -41,7 +43,7 @@ class HistoryImporter:
 
     def read(self, progress: Progress) -> Batch:
         batch = Batch(self.format)
-        history = History(batch, self._user)
+        history = History(batch, self._user, several=self.several)
         found = self._members(batch)
         for done, member in enumerate(found):
             progress(f"reading {member.name}", done, len(found))

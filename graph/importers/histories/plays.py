@@ -65,11 +65,12 @@ def action_of(
 class History:
     """Adds the rows of a history's files to a batch; `finish` says that all files were read.
 
-    user: who listened, whatever the files say; `named`: what they say of it, if rows do not.
+    user: who listened, whatever the files say; several: whether each row has to say it; `named`: what the files say of
+    it, if rows do not.
     """
 
-    def __init__(self, batch: Batch, user: str | None = None) -> None:
-        self.batch, self.user, self.named = batch, user, ""
+    def __init__(self, batch: Batch, user: str | None = None, *, several: bool = False) -> None:
+        self.batch, self.user, self.named, self._several = batch, user, "", several
         self.passed_over: Counter[str] = Counter()
         self._files: list[str] = []
         self._parts: list[pl.DataFrame] = []  # `file` (number), `coarse` (times are of whole minutes), per event
@@ -103,9 +104,9 @@ class History:
         pairs = self._with_made(pairs, "id", "name").drop_nulls("id")
         self._add_nodes("Artist", pairs.select("id", "name", "line"), file)
         self._add_relations(_PERFORMED_BY, pairs.select("line", source="song", target="id"), file)
-        albums = self._with_made(
-            frame.select("song", "artist", "album", "album_id", "line"), "album_id", "artist", "album"
-        )
+        first = pl.col("artists").list.first().struct.field("name")  # a guest of one song is none of its album
+        albums = frame.select("song", "album", "album_id", "line", artist=pl.coalesce(first, "artist"))
+        albums = self._with_made(albums, "album_id", "artist", "album")
         albums = albums.drop_nulls("album_id")
         self._add_nodes("Album", albums.select("line", id="album_id", title="album"), file)
         self._add_relations(_ON_ALBUM, albums.select("line", source="song", target="album_id"), file)
@@ -121,24 +122,16 @@ class History:
         ]
         frame = frame.select(*PLAY, *also).with_columns(blank)
         alone = pl.concat_list(pl.struct(id="artist_id", name="artist"))
-        named = pl.col("artist").is_not_null() | pl.col("artist_id").is_not_null()
-        frame = frame.with_columns(artists=pl.coalesce("artists", pl.when(named).then(alone)))
-        # Without an artist the album tells one `Intro` from another.
-        of_names = pl.when(pl.col("artist").is_not_null() | pl.col("album").is_not_null()).then(pl.col("title"))
-        names = frame.select("artist", album=pl.when(pl.col("artist").is_null()).then("album"), title=of_names)
-        plain, apart = made_ids(names, "artist", "title"), made_ids(names, "artist", "album", "title")
-        key = plain.zip_with(names["artist"].is_not_null(), apart)
+        told = pl.col("artist").is_not_null() | pl.col("artist_id").is_not_null()
+        frame = frame.with_columns(artists=pl.coalesce("artists", pl.when(told).then(alone)))
+        named = frame.select("artist", title=pl.when(pl.col("artist").is_not_null()).then("title"))
+        key = made_ids(named, "artist", "title")
         self._keys.append(frame.select("song", key=key).drop_nulls().unique())
         frame = frame.with_columns(song=pl.coalesce("song", key))
         nameless = frame.filter(pl.col("song").is_null())
         reason = "expected the id of a recording, or its title and artist"
-        self.batch.reject(
-            file,
-            [
-                (line, reason, f"{title or ''},{artist or ''}")
-                for line, title, artist in nameless.select("line", "title", "artist").rows()
-            ],
-        )
+        shown = nameless.select("line", pl.concat_str("title", "artist", "album", separator=",", ignore_nulls=True))
+        self.batch.reject(file, [(line, reason, text) for line, text in shown.rows()])
         return frame.drop_nulls("song")
 
     def hide(self, frame: pl.DataFrame, *, file: str) -> None:
@@ -164,7 +157,8 @@ class History:
     # ---- inside
 
     def _events(self, frame: pl.DataFrame) -> pl.DataFrame:
-        whose = pl.lit(self.user) if self.user else pl.col("user").fill_null(pl.lit(self.listener))
+        told = pl.lit(self.user) if self.user else pl.col("user").fill_null(pl.lit(self.listener))
+        whose = pl.col("user") if self._several else told
         kept = [name for name in ("is_organic",) if name in EVENT_COLUMNS]
         return frame.select("action", "at", "count", "line", *kept, user_id=whose, song_id="song", played_ms="played")
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from graph.batch import Batch
-from graph.importers.histories.columns import rows, written
+from graph.importers.histories.columns import Columns, rows
 from graph.importers.histories.members import Member
 from graph.reading.values import integers
 
@@ -29,12 +29,11 @@ def add_profiles(member: Member, batch: Batch) -> None:
         people = people.with_columns(pl.lit(None, pl.String).alias(n) for n in _PROFILE if n not in people.columns)
         # "Aug 13, 2006" has the month first: as the readers of times have it, the day comes first
         day_first = people["signup"].str.replace(r"^\s*([A-Za-z]{3})[a-z]* (\d{1,2}),? (\d{4})", "$2 $1 $3")
-        joined = written(day_first, "signup", batch, member.name, people["line"])
-        age = integers("age", people["age"], *_AGES)
-        users = people.select("line", "gender", id="user", joined_at=joined, birth_year=joined.dt.year() - age.values)
+        read = Columns(batch, member.name, people["line"])
+        joined = read.written("signup", day_first)
+        age = read.kept("age", people["age"], integers("age", people["age"], *_AGES))
+        users = people.select("line", "gender", id="user", joined_at=joined, birth_year=joined.dt.year() - age)
         batch.add_nodes("User", users, file=member.name)
-        why = pl.DataFrame({"line": people["line"], "age": people["age"], "why": age.problems}).drop_nulls("why")
-        batch.lose(member.name, [(line, "age", value, reason) for line, value, reason in why.rows()])
         countries += people.height - people["country"].null_count()
     if countries:
         batch.warn(

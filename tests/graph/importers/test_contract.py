@@ -129,7 +129,9 @@ def test_a_damaged_file_gives_a_clear_error_or_bad_rows(
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match=r"unknown format 'base' \(expected one of apple-music, deezer, edgelist, kg, lastfm"):
+    with pytest.raises(
+        InvalidInput, match=r"unknown format 'base' \(expected one of apple-music, deezer, edgelist, kg, lastfm"
+    ):
         importer("base")
 
 
@@ -176,7 +178,9 @@ def test_a_format_is_recognised_by_its_files(name: str, example: Callable[[str],
 
 def test_a_path_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
-    with pytest.raises(InvalidInput, match=r"no format is recognised \(expected one of apple-music, deezer, edgelist, kg"):
+    with pytest.raises(
+        InvalidInput, match=r"no format is recognised \(expected one of apple-music, deezer, edgelist, kg"
+    ):
         recognised(tmp_path)
     with pytest.raises(InvalidInput, match="no such file or folder"):
         recognised(tmp_path / "nothing")
