@@ -40,6 +40,8 @@ class LastFMExport(HistoryImporter):
 
     def _read(self, member: Member, history: History) -> None:
         bare = not _has_header(member)
+        if bare and not _is_bare(member, dated=False):
+            raise InvalidInput(f"{member.file}: expected {self.expected}")
         for frame in rows(
             member, history.batch, header=_BARE if bare else None, separator="," if bare else None, expected=_KNOWN
         ):
@@ -84,10 +86,10 @@ def _has_header(member: Member) -> bool:
     return "artist" in names and bool(names & set(_TITLES)) and bool(names & set(_TIMES))
 
 
-def _is_bare(member: Member) -> bool:
-    """Whether most of the first lines are artist, album, title and a time in words (or none)."""
+def _is_bare(member: Member, *, dated: bool = True) -> bool:
+    """Whether most of the first lines are artist, album, title and a time in words or none, `dated`: and one has it."""
     lines = [line for line in member.head().splitlines()[:20] if line.strip()]
     found = [fields_of(line, ",", quoted=True) or [] for line in lines]
     times = [fields[3].strip() for fields in found if len(fields) == len(_BARE)]
-    dated = sum(bool(_WRITTEN.fullmatch(time)) for time in times)
-    return dated > 0 and (dated + times.count("")) * 2 > len(lines)
+    timed = sum(bool(_WRITTEN.fullmatch(time)) for time in times)
+    return (timed > 0 or not dated) and (timed + times.count("")) * 2 > len(lines)

@@ -65,8 +65,9 @@ class Yambda(HistoryImporter):
         return batch
 
     def _rank(self, member: Member) -> int:
-        """The mappings last: they name many items that nobody played."""
-        return int(_stem(member) in _MAPPINGS)
+        """Listens first, which know how long songs are; the mappings last, which name songs that nobody played."""
+        stem = _stem(member)
+        return 0 if stem in ("listens", _ALL) else 2 if stem in _MAPPINGS else 1
 
     def _members(self, batch: Batch | None = None) -> list[Member]:
         found = super()._members(batch)

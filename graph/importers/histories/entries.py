@@ -27,6 +27,8 @@ class Entry:
 
     def get(self, *path: str) -> Any:
         """What stands there, or None; what is no object on the way there is noted."""
+        if len(path) == 1:
+            return self._held.get(path[0])
         found: Any = self._held
         for done, name in enumerate(path):
             if not isinstance(found, dict):

@@ -76,6 +76,7 @@ class History:
         self._parts: list[pl.DataFrame] = []  # `file` (number), `coarse` (times are of whole minutes), per event
         self._keys: list[pl.DataFrame] = []  # `song`, `key`: the id that its names would give it
         self._hidden: list[pl.DataFrame] = []
+        self._lengths: list[pl.DataFrame] = []  # `id`, `duration_ms` of songs, for those that are met without it first
 
     @property
     def listener(self) -> str:
@@ -99,7 +100,9 @@ class History:
         songs = frame.group_by("song", maintain_order=True).agg(
             pl.col("title").drop_nulls().first(), pl.col("duration").drop_nulls().first(), pl.col("line").first()
         )
-        self._add_nodes("Song", songs.rename({"song": "id", "duration": "duration_ms"}), file)
+        songs = songs.rename({"song": "id", "duration": "duration_ms"})
+        self._lengths.append(songs.select("id", pl.col("duration_ms").dt.total_milliseconds()).drop_nulls())
+        self._add_nodes("Song", songs, file)
         pairs = frame.select("song", "artists", "line").explode("artists").drop_nulls("artists").unnest("artists")
         pairs = self._with_made(pairs, "id", "name").drop_nulls("id")
         self._add_nodes("Artist", pairs.select("id", "name", "line"), file)
@@ -142,6 +145,7 @@ class History:
     def finish(self) -> None:
         """Keep once what stands in several files, add the listeners, and give each event its id."""
         self._keep_once()
+        self._fill_durations()
         batch = self.batch
         users = batch.events["user_id"].drop_nulls().unique(maintain_order=True)
         self._add_nodes("User", users.alias("id").to_frame().with_columns(line=pl.lit(None, pl.Int64)), "users")
@@ -188,6 +192,15 @@ class History:
     @staticmethod
     def _with_made(frame: pl.DataFrame, id_: str, *names: str) -> pl.DataFrame:
         return frame.with_columns(pl.coalesce(id_, made_ids(frame, *names)).alias(id_))
+
+    def _fill_durations(self) -> None:
+        songs = self.batch.nodes.get("Song")
+        if songs is not None and self._lengths and songs["duration_ms"].null_count():
+            known = pl.concat(self._lengths).unique("id", keep="first", maintain_order=True)
+            known = known.rename({"duration_ms": "known"})
+            filled = songs.join(known, on="id", how="left", maintain_order="left")
+            filled = filled.with_columns(duration_ms=pl.coalesce("duration_ms", "known"))
+            self.batch.nodes["Song"] = filled.select(songs.columns)
 
     def _keep_once(self) -> None:
         """Of plays that stand in several files keep those of the file that has most of them.

@@ -176,6 +176,17 @@ def test_a_format_is_recognised_by_its_files(name: str, example: Callable[[str],
         assert recognised(path) == name
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("edgelist", "s3rec")])
+def test_no_other_format_takes_the_files_of_this_one(name: str, example: Callable[[str], Path]) -> None:
+    """Each file alone, as people drag it in: it is this format's, or nobody's."""
+    for file in files_of(example(name)):
+        try:
+            found = recognised(file)
+        except InvalidInput:
+            continue
+        assert found == name or getattr(importer(found), "any_text", False), file
+
+
 def test_a_path_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
     with pytest.raises(
