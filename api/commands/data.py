@@ -23,7 +23,10 @@ def import_(
             help="tables, world, lastfm, recbole, …: a file of graph/importers, found out if not said; what to read.",
         ),
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, write nothing, show the first rows as they would be stored."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="One bad row is fatal.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Join another source to what is there.")] = False,
     users: Annotated[int | None, typer.Option(help="world: listeners.")] = None,
@@ -60,6 +63,12 @@ def import_(
         return
     for warning in report["warnings"]:
         console.warn(warning)
+    for name, rows in report.get("preview", {}).items():
+        if rows:
+            fields = list(dict.fromkeys(field for row in rows for field in row if field != "event_id"))
+            console.print_table(
+                fields, [[row.get(field, "") for field in fields] for row in rows], title=f"{name}, the first"
+            )
     console.say(
         f"{report['format']}: {report['read']} rows read, {report['written']} written, "
         f"{report['rejected']} rejected, {report['seconds']} s"

@@ -26,6 +26,7 @@ from graph.store.store import GraphStore
 from graph.units import file_names
 
 _READ_BLOCK: Final = 1 << 20
+_SHOWN: Final = 5  # rows of a preview
 _A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
 
 
@@ -134,8 +135,8 @@ def run_import(
 ) -> dict[str, Any]:
     """Read, check and write one source. With `dry_run` nothing is written but the report of rejects.
 
-    Returns: `format, path, read, written, rejected, rejects_file, warnings, seconds`; counts are rows, `rejects_file`
-    is None when no row was rejected.
+    Returns: `format, path, read, written, rejected, rejects_file, warnings, seconds`, and with `dry_run` `preview`;
+    counts are rows, `rejects_file` is None when no row was rejected.
     Raises: InvalidInput for a broken file, or with `strict` for a single bad row, before anything is written;
     SourceMismatch when the state knows another source and `merge` is not given; Busy while another import runs.
     """
@@ -163,7 +164,7 @@ def run_import(
             merge=merge,
             progress=progress,
         )
-    return {
+    report = {
         "format": format,
         "path": str(path),
         "read": batch.read,
@@ -172,6 +173,18 @@ def run_import(
         "rejects_file": None if rejects_file is None else str(rejects_file),
         "warnings": batch.warnings,
         "seconds": round(time.perf_counter() - started, 3),
+    }
+    return report | {"preview": preview(batch)} if dry_run else report
+
+
+def preview(batch: Batch) -> dict[str, list[dict[str, Any]]]:
+    """The first `events` and `songs` as they would be stored, without the fields that have no value."""
+    songs = batch.nodes.get("Song", pl.DataFrame())
+    return {
+        name: [
+            {field: value for field, value in row.items() if value is not None} for row in frame.head(_SHOWN).to_dicts()
+        ]
+        for name, frame in (("events", batch.events), ("songs", songs))
     }
 
 
