@@ -35,10 +35,10 @@ class LastFM1K(HistoryImporter):
 
     @classmethod
     def takes(cls, member: Member) -> bool:
-        return member.base == "userid-profile.tsv" or (
-            member.base.endswith((".tsv", ".txt"))
-            and bool(_LINE.fullmatch(member.head().partition("\n")[0].strip("\r")))
-        )
+        if member.base in (cls.expected, "userid-profile.tsv"):
+            return True
+        first = member.head().partition("\n")[0].strip("\r") if member.base.endswith((".tsv", ".txt")) else ""
+        return bool(_LINE.fullmatch(first))
 
     def _rank(self, member: Member) -> int:
         return int("profile" not in member.base)

@@ -38,7 +38,7 @@ class LastFM360K(HistoryImporter):
 
     @classmethod
     def takes(cls, member: Member) -> bool:
-        if member.base in ("usersha1-artmbid-artname-plays.tsv", "usersha1-profile.tsv"):
+        if member.base in (cls.expected, "usersha1-profile.tsv"):
             return True
         first = member.head().partition("\n")[0].strip("\r") if member.base.endswith((".tsv", ".txt")) else ""
         return bool(_LINE.fullmatch(first))

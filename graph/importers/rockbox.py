@@ -7,15 +7,17 @@ began, in seconds; with `#TZ/UNKNOWN` the player's clock is taken for UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import polars as pl
 
-from graph.importers.base import read_text
+from graph.batch import Batch
 from graph.importers.histories.columns import Columns
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
 from graph.importers.histories.plays import History
+from graph.reading.opened import TextFile
 
 _MARK: Final = "#AUDIOSCROBBLER"
 _COMMENTS: Final = (_MARK, "#TZ/", "#CLIENT/")
@@ -31,15 +33,14 @@ class Rockbox(HistoryImporter):
 
     @classmethod
     def takes(cls, member: Member) -> bool:
-        return member.head().lstrip().startswith(_MARK)
+        return member.base.endswith((".log", ".txt")) and member.head().lstrip().startswith(_MARK)
 
     def _read(self, member: Member, history: History) -> None:
         batch = history.batch
-        lines = read_text(member.file).split("\n")
-        if any(line.startswith("#TZ/UNKNOWN") for line in lines):
-            batch.warn(f"{member.name}: the player knew no time zone; its clock is taken for UTC")
         good, bad = [], []
-        for number, line in enumerate(lines, 1):
+        for number, line in _lines(member, batch):
+            if line.startswith("#TZ/UNKNOWN"):
+                batch.warn(f"{member.name}: the player knew no time zone; its clock is taken for UTC")
             if not line.strip() or line.startswith(_COMMENTS):
                 continue
             fields = line.split("\t")
@@ -67,3 +68,11 @@ class Rockbox(HistoryImporter):
             .replace_strict(_RATINGS, return_dtype=pl.String),
         )
         history.add(plays, file=member.name)
+
+
+def _lines(member: Member, batch: Batch) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers; one that cannot be decoded goes to the rejects."""
+    for block in TextFile(member.file).blocks():
+        batch.read += len(block.faulty)
+        batch.reject(member.name, block.faulty)
+        yield from enumerate(block.lines, block.first)

@@ -42,6 +42,7 @@ class Yambda(HistoryImporter):
     format = "yambda"
     expected = "Parquet files listens, likes, dislikes, unlikes, undislikes or multi_event"
     several = True
+    overlapping = False
 
     def __init__(self, path: Path, *, origin: str | None = None) -> None:
         super().__init__(path)

@@ -129,7 +129,9 @@ FILES = {
     "listenbrainz: a cut line": ("listenbrainz", "listens/3.jsonl", b'{"listened_at": 17'),
     "lastfm-export: no track": ("lastfm-export", "s.csv", b"uts,artist,track\n1709287450,a,\n"),
     "lastfm-export: a time in words": ("lastfm-export", "s.csv", b"uts,artist,track\nnoon,a,b\n"),
-    "lastfm-1k: no listener": ("lastfm-1k", "x.tsv", b"\t2009-04-08T01:57:47Z\ta\tB\tt\tT\n"),
+    "lastfm-1k: no listener": (
+        "lastfm-1k", "userid-timestamp-artid-artname-traid-traname.tsv", b"\t2009-04-08T01:57:47Z\ta\tB\tt\tT\n"
+    ),
     "lastfm-360k: plays in words": ("lastfm-360k", "usersha1-artmbid-artname-plays.tsv", b"u\ta\tB\tmany\n"),
     "mpd: no playlists": ("mpd", "mpd.slice.0-9.json", b"[]"),
     "yambda: no Parquet": ("yambda", "listens.parquet", b"PAR1"),

@@ -23,6 +23,8 @@ class HistoryImporter:
     """What a path should hold, for messages."""
     several: ClassVar[bool] = False
     """Whether the histories are of several people, so that each row says whose it is."""
+    overlapping: ClassVar[bool] = True
+    """Whether several files may have the same plays."""
 
     def __init__(self, path: Path, *, user: str | None = None) -> None:
         self._path, self._user = path, user
@@ -43,7 +45,7 @@ class HistoryImporter:
 
     def read(self, progress: Progress) -> Batch:
         batch = Batch(self.format)
-        history = History(batch, self._user, several=self.several)
+        history = History(batch, self._user, several=self.several, overlapping=self.overlapping)
         found = self._members(batch)
         for done, member in enumerate(found):
             progress(f"reading {member.name}", done, len(found))

@@ -65,12 +65,15 @@ def action_of(
 class History:
     """Adds the rows of a history's files to a batch; `finish` says that all files were read.
 
-    user: who listened, whatever the files say; several: whether each row has to say it; `named`: what the files say of
-    it, if rows do not.
+    user: who listened, whatever the files say; several: whether each row has to say it; overlapping: whether files may
+    have the same plays; `named`: who the files say listened, if rows do not.
     """
 
-    def __init__(self, batch: Batch, user: str | None = None, *, several: bool = False) -> None:
-        self.batch, self.user, self.named, self._several = batch, user, "", several
+    def __init__(
+        self, batch: Batch, user: str | None = None, *, several: bool = False, overlapping: bool = True
+    ) -> None:
+        self.batch, self.user, self.named = batch, user, ""
+        self._several, self._overlapping = several, overlapping
         self.passed_over: Counter[str] = Counter()
         self._files: list[str] = []
         self._parts: list[pl.DataFrame] = []  # `file` (number), `coarse` (times are of whole minutes), per event
@@ -101,7 +104,10 @@ class History:
             pl.col("title").drop_nulls().first(), pl.col("duration").drop_nulls().first(), pl.col("line").first()
         )
         songs = songs.rename({"song": "id", "duration": "duration_ms"})
-        self._lengths.append(songs.select("id", pl.col("duration_ms").dt.total_milliseconds()).drop_nulls())
+        if "Song" in self.batch.nodes:
+            without = self.batch.nodes["Song"].filter(pl.col("duration_ms").is_null())
+            late = songs.select("id", pl.col("duration_ms").dt.total_milliseconds()).drop_nulls()
+            self._lengths.append(late.join(without, on="id", how="semi"))
         self._add_nodes("Song", songs, file)
         pairs = frame.select("song", "artists", "line").explode("artists").drop_nulls("artists").unnest("artists")
         pairs = self._with_made(pairs, "id", "name").drop_nulls("id")
@@ -129,7 +135,10 @@ class History:
         frame = frame.with_columns(artists=pl.coalesce("artists", pl.when(told).then(alone)))
         named = frame.select("artist", title=pl.when(pl.col("artist").is_not_null()).then("title"))
         key = made_ids(named, "artist", "title")
-        self._keys.append(frame.select("song", key=key).drop_nulls().unique())
+        keys = frame.select("song", key=key).drop_nulls().unique("song", keep="first", maintain_order=True)
+        if "Song" in self.batch.nodes:
+            keys = keys.join(self.batch.nodes["Song"], left_on="song", right_on="id", how="anti", maintain_order="left")
+        self._keys.append(keys)
         frame = frame.with_columns(song=pl.coalesce("song", key))
         nameless = frame.filter(pl.col("song").is_null())
         reason = "expected the id of a recording, or its title and artist"
@@ -152,6 +161,8 @@ class History:
         if self.passed_over:
             each = ", ".join(f"{count} {what}" for what, count in sorted(self.passed_over.items()))
             batch.warn(f"{self.passed_over.total()} entries without a track are passed over: {each}")
+        if users.len() and not (self._several or self.user or self.named):
+            batch.warn("the files do not name the listener, who is called me (--user NAME says who it is)")
         timeless = batch.events["at"].null_count()
         if timeless:
             batch.warn(f"{timeless} of {batch.events.height} events have no time")
@@ -208,7 +219,7 @@ class History:
         A play is known by listener, song (by its names, where it has them), time and how long it was played. Files
         whose times are of whole minutes are compared by the minute with those that are finer.
         """
-        if len(self._files) < 2 and not self._hidden:
+        if not self._overlapping or (len(self._files) < 2 and not self._hidden):
             return
         events = self.batch.events
         parts = pl.concat(self._parts)

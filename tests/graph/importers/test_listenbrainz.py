@@ -50,7 +50,7 @@ def export(tmp_path: Path) -> Path:
     (folder / "listens" / "2024" / "4.jsonl.gz").write_bytes(gzip.compress(march.encode()))
     (folder / "feedback.jsonl").write_text(
         lines(
-            {"recording_msid": "m2", "recording_mbid": None, "score": 1, "created": AT + 500},
+            {"recording_msid": "m2", "recording_mbid": "rec-9", "score": 1, "created": AT + 500},
             {"recording_msid": "m1", "recording_mbid": "rec-1", "score": -1, "created": AT + 501},
             {"recording_msid": "m1", "recording_mbid": "rec-1", "score": 0, "created": AT + 502},
             {"recording_msid": "m9", "recording_mbid": None, "score": 1, "created": AT + 503},

@@ -27,7 +27,8 @@ def test_a_log_of_rockbox(tmp_path: Path, read: Read) -> None:
         "Boats\tTides",
         "#1 Band\t\tHigh\t\t\tL\t1709287460\t",
     )
-    (tmp_path / ".scrobbler.log").write_text("#AUDIOSCROBBLER/1.1\r\n#TZ/UNKNOWN\r\n" + "\r\n".join(rows))
+    log = "#AUDIOSCROBBLER/1.1\r\n#TZ/UNKNOWN\r\n" + "\r\n".join(rows) + "\r\n"
+    (tmp_path / ".scrobbler.log").write_bytes(log.encode() + b"Bj\xf6rk\t\tOver\t\t\tL\t1709287460\t\r\n")
     batch = read("rockbox", tmp_path)
     assert batch.events.select("song_id", "action", "at").rows() == [
         ("rec-1", "play", AT),
@@ -36,7 +37,7 @@ def test_a_log_of_rockbox(tmp_path: Path, read: Read) -> None:
         ("#1 band%09high", "play", AT + 10_000),
     ]
     assert batch.nodes["Song"].rows()[0] == ("rec-1", "Sea", 187_000)
-    assert batch.rejects["line"].to_list() == [6, 7]
+    assert batch.rejects["line"].to_list() == [6, 7, 9]
     assert batch.lost.select("line", "field").rows() == [(5, "time"), (5, "duration")]
     assert "knew no time zone" in batch.warnings[0]
 

@@ -74,6 +74,7 @@ def test_plays_of_overlapping_files_come_in_once_and_true_repeats_stay(export: P
         "Streaming_History_Audio_2023-2024_1.json: 1 plays of private sessions are left out (--incognito keeps them)",
         "3 plays stand in several files, and are kept once",
         "3 entries without a track are passed over: 1 chapters of audiobooks, 2 episodes of podcasts",
+        "the files do not name the listener, who is called me (--user NAME says who it is)",
     ]
 
 
