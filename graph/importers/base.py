@@ -327,8 +327,16 @@ def read_json(path: Readable) -> Any:
 
     Raises: InvalidInput if it is empty, not UTF-8 or no JSON, naming the line.
     """
+    return parsed_json(read_text(path), path)
+
+
+def parsed_json(text: str, path: Readable) -> Any:
+    """What the JSON text of a file holds.
+
+    Raises: InvalidInput if it is none, naming the line.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as failure:
         raise InvalidInput(f"{path} line {failure.lineno}: expected JSON ({failure.msg})") from failure
     except RecursionError as failure:

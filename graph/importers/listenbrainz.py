@@ -13,9 +13,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from graph.importers.base import read_json
 from graph.importers.histories.columns import Columns
-from graph.importers.histories.entries import Entry, entries
+from graph.importers.histories.entries import Entry, entries, json_of
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member, members
 from graph.importers.histories.names import made_of
@@ -58,7 +57,7 @@ class ListenBrainz(HistoryImporter):
 
     def _read(self, member: Member, history: History) -> None:
         if member.base == "user.json":
-            held = read_json(member.file)
+            held = json_of(member, history.batch)
             names = [held.get(name) for name in ("user_name", "username")] if isinstance(held, dict) else []
             history.named = next((name for name in names if isinstance(name, str) and name.strip()), "")
             history.batch.read += 1

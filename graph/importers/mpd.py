@@ -17,9 +17,8 @@ from graph import schema
 from graph.batch import Batch
 from graph.catalogue import Progress
 from graph.errors import InvalidInput
-from graph.importers.base import read_json
 from graph.importers.histories.columns import Columns
-from graph.importers.histories.entries import Entry
+from graph.importers.histories.entries import Entry, json_of
 from graph.importers.histories.importer import HistoryImporter
 from graph.importers.histories.members import Member
 from graph.importers.histories.plays import History
@@ -64,7 +63,7 @@ class MPD(HistoryImporter):
         return batch
 
     def _read(self, member: Member, history: History) -> None:
-        held = read_json(member.file)
+        held = json_of(member, history.batch)
         playlists = held.get("playlists") if isinstance(held, dict) else None
         if not isinstance(playlists, list):
             raise InvalidInput(f"{member.file}: expected an object with an array `playlists`")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from graph.batch import Batch, one_line
 from graph.errors import InvalidInput
-from graph.importers.base import read_json
+from graph.importers.base import parsed_json
 from graph.importers.histories.members import Member
 from graph.reading.opened import TextFile
 
@@ -92,15 +92,30 @@ def entries(member: Member, batch: Batch) -> Iterator[list[Entry]]:
 
     Raises: InvalidInput for a file that is empty or damaged, or holds neither an array nor a line for each entry.
     """
-    for block in _lines(member, batch) if member.base.endswith(_LINES) else _array(member):
+    for block in _lines(member, batch) if member.base.endswith(_LINES) else _array(member, batch):
         batch.read += len(block)
         wrong = [(line, held) for line, held in block if not isinstance(held, dict)]
         batch.reject(member.name, [(n, f"expected an object, got {_kind(h)}", _shown(h)) for n, h in wrong])
         yield [Entry(held, line) for line, held in block if isinstance(held, dict)]
 
 
-def _array(member: Member) -> Iterator[list[tuple[int, Any]]]:
-    held = read_json(member.file)
+def json_of(member: Member, batch: Batch) -> Any:
+    """What a JSON file holds; a byte that is no text costs a character, and is reported.
+
+    Raises: InvalidInput for a file that is empty or damaged, or no JSON.
+    """
+    parts = []
+    for block in TextFile(member.file).blocks():
+        lines = block.lines
+        for number, reason, shown in block.faulty:
+            lines[number - block.first] = shown
+            batch.lose(member.name, [(None, "", None, f"line {number}: {reason}: the character is lost")])
+        parts.append("\n".join(lines))
+    return parsed_json("\n".join(parts), member.file)
+
+
+def _array(member: Member, batch: Batch) -> Iterator[list[tuple[int, Any]]]:
+    held = json_of(member, batch)
     if not isinstance(held, list):
         raise InvalidInput(f"{member.file}: expected an array of entries, got {_kind(held)}")
     for start in range(0, len(held), _BLOCK):

@@ -123,6 +123,15 @@ def test_the_account_named_in_the_file_is_the_listener(tmp_path: Path, read: Rea
     assert read("spotify", tmp_path).events["user_id"].to_list() == ["vera"]
 
 
+def test_a_byte_that_is_no_text_costs_its_character(tmp_path: Path, read: Read) -> None:
+    rows = [play("2024-03-01T10:04:10Z", title, "spotify:track:1", 5) for title in ("Rio", "Sea")]
+    (tmp_path / "endsong_0.json").write_bytes(json.dumps(rows).encode().replace(b"Rio", b"R\xedo"))
+    batch = read("spotify", tmp_path)
+    assert batch.events.height == 2
+    assert batch.nodes["Song"]["title"].to_list() == ["R\ufffdo"]
+    assert batch.lost["reason"].to_list() == ["line 1: expected UTF-8 text, got the byte 0xed: the character is lost"]
+
+
 def test_only_what_is_wrong_in_an_entry_is_lost(tmp_path: Path, read: Read) -> None:
     good = play("2024-03-01T10:04:10Z", "T", "spotify:track:1", 40_000)
     rows: list[Any] = [
