@@ -95,7 +95,11 @@ class History:
         found = self._events(frame)
         before = self.batch.events.height
         self.batch.add_events(found, file=file)
-        self._number(file, self.batch.events.height - before, coarse)
+        added = self.batch.events.height - before
+        self._number(file, added, coarse)
+        if added < frame.height:  # what nobody played is no song of the history
+            played = set(self.batch.events.tail(added)["song_id"])
+            frame = frame.filter(pl.Series([schema.id_of(song) in played for song in frame["song"]], dtype=pl.Boolean))
         self.add_songs(frame, file=file)
 
     def add_songs(self, frame: pl.DataFrame, *, file: str) -> None:
@@ -182,7 +186,7 @@ class History:
             self._files.append(file)
         number = self._files.index(file)
         self._parts.append(
-            pl.DataFrame({"file": [number], "coarse": [coarse]}).select(pl.all().repeat_by(count).explode())
+            pl.select(file=pl.repeat(number, count, dtype=pl.Int64), coarse=pl.repeat(coarse, count, dtype=pl.Boolean))
         )
 
     def _add_nodes(self, label: str, frame: pl.DataFrame, file: str) -> None:

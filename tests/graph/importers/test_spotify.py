@@ -143,8 +143,11 @@ def test_only_what_is_wrong_in_an_entry_is_lost(tmp_path: Path, read: Read) -> N
         {**good, "ts": "2999-01-01T00:00:00Z"},
         {**good, "master_metadata_track_name": "\ud800"},
     ]
+    rows.append(play("2999-01-01T00:00:00Z", "Never", "spotify:track:never", 40_000))
     (tmp_path / "endsong_0.json").write_text(json.dumps(rows))
+    (tmp_path / "endsong_1.json").write_text("[]")
     batch = read("spotify", tmp_path)
+    assert batch.nodes["Song"]["id"].to_list() == ["spotify:track:1", "spotify:track:9"]
     assert batch.events.select("song_id", "at", "action").rows() == [
         ("spotify:track:1", None, "play"),
         ("spotify:track:1", MORNING, "play"),
@@ -155,6 +158,7 @@ def test_only_what_is_wrong_in_an_entry_is_lost(tmp_path: Path, read: Read) -> N
         (3, "expected the id of a recording, or its title and artist"),
         (5, "expected an object, got null"),
         (6, "at: more than a day ahead (expected epoch milliseconds)"),
+        (8, "at: more than a day ahead (expected epoch milliseconds)"),
     ]
     assert batch.lost.select("line", "field").rows() == [
         (1, "ts"),
