@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import polars as pl
+from polars import selectors
 
 from graph import schema
 from graph.durations import DAY_MS
@@ -342,6 +343,7 @@ class Batch:
             if read.changed is not None:
                 optional.append((one, read.changed))
         typed = pl.DataFrame({**columns, "line": frame["line"].cast(pl.Int64)})
+        frame = frame.with_columns(selectors.duration().dt.total_milliseconds())  # for the reports: numbers print
         bad = problem.is_not_null()
         for one, reasons in optional:
             lost = reasons.is_not_null() & ~bad

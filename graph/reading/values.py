@@ -248,7 +248,8 @@ def _bounded(
     given = present(column).is_not_null() if column.dtype == pl.String else column.is_not_null()
     if column.dtype.is_float():
         given &= ~column.is_nan()
-    shown = column.cast(pl.String, strict=False).str.slice(0, _SHOWN)
+    plain = column.dt.total_milliseconds() if isinstance(column.dtype, pl.Duration) else column
+    shown = plain.cast(pl.String, strict=False).str.slice(0, _SHOWN)
     frame = pl.DataFrame({"given": given, "value": values, "shown": shown})
     outside = pl.lit(value=False)
     if low is not None:

@@ -68,7 +68,7 @@ def test_the_file_has_one_class_that_bears_its_name(name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_example_is_read_without_a_bad_row(name: str, example: Callable[[str], Path], tmp_path: Path) -> None:
     result = dry_run(name, example(name), tmp_path / "state", strict=True)
-    assert list(result) == KEYS
+    assert list(result) == [*KEYS, "preview"]
     assert result["read"] > 0  # type: ignore[operator]
     assert (result["written"], result["rejected"], result["rejects_file"]) == (0, 0, None)
     json.dumps(result)
@@ -130,7 +130,9 @@ def test_a_damaged_file_gives_a_clear_error_or_bad_rows(
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match=r"unknown format 'base' \(expected one of cypher, edgelist, kg, lastfm"):
+    with pytest.raises(
+        InvalidInput, match=r"unknown format 'base' \(expected one of apple-music, cypher, deezer, kg, lastfm"
+    ):
         importer("base")
 
 
@@ -175,9 +177,22 @@ def test_a_format_is_recognised_by_its_files(name: str, example: Callable[[str],
         assert recognised(path) == name
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("edgelist", "s3rec")])
+def test_no_other_format_takes_the_files_of_this_one(name: str, example: Callable[[str], Path]) -> None:
+    """Each file alone, as people drag it in: it is this format's, or nobody's."""
+    for file in files_of(example(name)):
+        try:
+            found = recognised(file)
+        except InvalidInput:
+            continue
+        assert found == name or getattr(importer(found), "any_text", False), file
+
+
 def test_a_path_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
-    with pytest.raises(InvalidInput, match=r"no format is recognised \(expected one of cypher, edgelist, kg"):
+    with pytest.raises(
+        InvalidInput, match=r"no format is recognised \(expected one of apple-music, cypher, deezer, kg"
+    ):
         recognised(tmp_path)
     with pytest.raises(InvalidInput, match="no such file or folder"):
         recognised(tmp_path / "nothing")
