@@ -108,7 +108,7 @@ def table(batches: Iterable[list[dict[str, Any]]], types: Types, what: str) -> p
     """
     try:
         frames = [pl.DataFrame(batch, schema=types, strict=True) for batch in batches]
-    except (TypeError, pl.exceptions.PolarsError) as error:
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         # the store holds a value that its schema forbids, written by raw Cypher for instance
         expected = ", ".join(f"{name} {type_}" for name, type_ in types.items())
         found = " ".join(str(error).split())
@@ -123,14 +123,13 @@ def _read(
     store: GraphStore, query: str, ids: Sequence[str], properties: Sequence[schema.Property], what: str, told: list[str]
 ) -> pl.DataFrame:
     """The rows of a query; values that the schema forbids are null, and ids that are no texts too."""
-    types, lost, frames = types_of(ids, properties), Counter[str](), []
-    for batch in store.stream(query):
-        try:
-            frames.append(pl.DataFrame(batch, schema=types, strict=True))
-        except (TypeError, OverflowError, pl.exceptions.PolarsError):
-            columns = {name: _fitting([row[name] for row in batch], name, type_, lost) for name, type_ in types.items()}
-            frames.append(pl.DataFrame(columns, schema=types))
-    frame = pl.concat(frames) if frames else pl.DataFrame(schema=types)
+    types, lost, frames = types_of(ids, properties), Counter[str](), [pl.DataFrame(schema=types_of(ids, properties))]
+    for names, rows in store.stream_rows(query):
+        columns = zip(names, zip(*rows, strict=True), strict=True) if rows else ()
+        frames.append(
+            pl.DataFrame([_column(name, values, types[name], lost) for name, values in columns], schema=types)
+        )
+    frame = pl.concat(frames)
     bounded = []
     for one in properties:
         if one.kind == "string":
@@ -149,8 +148,13 @@ def _read(
     return frame
 
 
-def _fitting(values: list[Any], name: str, type_: type[pl.DataType], lost: Counter[str]) -> pl.Series:
+def _column(name: str, values: Sequence[Any], type_: type[pl.DataType], lost: Counter[str]) -> pl.Series:
     """The values that the column can hold; null for the others, which are counted under its name."""
+    try:
+        # column by column: from rows polars would make texts of numbers
+        return pl.Series(name, values, dtype=type_, strict=True)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        pass
     fits = {pl.String: _text, pl.Int64: _integer, pl.Float64: _float}[type_]
     found = [None if value is None else fits(value) for value in values]
     lost[name] += sum(new is None for new in found) - sum(old is None for old in values)
@@ -164,12 +168,11 @@ def _text(value: Any) -> str | None:
 def _integer(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value in _INTEGERS else None
+    return int(value) if isinstance(value, int) and value in _INTEGERS else None
 
 
 def _float(value: Any) -> float | None:
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if fits else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _identified(frame: pl.DataFrame, label: str, told: list[str]) -> pl.DataFrame:

@@ -161,10 +161,11 @@ def marks_of_relationship(rel: Relationship) -> str:
     )
 
 
-def export_nodes(label: str, properties: Sequence[str]) -> str:
-    """Every node of the label: `id` and its properties, in no order."""
+def export_nodes(label: str, properties: Sequence[str], *, marked: bool = False) -> str:
+    """Every node of the label, or those that are `marked`: `id` and its properties, in no order."""
     columns = ["n.id AS id", *(f"n.{_name(name)} AS {name}" for name in properties)]
-    return f"MATCH (n:{label}) RETURN {', '.join(columns)}"
+    ours = f" WHERE n.{MARK} = true" if marked else ""
+    return f"MATCH (n:{label}){ours} RETURN {', '.join(columns)}"
 
 
 def export_relationships(rel: Relationship, properties: Sequence[str] | None = None) -> str:
@@ -250,6 +251,7 @@ def catalogue() -> Iterator[tuple[str, str]]:
         yield f"delete_relationship:{rel.key}", delete_relationship(rel)
     for type_ in dict.fromkeys(rel.type for rel in RELATIONSHIPS):
         yield f"count_relationships:{type_}", count_relationships(type_)
+    yield "export_nodes", export_nodes("User", ["name"], marked=True)
     yield "marks_of_node", marks_of_node("User")
     yield "mark_nodes", mark_nodes("User")
     follows, listened = relationship("FOLLOWS", "User", "User"), relationship("LISTENED", "User", "Song")

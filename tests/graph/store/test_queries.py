@@ -157,6 +157,8 @@ def script() -> list[Step]:
     steps += [(f"mark_{what}", {"most": 10}, lambda _: [{"n": 0}]) for what in ("nodes", "relationships")]
     steps.append(("marks_of_node", {"id": "User0'"}, lambda _: [{"mark": True}]))
     steps.append(("marks_of_relationship", ends, lambda _: [{"mark": True}]))
+    users = lambda m: [{"id": i, "name": row.get("name")} for i, row in m.nodes["User"].items()]  # noqa: E731
+    steps.append(("export_nodes", {}, users))
     names = {"labels": [label.name for label in LABELS], "types": []}
     steps.append(("count_outside_schema:nodes", names, lambda _: [{"n": 0}]))
     edges = lambda m: [{"n": sum(len(found) for found in m.edges.values())}]  # noqa: E731
