@@ -19,6 +19,7 @@ TAGS: Final = [
         "name": "catalogue",
         "description": "Songs, artists and all else in the graph, one at a time, and who follows whom.",
     },
+    {"name": "users", "description": "What is held of one listener: told whole, or forgotten."},
     {"name": "graph", "description": "Questions to the graph in Cypher, read-only."},
     {"name": "jobs", "description": "Refreshes that the service runs."},
     {"name": "releases", "description": "Published releases, and which one is served."},

@@ -420,6 +420,22 @@ class EventLog:
             self._execute(cursor, query, (user_id, after))
             return [Event(*row) for row in cursor.fetchall()]
 
+    def frame_of_user(self, user_id: str) -> pl.DataFrame:
+        """All events of a listener, ordered by offset: `offset`, then an event's fields."""
+        return self._of_user(_EVENTS, EVENT_COLUMNS, user_id)
+
+    def exposures_of_user(self, user_id: str) -> pl.DataFrame:
+        """All that a listener was shown, ordered by offset: `offset`, then an exposure's fields."""
+        return self._of_user(_EXPOSURES, EXPOSURE_COLUMNS, user_id)
+
+    def _of_user(self, table: sa.Table, types: Mapping[str, type[pl.DataType]], user_id: str) -> pl.DataFrame:
+        names = ", ".join(f'"{name}"' for name in ("offset", *types))
+        query = f'SELECT {names} FROM {table.name} WHERE user_id = ? ORDER BY "offset"'  # noqa: S608
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (user_id,))
+            rows = cursor.fetchall()
+        return pl.DataFrame(rows, schema={"offset": pl.Int64, **types}, orient="row")
+
     def coarsen(self, latitude: float, longitude: float) -> tuple[float, float]:
         """The centre (degrees) of the H3 cell that holds the point; what the log keeps instead of it."""
         cell = h3.latlng_to_cell(latitude, longitude, self.h3_resolution)
@@ -493,6 +509,19 @@ class EventLog:
             self._execute(cursor, query, (label, id))
             found = cursor.fetchone()
         return found is not None and found[0] == "delete"
+
+    def scrub_journal(self, user_id: str) -> None:
+        """Take what single edits said of a listener out of the journal, but for the deletion itself."""
+        name = json.dumps(user_id, ensure_ascii=False)
+        pattern = '%"target": ' + name.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+        emptied = "UPDATE journal SET payload = ? WHERE label = 'User' AND id = ? AND kind = 'upsert'"
+        erased = (
+            "UPDATE journal SET kind = 'erased', label = NULL, id = NULL, payload = '{}' WHERE kind IN "
+            "('follow', 'unfollow', 'forgotten') AND (id = ? OR (label = 'User' AND payload LIKE ? ESCAPE '!'))"
+        )
+        with self._transaction("journal") as cursor:
+            self._execute(cursor, emptied, ('{"properties": {}}', user_id))
+            self._execute(cursor, erased, (user_id, pattern))
 
     def append_journal(self, kind: str, label: str | None, id: str | None, payload: Mapping[str, Any]) -> int:  # noqa: A002
         """Write one line of the journal, durable on return. Returns: its offset."""

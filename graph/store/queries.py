@@ -202,6 +202,14 @@ def neighbours(rel: Relationship) -> str:
     )
 
 
+def sources_of(rel: Relationship) -> str:
+    """Where the relationships of the type that lead to `$id` come from: `id` and the properties as a map."""
+    return (
+        f"MATCH (a:{rel.source})-[r:{rel.type}]->(b:{rel.target} {{id: $id}}) "
+        "RETURN a.id AS id, properties(r) AS properties"
+    )
+
+
 def reason(labels: Sequence[str], hops: Sequence[tuple[Relationship, str, Iterable[str]]]) -> str:
     """The one path that a reason cites: nodes `$id0`, `$id1`, … of `labels`, joined by `hops`.
 
@@ -247,6 +255,7 @@ def catalogue() -> Iterator[tuple[str, str]]:
         yield f"upsert_relationships:{rel.key}", upsert_relationships(rel, names)
         yield f"export_relationships:{rel.key}", export_relationships(rel)
         yield f"neighbours:{rel.key}", neighbours(rel)
+        yield f"sources_of:{rel.key}", sources_of(rel)
         yield f"delete_relationships:{rel.key}", delete_relationships(rel)
         yield f"delete_relationship:{rel.key}", delete_relationship(rel)
     for type_ in dict.fromkeys(rel.type for rel in RELATIONSHIPS):

@@ -31,6 +31,31 @@ _IS_BLOCKING: Final = np.isin(np.arange(len(CODE)), BLOCKING)
 
 
 @dataclass(frozen=True)
+class Forgotten:
+    """What of a listener counts no more: all events up to the offset `before`, None where that is none, and those of
+    times (`from`, `to`, offset): with from <= at < to in epoch milliseconds (None: no bound), up to the offset."""
+
+    before: int | None = None
+    times: tuple[tuple[int | None, int | None, int], ...] = ()
+
+    def counts(self, at: Array, offset: Array) -> Array:
+        """(E,) whether each of E events counts, by its time (-1: unknown) and its offset in the log."""
+        kept = np.ones(len(at), dtype=bool) if self.before is None else offset > self.before
+        for first, last, upto in self.times:
+            within = (at >= 0) | (first is None and last is None)
+            within &= (first is None) | (at >= (first or 0))
+            within &= (last is None) | (at < (last or 0))
+            kept &= ~within | (offset > upto)
+        return np.asarray(kept)
+
+    def left_of(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Those of some events that count."""
+        at = np.array([UNKNOWN_TIME if event.at is None else event.at for event in events], dtype=np.int64)
+        kept = self.counts(at, np.array([event.offset for event in events], dtype=np.int64))
+        return [event for event, keeps in zip(events, kept.tolist(), strict=True) if keeps]
+
+
+@dataclass(frozen=True)
 class Listener:
     """One listener's events on songs in order, oldest first, and what follows from them.
 
@@ -61,24 +86,28 @@ class Listener:
         user_id: str | None,
         latest: Sequence[Event] = (),
         new_songs: Mapping[str, int] = MappingProxyType({}),
-        forgotten: int | None = None,
+        forgotten: Forgotten | None = None,
     ) -> Listener:
         """The listener `user_id` with the release's history and the `latest` events since.
 
-        `new_songs`: positions of songs that came after the release, by id; `forgotten`: the offset of the log up to
-        which nothing of the listener counts any more, the release's history included. An unknown id of a listener is an
-        answer (an empty history), not an error; events on songs that nobody knows are left out.
+        `new_songs`: positions of songs that came after the release, by id; `forgotten`: what counts no more. An unknown
+        id of a listener is an answer (an empty history), not an error; events on songs that nobody knows are left out.
         """
-        user = snapshot.ids["User"].index(user_id) if user_id is not None and forgotten is None else -1
-        if forgotten is not None:
-            latest = [event for event in latest if event.offset > forgotten]
+        erased = forgotten is not None and forgotten.before is not None
+        user = snapshot.ids["User"].index(user_id) if user_id is not None and not erased else -1
         histories = snapshot.histories
         mine = histories.of(user) if user >= 0 else slice(0, 0)
         song, action, at, count = (getattr(histories, name)[mine] for name in ("song", "action", "at", "count"))
+        if forgotten is not None:
+            latest = forgotten.left_of(latest)
+            kept = forgotten.counts(at, histories.offset[mine])
+            song, action, at, count = song[kept], action[kept], at[kept], count[kept]
         return cls(snapshot, user, song, action, at, count, user_id).after(latest, new_songs)
 
     def after(self, events: Sequence[Event], new_songs: Mapping[str, int] = MappingProxyType({})) -> Listener:
-        """This listener after the next events of the log; the same as if all had been given at once."""
+        """This listener after the next events of the log; the same as if all had been given at once. Private ones are
+        left out."""
+        events = [event for event in events if not event.private]
         if not events:
             return self
         find = self.snapshot.ids["Song"].index

@@ -15,9 +15,11 @@ from scipy import sparse
 
 from embeddings.vectors.model_vectors import ModelVectors
 from graph.log.events import JournalEntry
+from graph.personal import FORGOTTEN
 from graph.snapshot.arrays import Array
 from graph.snapshot.relations import Relation
 from graph.snapshot.snapshot import Snapshot
+from recall.listeners.listener import Forgotten
 from recall.release_times import release_time
 
 NONE: Final = np.empty(0, dtype=np.int32)
@@ -59,7 +61,8 @@ class Edits:
     `removed` holds songs that were deleted, `tiers` the tier of songs that were given another one, both by position;
     `followed` and `unfollowed` ids by (id of the listener, "User" or "Artist"); `names` what edits call a node, by
     (label, id); `homes` where edits say that a listener lives (degrees), by id; `gone` nodes other than songs that were
-    deleted, by (label, id), with the offset of the log by then: a listener's events before it count no more.
+    deleted, by (label, id), with the offset of the log by then: a listener's events before it count no more;
+    `forgotten` times that a listener took out of the history, by id (see `Forgotten`).
     """
 
     snapshot: Snapshot
@@ -73,6 +76,7 @@ class Edits:
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     homes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     gone: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    forgotten: Mapping[str, tuple[tuple[int | None, int | None, int], ...]] = field(default_factory=dict)
 
     def after(self, entries: Iterable[JournalEntry]) -> Edits:
         """With these further lines of the journal."""
@@ -110,10 +114,10 @@ class Edits:
         barred = {song for song, tier in self.tiers.items() if tier == NOT_ADMITTED}
         return np.array(sorted(self.removed | barred), dtype=np.int32)
 
-    def of_listener(self, user_id: str) -> tuple[Mapping[str, int], int | None]:
-        """What a listener is made of beside events: the positions of new songs by id, and the offset of the log up to
-        which nothing of the listener counts, None where all does."""
-        return self.places, self.gone.get(("User", user_id))
+    def of_listener(self, user_id: str) -> tuple[Mapping[str, int], Forgotten | None]:
+        """What a listener is made of beside events: the positions of new songs by id, and what counts no more."""
+        before, times = self.gone.get(("User", user_id)), self.forgotten.get(user_id, ())
+        return self.places, None if before is None and not times else Forgotten(before, times)
 
     def positions_gone(self, label: str) -> Array:
         """Positions of the nodes of a label, other than songs, that were deleted; in no order."""
@@ -128,6 +132,9 @@ class Edits:
         payload = entry.payload
         if entry.kind in {"follow", "unfollow"}:
             return self._follow(entry.kind, (id_, label), payload)
+        if entry.kind == FORGOTTEN:
+            times = (*self.forgotten.get(id_, ()), (payload["from"], payload["to"], int(payload["events"])))
+            return replace(self, forgotten={**self.forgotten, id_: times})
         if label != "Song":
             return self._changed(entry.kind, label, id_, payload)
         place = self.song(id_)

@@ -33,7 +33,7 @@ from recall.once import once
 _log = structlog.get_logger(__name__)
 # Shown to whoever asks `/readyz`, so it names no file and no address; the program's log has the details.
 SILENT: Final = "the event log does not answer"
-_EVENT: Final = ("user_id", "song_id", "action", "at", "count", "latitude", "longitude")
+_EVENT: Final = ("user_id", "song_id", "action", "at", "count", "latitude", "longitude", "private")
 FOLD_ROWS: Final = 50_000
 """Rows that are folded at a time, so that memory is bounded when a worker starts long after its release."""
 FEW_ROWS: Final = 1_000
@@ -208,8 +208,11 @@ class Live:
             return self._many_events(log, after, upto)
         new = self.overlay.edits.places
         found = []
-        for user_id, song_id, action, at, count, latitude, longitude in log.rows("events", _EVENT, after, upto):
-            song = -1 if song_id is None or action not in SONG_ACTIONS else self._songs.of(song_id, new)
+        for user_id, song_id, action, at, count, latitude, longitude, private in log.rows(
+            "events", _EVENT, after, upto
+        ):
+            nothing = song_id is None or private or action not in SONG_ACTIONS
+            song = -1 if nothing else self._songs.of(song_id, new)
             if song >= 0:
                 cell = 0 if latitude is None or longitude is None else cell_of(latitude, longitude)
                 when, times = UNKNOWN_TIME if at is None else at, 1 if count is None else count
@@ -220,7 +223,9 @@ class Live:
 
     def _many_events(self, log: EventLog, after: int, upto: int) -> tuple[EventBatch, Sequence[str]]:
         frame = log.columns("events", _EVENT, after, upto)
-        frame = frame.filter(pl.col("song_id").is_not_null() & pl.col("action").is_in(SONG_ACTIONS))
+        frame = frame.filter(
+            pl.col("song_id").is_not_null(), pl.col("action").is_in(SONG_ACTIONS), pl.col("private").fill_null(0) == 0
+        )
         song = self._songs.of_all(frame["song_id"], self.overlay.edits.places)
         frame, song = frame.filter(song >= 0), song[song >= 0]
         action = _each(frame["action"], CODE.__getitem__).astype(np.uint8)
