@@ -124,7 +124,7 @@ def conflicts(
 
 def _has_whole(store: GraphStore, source: Source, fingerprint: str, *, replaces: bool) -> bool:
     """Whether importing it again would change nothing."""
-    same = source.fingerprint == fingerprint and source.whole and source.number is not None
+    same = source.fingerprint == fingerprint and source.whole and not source.unknown
     return same and not (replaces and source.state == "mixed") and _still_there(store, source.counts)
 
 
@@ -205,7 +205,7 @@ class _Import:
         counts = {**({"events": len(stale)} if stale else {}), **said.counts(keys)}
         if counts:
             self._batch.warn(f"{', '.join(f'{count} {name}' for name, count in counts.items())} {what}")
-        if self._earlier is not None and self._earlier.number is None:
+        if self._earlier is not None and self._earlier.unknown:
             self._batch.warn(
                 "an earlier version of Segue imported this source before and did not keep what it said: "
                 "rows that it had then and has no longer stay"
@@ -264,7 +264,7 @@ def _write_events(
     """Returns: how many events were added, and the ids of those that the log had from elsewhere."""
     accepted = done = 0
     others: list[str] = []
-    adopt = earlier is not None and earlier.number is None
+    adopt = earlier is not None and earlier.unknown
     if batch.events.height:
         progress("events", 0, batch.events.height)
     for chunk in batch.events.iter_slices(200_000):
