@@ -31,6 +31,7 @@ STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (errors.UnknownSong, 404, "Unknown song"),
     (errors.UnknownEntity, 404, "Unknown id"),
     (errors.ToItself, 409, "To itself"),
+    (errors.NotOurs, 409, "Not Segue's"),
     (errors.NotInRelease, 409, "Not in the release"),
     (errors.ReleaseNotFound, 404, "No such release"),
     (errors.QueryRefused, 403, "Query refused"),

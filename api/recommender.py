@@ -309,24 +309,40 @@ class Recommender:
         return {"release": served.release.id, "user_id": user_id, "candidates": rows}
 
     def similar(
-        self, song_id: str, n: int = 10, by: str = FUSION, gamma: Mapping[str, float] | None = None
+        self,
+        song_id: str,
+        n: int = 10,
+        by: str = FUSION,
+        gamma: Mapping[str, float] | None = None,
+        user_id: str | None = None,
     ) -> dict[str, Any]:
-        """The songs nearest to one, with the gammas given instead of those it was trained with.
+        """The songs nearest to one, with the gammas given instead of those it was trained with; for a listener none
+        that is blocked or disliked.
 
         Raises: UnknownSong; InvalidInput for an unknown `by` or relation; NotInRelease.
         """
         served = self._served
         live = served.live.overlay
-        return served.similar.songs(self._song(live, song_id), song_id, live, n, by, gamma)
+        listener = None if user_id is None else served.listeners.of(user_id, *live.edits.of_listener(user_id))
+        return served.similar.songs(self._song(live, song_id), song_id, live, n, by, gamma, listener)
 
     def similar_entities(
-        self, label: str, id_: str, n: int = 10, by: str = FUSION, gamma: Mapping[str, float] | None = None
+        self,
+        label: str,
+        id_: str,
+        n: int = 10,
+        by: str = FUSION,
+        gamma: Mapping[str, float] | None = None,
+        user_id: str | None = None,
     ) -> dict[str, Any]:
-        """The artists, tags or genres (`label`) nearest to one.
+        """The artists, tags or genres (`label`) nearest to one; for a listener none that is blocked.
 
         Raises: UnknownEntity; InvalidInput for an unknown `by` or relation; NotInRelease.
         """
-        return self._served.similar.entities(label, id_, n, by, gamma)
+        served = self._served
+        places = served.live.overlay.edits.of_listener
+        listener = None if user_id is None else served.listeners.of(user_id, *places(user_id))
+        return served.similar.entities(label, id_, n, by, gamma, listener)
 
     def explain(self, user_id: str, song_id: str, most: int = WHY, without: str | None = None) -> dict[str, Any]:
         """The `most` strongest paths from a listener to a song.
@@ -389,7 +405,7 @@ class Recommender:
             at = self.now(served) if ask.at is None else ask.at
             listener = Listener.of_session(cascade.snapshot, cascade.positions(ask.session), at)
         else:
-            listener = served.listeners.of(ask.user_id, live.edits.places)
+            listener = served.listeners.of(ask.user_id, *live.edits.of_listener(ask.user_id))
             at = self.now(served, listener.newest) if ask.at is None else ask.at
         return cascade.ask(
             listener,

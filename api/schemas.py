@@ -191,8 +191,13 @@ class EventBody(BaseModel):
     action: Literal[ACTIONS]  # type: ignore[valid-type]
     event_id: Annotated[Id | None, Field(description="makes a repeat harmless")] = None
     song_id: Annotated[Id | None, Field(description="of actions on songs")] = None
-    target_label: Annotated[str | None, Field(description="User or Artist for follow and unfollow")] = None
-    target_id: Annotated[Id | None, Field(description="of follow and unfollow")] = None
+    target_label: Annotated[
+        str | None,
+        Field(description="User or Artist for follow and unfollow; Artist, Tag or Genre for block and unblock"),
+    ] = None
+    target_id: Annotated[
+        Id | None, Field(description="of follow and unfollow, and of what is blocked beside songs")
+    ] = None
     query: Annotated[str | None, Field(description="of search", max_length=2000)] = None
     count: Annotated[int | None, Field(ge=1, le=MAX_COUNT)] = None
     rating: Annotated[float | None, Field(ge=-1e9, le=1e9)] = None

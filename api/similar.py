@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from graph.errors import UnknownEntity
 from graph.release import Release
+from recall.base import NO_SONGS
+from recall.blocked import refused_songs
+from recall.listeners.listener import Listener
 from recall.live.live import Overlay
 from recall.similarity.entities import EntitySimilarity
 from recall.similarity.songs import Nearest, SongSimilarity
@@ -39,19 +42,34 @@ class Similar:
         self._of_songs.sources.check(by)
 
     def songs(
-        self, song: int, song_id: str, live: Overlay, n: int, by: str = FUSION, gamma: Mapping[str, float] | None = None
+        self,
+        song: int,
+        song_id: str,
+        live: Overlay,
+        n: int,
+        by: str = FUSION,
+        gamma: Mapping[str, float] | None = None,
+        listener: Listener | None = None,
     ) -> dict[str, Any]:
-        """The songs nearest to the one at a position, as it stands in the catalogue now.
+        """The songs nearest to the one at a position, as it stands in the catalogue now; none that the `listener`
+        refuses.
 
         Raises: InvalidInput for an unknown `by` or relation; NotInRelease.
         """
-        near = self._of_songs.nearest(song, n, live, by, gamma)
+        refused = NO_SONGS if listener is None else refused_songs(listener, live.songs)
+        near = self._of_songs.nearest(song, n, live, by, gamma, refused)
         return self._answer("song_id", song_id, by, near, live.song_id)
 
     def entities(
-        self, label: str, id_: str, n: int, by: str = FUSION, gamma: Mapping[str, float] | None = None
+        self,
+        label: str,
+        id_: str,
+        n: int,
+        by: str = FUSION,
+        gamma: Mapping[str, float] | None = None,
+        listener: Listener | None = None,
     ) -> dict[str, Any]:
-        """The artists, tags or genres (`label`) nearest to one.
+        """The artists, tags or genres (`label`) nearest to one; none that the `listener` blocks.
 
         Raises: UnknownEntity; InvalidInput for an unknown `by` or relation; NotInRelease.
         """
@@ -59,7 +77,8 @@ class Similar:
         entity = ids.index(id_)
         if entity < 0:
             raise UnknownEntity(f"unknown {kind} {id_!r}")
-        near = self._of(label).nearest(entity, n, by, gamma)
+        blocked = () if listener is None else listener.blocked_entities.get(label, ())
+        near = self._of(label).nearest(entity, n, by, gamma, ids.indices(sorted(blocked)))
         return self._answer(f"{kind}_id", id_, by, near, ids.__getitem__)
 
     @cached_property

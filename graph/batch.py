@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import polars as pl
+from polars import selectors
 
 from graph import schema
 from graph.durations import DAY_MS
@@ -27,6 +28,8 @@ from graph.log.checks import (
     exposure_problem,
     now_ms,
 )
+from graph.log.tombstones import Tombstones
+from graph.reading.ratings import signed
 from graph.reading.values import Values, durations, flags, floats, ids, integers, texts, times
 from graph.schema import Relationship
 
@@ -168,7 +171,10 @@ class Batch:
         good = self._whole_pairs(good, file)
         good = self._without_problems(good, event_problem(self.now), file).with_columns(pl.col("count").fill_null(1))
         good = self._first_of_an_id(good, file)
-        self.events = pl.concat([self.events, good.drop("line")])
+        good, told = signed(good.drop("line"))
+        if told is not None:
+            self.warn(f"{file}: {told}")
+        self.events = pl.concat([self.events, good])
 
     def add_exposures(self, frame: pl.DataFrame, *, file: str) -> None:
         """Check the rows of an exposure table, as `add_events` does."""
@@ -204,6 +210,17 @@ class Batch:
     def warn(self, text: str) -> None:
         """Keep a one-line remark for whoever imports."""
         self.warnings.append(text)
+
+    def leave_out(self, gone: Tombstones) -> None:
+        """Leave out what names nodes that were deleted on purpose, and say how many rows that is."""
+        before = self.rows
+        self.nodes = {label: gone.nodes(label, frame) for label, frame in self.nodes.items()}
+        self.relationships = {rel: gone.edges(rel, frame) for rel, frame in self.relationships.items()}
+        self.events, self.exposures = gone.events(self.events), gone.exposures(self.exposures)
+        if self.audio_segments is not None:
+            self.audio_segments = gone.exposures(self.audio_segments)
+        if before > self.rows:
+            self.warn(f"{before - self.rows} rows name what was deleted on purpose: left out (PUT makes it again)")
 
     # ---- reading
 
@@ -326,6 +343,7 @@ class Batch:
             if read.changed is not None:
                 optional.append((one, read.changed))
         typed = pl.DataFrame({**columns, "line": frame["line"].cast(pl.Int64)})
+        frame = frame.with_columns(selectors.duration().dt.total_milliseconds())  # for the reports: numbers print
         bad = problem.is_not_null()
         for one, reasons in optional:
             lost = reasons.is_not_null() & ~bad

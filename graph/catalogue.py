@@ -7,7 +7,9 @@ the next `Catalogue` that opens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,9 +18,11 @@ import polars as pl
 
 from graph import schema
 from graph.batch import Batch
-from graph.errors import InvalidInput, SourceMismatch, ToItself
+from graph.errors import InvalidInput, NotOurs, SourceMismatch, ToItself
 from graph.log.checks import now_ms, problem_of_property
 from graph.log.events import EventLog, JournalEntry
+from graph.log.tombstones import Tombstones
+from graph.mark import adopt
 from graph.schema import Relationship, problem_of_id
 from graph.sources import audio, said
 from graph.sources.registry import CLOCK_KEY, Source, finish, keep, sources
@@ -37,6 +41,7 @@ from graph.sources.withdraw import (
 from graph.store import queries
 from graph.store.store import GraphStore
 
+_log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # what, rows done, rows in all
 
 _APPLIED_KEY: Final = "journal_applied"  # meta: the last journal line that the graph has
@@ -84,12 +89,14 @@ def import_batch(
             raise SourceMismatch(
                 f"this state holds {', '.join(sorted(known))} already; importing {key} into it needs --merge"
             )
-        earlier = known.get(key)
-        if earlier is not None and _has_whole(store, earlier, fingerprint, replaces=replaces):
+        earlier, gone = known.get(key), Tombstones.of(log)
+        if earlier is not None and _has_whole(store, earlier, fingerprint, gone, replaces=replaces):
             batch.warn("the state has this source already; nothing was added")
             if earlier.state == "mixed":
                 batch.warn("rows of an earlier version, which this one has not, stay; --replace takes them out")
             return 0
+        batch.warnings.extend([*store.migrate(), *adopt(store, log)])
+        batch.leave_out(gone)
         made = earlier or Source(key, batch.format, name)
         made = replace(made, state="started", fingerprint=fingerprint, path=name if path is None else str(path))
         if replaces and earlier is not None:
@@ -122,10 +129,10 @@ def conflicts(
     return [id_ for id_ in found if id_ in standing or id_ in shared]
 
 
-def _has_whole(store: GraphStore, source: Source, fingerprint: str, *, replaces: bool) -> bool:
+def _has_whole(store: GraphStore, source: Source, fingerprint: str, gone: Tombstones, *, replaces: bool) -> bool:
     """Whether importing it again would change nothing."""
     same = source.fingerprint == fingerprint and source.whole and not source.unknown
-    return same and not (replaces and source.state == "mixed") and _still_there(store, source.counts)
+    return same and not (replaces and source.state == "mixed") and _still_there(store, source.counts, gone)
 
 
 class _Import:
@@ -223,10 +230,11 @@ def _counts(batch: Batch) -> dict[str, int]:
     }
 
 
-def _still_there(store: GraphStore, counts: Mapping[str, int]) -> bool:
-    """Whether the graph still has as many nodes of each label as the source had (it may have been emptied)."""
-    labels = store.counts()["labels"]
-    return all(labels.get(label.name, 0) >= counts.get(label.name, 0) for label in schema.LABELS)
+def _still_there(store: GraphStore, counts: Mapping[str, int], gone: Tombstones) -> bool:
+    """Whether the graph still has as many nodes of each label as the source had, but for those that were deleted (it
+    may have been emptied)."""
+    labels, names = store.counts()["labels"], [label.name for label in schema.LABELS]
+    return all(labels.get(name, 0) + gone.count(name) >= counts.get(name, 0) for name in names)
 
 
 def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progress) -> int:
@@ -244,17 +252,22 @@ def _write_graph(store: GraphStore, log: EventLog, batch: Batch, progress: Progr
         store.bulk_load(nodes, batch.relationships)
         progress("graph", total, total)
         return total
-    done = 0
+    done, foreign = 0, Counter[str]()
     for label, frame in nodes.items():
         for chunk in frame.iter_slices(_UPSERT_ROWS):
-            store.upsert_nodes(label, chunk.to_dicts())
+            foreign[f"{label} nodes"] += store.merge_nodes(label, chunk.to_dicts()).foreign
             done += chunk.height
             progress("graph", done, total)
     for relationship, frame in batch.relationships.items():
         for chunk in frame.iter_slices(_UPSERT_ROWS):
-            store.upsert_relationships(relationship, chunk.to_dicts())
+            foreign[f"{relationship.type} relationships"] += store.merge_relationships(
+                relationship, chunk.to_dicts()
+            ).foreign
             done += chunk.height
             progress("graph", done, total)
+    for what, count in foreign.items():
+        if count:
+            batch.warn(f"{count} {what} stood in the graph already, made by somebody else: left as they are")
     return done
 
 
@@ -285,13 +298,16 @@ class Catalogue:
 
     Opening one applies the journal's lines that the graph lacks. Edits of all processes are made one after another.
     Every edit returns its journal offset, and raises InvalidInput for an id, label or value the schema does not
-    allow, StoreUnavailable if the graph does not answer (the edit is in the journal then, and is applied later).
+    allow, NotOurs for a node or a follow that somebody else made in the same graph, StoreUnavailable if the graph does
+    not answer (the edit is in the journal then, and is applied later).
     """
 
     def __init__(self, store: GraphStore, log: EventLog) -> None:
         self._store = store
         self._log = log
         with log.exclusive("edits"):
+            for line in adopt(store, log):
+                _log.warning(line)
             self._replay()
 
     def __enter__(self) -> Self:
@@ -313,14 +329,19 @@ class Catalogue:
         """
         self._check_properties("Song", id, properties)
         payload = self._relations(id, relations)
+        for kind, ends in payload.items():
+            self._make_again(SONG_RELATIONS[kind].target, ends)
         offset = self._edit("upsert", "Song", id, {"properties": dict(properties)})
         return self._edit("relations", "Song", id, payload) if payload else offset
 
     def delete_node(self, label: str, id: str) -> int:  # noqa: A002
-        """Delete the node and its relationships; one that is not there is no error."""
+        """Delete the node and its relationships; one that is not there is no error.
+
+        It stays deleted, whatever imports and the log's events say of it, until an edit makes it again.
+        """
         _check_id(id)
         schema.label(label)
-        return self._edit("delete", label, id, {})
+        return self._edit("delete", label, id, {"events": self._log.last_offset()})
 
     def follow(self, user: str, other: str, label: str = "User", *, since: int | None = None) -> int:
         """Make the listener follow a user or an artist (`label`); `since`: epoch milliseconds (default: now)."""
@@ -329,6 +350,8 @@ class Catalogue:
         if problem is not None:
             raise InvalidInput(problem)
         payload = {"target": other, "since": now_ms() if since is None else since}
+        self._make_again("User", [user])
+        self._make_again(label, [other])
         return self._edit("follow", label, user, payload)
 
     def unfollow(self, user: str, other: str, label: str = "User") -> int:
@@ -339,19 +362,34 @@ class Catalogue:
     def node(self, label: str, id: str) -> dict[str, Any] | None:  # noqa: A002
         """The node as the graph holds it: `id` and its properties, a song's relations too; None where there is none."""
         _check_id(id)
-        declared = {p.name for p in schema.label(label).properties if not p.derived}
         rows = self._store.read(queries.node(label), {"id": id})
         if not rows:
             return None
-        found = {"id": id, **{name: value for name, value in rows[0]["properties"].items() if name in declared}}
+        declared = [p for p in schema.label(label).properties if not p.derived]
+        found = {"id": id, **_allowed(rows[0]["properties"], declared)}
         if label == "Song":
             for kind, relationship in SONG_RELATIONS.items():
-                ends = sorted(self._store.read(queries.neighbours(relationship), {"id": id}), key=lambda row: row["id"])
-                weights = {row["id"]: row["properties"].get("weight") for row in ends}
-                found[kind] = weights if kind == "tags" else list(weights)
+                ends = self._neighbours(relationship, id)
+                found[kind] = (
+                    {end: _allowed(given, relationship.properties).get("weight") for end, given in ends.items()}
+                    if kind == "tags"
+                    else list(ends)
+                )
         return found
 
     # ---- inside
+
+    def _make_again(self, label: str, ids: Iterable[str]) -> None:
+        """Those of the nodes an edit names that were deleted are there again, without what was known of them."""
+        for id_ in ids:
+            if self._log.is_deleted(label, id_):
+                self._edit("upsert", label, id_, {"properties": {}})
+
+    def _neighbours(self, relationship: Relationship, id: str) -> dict[str, dict[str, Any]]:  # noqa: A002
+        """By id, sorted, where the relationships of the type lead, and their properties."""
+        rows = self._store.read(queries.neighbours(relationship), {"id": id})
+        ends = {row["id"]: row["properties"] for row in rows if problem_of_id(row["id"]) is None}
+        return dict(sorted(ends.items()))
 
     def _kept(self, label: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         """What is written of the properties: of where somebody lives, the centre of its cell."""
@@ -405,10 +443,17 @@ class Catalogue:
     def _edit(self, kind: str, label: str, id: str, payload: Mapping[str, Any]) -> int:  # noqa: A002
         with self._log.exclusive("edits"):
             self._replay()
+            self._check_ours(kind, label, id, payload)
             offset = self._log.append_journal(kind, label, id, payload)
             self._apply(JournalEntry(offset, kind, label, id, dict(payload)))
             self._log.set_meta(_APPLIED_KEY, str(offset))
             return offset
+
+    def _check_ours(self, kind: str, label: str, id: str, payload: Mapping[str, Any]) -> None:  # noqa: A002
+        if kind in ("upsert", "delete") and self._store.is_foreign(label, id):
+            raise NotOurs(f"{label} {id!r} was made by somebody else in this graph: it is read, and left as it is")
+        if kind == "unfollow" and self._store.is_foreign_only(FOLLOWS[label], id, payload["target"]):
+            raise NotOurs(f"that {id!r} follows {payload['target']!r} was said by somebody else in this graph")
 
     def _replay(self) -> None:
         """Apply the lines that the graph lacks, in order; each is idempotent."""
@@ -434,9 +479,9 @@ class Catalogue:
                 self._replace(SONG_RELATIONS[name], entry.id, ends)
 
     def _replace(self, relationship: Relationship, song: str, ends: Mapping[str, float] | Sequence[str]) -> None:
-        for row in self._store.read(queries.neighbours(relationship), {"id": song}):
-            if row["id"] not in ends:
-                self._store.delete_relationship(relationship, song, row["id"])
+        for end in self._neighbours(relationship, song):
+            if end not in ends:
+                self._store.delete_relationship(relationship, song, end)
         weights = ends if isinstance(ends, Mapping) else {}
         rows = [{"target": end, **({"weight": weights[end]} if end in weights else {})} for end in ends]
         self._connect(relationship, song, rows)
@@ -447,6 +492,11 @@ class Catalogue:
         if rows:
             self._store.upsert_nodes(relationship.target, [{"id": row["target"]} for row in rows])
             self._store.upsert_relationships(relationship, [{"source": source, **row} for row in rows])
+
+
+def _allowed(given: Mapping[str, Any], declared: Iterable[schema.Property]) -> dict[str, Any]:
+    """The properties that the schema has, with values that it allows: the graph may hold somebody else's."""
+    return {p.name: given[p.name] for p in declared if p.name in given and not problem_of_property(p, given[p.name])}
 
 
 def _check_id(value: object) -> None:

@@ -3,7 +3,8 @@
 SegueError
 ├── UserError                 the caller's mistake; exit status 2, HTTP 4xx
 │   ├── InvalidInput          a file, a row, an id or a value is not what the contract asks for
-│   │   └── ToItself          an edit that would relate something to itself
+│   │   ├── ToItself          an edit that would relate something to itself
+│   │   └── NotOurs           an edit of what somebody else made in the same graph
 │   ├── SettingsError         an unknown key or an unusable value in the settings
 │   ├── QueryRefused          a query from outside that may write, read files or is not Cypher
 │   ├── QueryTooLarge         a query from outside that needs more memory than such queries are given
@@ -39,6 +40,10 @@ class InvalidInput(UserError):
 
 class ToItself(InvalidInput):
     """An edit that would relate something to itself."""
+
+
+class NotOurs(InvalidInput):
+    """An edit of what somebody else made in the same graph."""
 
 
 class SettingsError(UserError):

@@ -17,6 +17,8 @@ from graph.errors import InvalidInput
 Kind = Literal["string", "integer", "float"]
 Unit = Literal["time", "duration"]
 
+MARK: Final = "segue"
+"""Property, true on every node and relationship that Segue made: nothing else is ever changed or deleted."""
 MAX_ID_BYTES: Final = 256
 MAX_TEXT_BYTES: Final = 2_000
 _HASH_CHARACTERS: Final = 16
@@ -166,7 +168,11 @@ RELATIONSHIPS: Final[tuple[Relationship, ...]] = (
     ),
     *(
         Relationship(kind, "User", "Song", properties=(_time("at"),), derived=True)
-        for kind in ("COLLECTED", "LIKED", "SHARED", "BLOCKED")
+        for kind in ("COLLECTED", "LIKED", "DISLIKED", "SHARED", "BLOCKED")
+    ),
+    *(
+        Relationship("BLOCKED", "User", label, properties=(_time("at"),), derived=True)
+        for label in ("Artist", "Tag", "Genre")
     ),
     Relationship(
         "SIMILAR_TO", "Song", "Song", properties=(_WEIGHT, Property("by", "string")), derived=True, identity=("by",)
@@ -195,6 +201,9 @@ ACTIONS: Final = (
 )
 # Actions whose target is a song; `search` has a query, `follow` and `unfollow` name a user or an artist.
 SONG_ACTIONS: Final = frozenset(ACTIONS) - {"search", "follow", "unfollow"}
+# Of these a listener may block whatever songs have it, as well as a song.
+BLOCKED_LABELS: Final = ("Artist", "Tag", "Genre")
+BLOCK_ACTIONS: Final = ("block", "unblock")
 
 _BY_LABEL: Final = {label.name: label for label in LABELS}
 
@@ -283,3 +292,8 @@ def statements() -> list[str]:
         f"CREATE CONSTRAINT {entry.name.lower()}_id IF NOT EXISTS FOR (n:{entry.name}) REQUIRE n.id IS UNIQUE"
         for entry in LABELS
     ]
+
+
+def index_statement(name: str) -> str:
+    """Cypher that makes a plain index of the label's ids, for where the constraint cannot be made."""
+    return f"CREATE INDEX {name.lower()}_id IF NOT EXISTS FOR (n:{label(name).name}) ON (n.id)"

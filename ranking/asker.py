@@ -9,6 +9,7 @@ import numpy as np
 from graph.reasons.asker import Asker, Follows, Since
 from graph.snapshot.histories import CODE
 from recall.base import Query
+from recall.blocked import refused_songs
 from recall.listeners.listener import Listener
 from recall.live.edits import Edits
 
@@ -37,7 +38,7 @@ def asker_of(query: Query) -> Asker:
         follows_now(query.live.edits, listener),
         since=_liked_of_late(listener, query.at),
         undone=_undone(listener),
-        blocked=frozenset(listener.blocked.tolist()),
+        blocked=frozenset(refused_songs(listener, query.live.songs).tolist()),
     )
 
 
@@ -52,7 +53,7 @@ def follows_now(edits: Edits, listener: Listener) -> Follows:
 
 def _now(edits: Edits, key: tuple[str, str], known: Since) -> dict[int, int | None]:
     ids = edits.snapshot.ids[key[1]]
-    undone = {ids.index(other) for other in edits.unfollowed.get(key, ())}
+    undone = {ids.index(other) for other in edits.unfollowed.get(key, ())} | set(edits.positions_gone(key[1]).tolist())
     made = {ids.index(other): since for other, since in edits.followed.get(key, {}).items()}
     kept = {other: since for other, since in known.items() if other not in undone}
     return kept | {other: since for other, since in made.items() if other >= 0}

@@ -31,12 +31,13 @@ from recall.blend.fusion import Fusion
 from recall.blend.merge import UNFITTED, Pool, merge
 from recall.blend.places import allocate
 from recall.blend.runner import Runner
+from recall.blocked import refused_songs
 from recall.discovery import channel_type
 from recall.grouped import rank_within_group, sorted_unique
 from recall.listeners.interests import Leaders
 from recall.listeners.listener import BLOCKING, UNHEARD, Listener
 from recall.listeners.preferences import artist_of
-from recall.live.edits import NOT_ADMITTED, Edits
+from recall.live.edits import NOT_ADMITTED, Edits, NewSongs
 from recall.live.live import Overlay
 from recall.recordings import Recordings
 from recall.standing import StandingList
@@ -81,9 +82,10 @@ class Stage:
 @dataclass(frozen=True)
 class _Excluded:
     """Songs (n,), ascending, that may not come back to a listener from a time on until another (epoch milliseconds),
-    as long as those are `closed` that nobody may hear."""
+    as long as those are `closed` that nobody may hear, and those are `new` that came since the release."""
 
     closed: Array
+    new: NewSongs | None
     since: int
     until: float
     songs: Array
@@ -271,7 +273,8 @@ class Cascade:
         if user_id is None:
             listener = Listener.of_session(self.snapshot, self.snapshot.ids["Song"].indices(session), at)
         else:
-            listener = Listener.of(self.snapshot, user_id, latest, {} if overlay is None else overlay.edits.places)
+            places, forgotten = ({}, None) if overlay is None else overlay.edits.of_listener(user_id)
+            listener = Listener.of(self.snapshot, user_id, latest, places, forgotten)
         extra = self.positions(exclude, overlay)
         return self.ask(listener, at, extra=extra, latitude=latitude, longitude=longitude, overlay=overlay)
 
@@ -294,21 +297,23 @@ class Cascade:
         overlay: Overlay | None = None,
     ) -> Query:
         """As `query`, for a listener at hand; excludes what the scene's policy, blocks and admission forbid."""
-        exclude = self._excluded(listener, at, self._not_admitted if overlay is None else self._closed(overlay.edits))
+        closed = self._not_admitted if overlay is None else self._closed(overlay.edits)
+        exclude = self._excluded(listener, at, closed, None if overlay is None else overlay.songs)
         if len(extra):
             exclude = sorted_unique(np.concatenate([exclude, extra])).astype(np.int32)
         return Query(listener, at, exclude, latitude, longitude, self.name, overlay)
 
-    def _excluded(self, listener: Listener, at: int, closed: Array) -> Array:
+    def _excluded(self, listener: Listener, at: int, closed: Array, new: NewSongs | None) -> Array:
         """(n,) what may not come back to a listener, ascending: the same array until something of it changes."""
         key = (self.name, self.scene.heard, "excluded")
         kept: dict[str, _Excluded] = listener.once(key, dict)
         last = kept.get("last")
-        if last is None or last.closed is not closed or not last.since <= at < last.until:
-            last = kept["last"] = self._exclude(listener, at, closed)
+        same = last is not None and last.closed is closed and last.new is new
+        if last is None or not same or not last.since <= at < last.until:
+            last = kept["last"] = self._exclude(listener, at, closed, new)
         return last.songs
 
-    def _exclude(self, listener: Listener, at: int, closed: Array) -> _Excluded:
+    def _exclude(self, listener: Listener, at: int, closed: Array, new_songs: NewSongs | None) -> _Excluded:
         kept_back, until = self.scene.heard_after_ms(), float("inf")
         new = [event for event in listener.new_events if event[1] not in BLOCKING] if kept_back > 0 else []
         late = np.array([s for s, _, when in new if when < 0 or at - when < kept_back], dtype=np.int32)
@@ -323,8 +328,9 @@ class Cascade:
             # the next one that may come back
             times = [when for _, _, when in new if when >= 0 and at - when < kept_back]
             until = min([*times, *listener.last_heard[lately].tolist()], default=until) + kept_back
-        songs = sorted_unique(np.concatenate([heard, late, listener.blocked, closed])).astype(np.int32)
-        return _Excluded(closed, at, until, songs)
+        refused = refused_songs(listener, new_songs)
+        songs = sorted_unique(np.concatenate([heard, late, refused, closed])).astype(np.int32)
+        return _Excluded(closed, new_songs, at, until, songs)
 
     def _closed(self, edits: Edits) -> Array:
         """Songs that are not admitted, after some edits: the same array until others are."""

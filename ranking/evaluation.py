@@ -129,6 +129,7 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
         raise InvalidInput("these data hold no event that says a listener liked a song")
     liked = liked.with_columns(split=split(liked, protocol, seed))
     seen = [TRAIN, VALID] if protocol == "leave-one-out" else [TRAIN]
+    others = _said_against(batch.events, liked, seen, protocol)
     if sides:
         if maps is None:
             raise InvalidInput("--side needs --maps, the folder of user_map*.tsv and item_map*.tsv")
@@ -137,7 +138,8 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
             training = pl.col("split") == TRAIN
             join_side(batch, liked.filter(training), liked.filter(~training), source, maps)
         liked = batch.events
-    train = liked.filter(pl.col("split").is_in(seen)).with_row_index("offset", offset=1)
+    train = liked.filter(pl.col("split").is_in(seen))
+    train = pl.concat([train, others.select(train.columns)]).with_row_index("offset", offset=1)
     validating = train.filter(pl.col("split") == VALID)["offset"].to_numpy()
     train = train.drop("split")
     nodes = dict(batch.nodes)
@@ -160,6 +162,28 @@ def prepare(batch: Batch, protocol: str, seed: int, *, sides: Sequence[str] = ()
         raise InvalidInput(f"protocol {protocol}: nothing is held out for the test")
     marked = np.isin(snapshot.histories.offset, validating) if VALID in seen else None
     return Data(snapshot, _truth(held[TEST], snapshot), valid=_truth(held[VALID], snapshot), trained_valid=marked)
+
+
+def _said_against(events: pl.DataFrame, liked: pl.DataFrame, seen: Sequence[str], protocol: str) -> pl.DataFrame:
+    """The events on songs that say nothing good of them (skips, dislikes, blocks) and that a model could know of, with
+    a column `split` that is null.
+
+    With `temporal` those before all that is held out, with `leave-one-out` those before what is held out of the same
+    listener, else all; none is of a song that is held out of the same listener.
+    """
+    others = events.filter(~pl.col("action").is_in(_LIKED) & pl.col("song_id").is_not_null())
+    held = liked.filter(~pl.col("split").is_in(seen))
+    others = others.join(held.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
+    if protocol == "temporal":
+        others = others.filter(pl.col("at") < held["at"].min())
+    elif protocol == "leave-one-out":
+        first = held.group_by("user_id").agg(pl.col("at").min().alias("held_at"))
+        others = others.join(first, on="user_id", how="left", maintain_order="left")
+        others = others.filter(
+            pl.any_horizontal(pl.col("at", "held_at").is_null()) | (pl.col("at") < pl.col("held_at"))
+        )
+        others = others.drop("held_at")
+    return others.with_columns(split=pl.lit(None, dtype=pl.String)).select(liked.columns)
 
 
 def _without_held_out(

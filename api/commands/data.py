@@ -25,7 +25,10 @@ def import_(
             help="tables, world, lastfm, recbole, …: a file of graph/importers, found out if not said; what to read.",
         ),
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, write nothing, show the first rows as they would be stored."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="One bad row is fatal.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Join another source to what is there.")] = False,
     replace: Annotated[
@@ -41,6 +44,16 @@ def import_(
     header: Annotated[
         bool | None, typer.Option(help="edgelist: whether the first line names columns; found out if not said.")
     ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="cypher: where the graph is that is read, bolt://… or embedded:DIR.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="histories of one person: who listened (default: whom the files name, else me).")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="yambda: the day from which its times count, such as 2024-01-31.")
+    ] = None,
+    incognito: Annotated[bool, typer.Option("--incognito", help="spotify: plays of private sessions too.")] = False,
     json_: console.Json = False,
 ) -> None:
     """Read a data source into the graph and the event log."""
@@ -50,7 +63,7 @@ def import_(
     format_ = source[0] if len(source) == 2 else _found(path)
     given = {
         "users": users, "songs": songs, "days": days, "seed": seed, "events": events, "bursts": bursts,
-        "header": header,
+        "header": header, "from": from_, "user": user, "origin": origin, "incognito": incognito or None,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
     report = import_source(format_, path, dry_run=dry_run, strict=strict, merge=merge, replace=replace, options=options)
@@ -59,6 +72,12 @@ def import_(
         return
     for warning in report["warnings"]:
         console.warn(warning)
+    for name, rows in report.get("preview", {}).items():
+        if rows:
+            fields = list(dict.fromkeys(field for row in rows for field in row if field != "event_id"))
+            console.print_table(
+                fields, [[row.get(field, "") for field in fields] for row in rows], title=f"{name}, the first"
+            )
     console.say(
         f"{report['format']}: {report['read']} rows read, {report['written']} written, "
         f"{report['rejected']} rejected, {report['seconds']} s"
@@ -103,7 +122,6 @@ def import_source(
                 progress=progress,
             )
         with console.graph_store(settings) as store, console.event_log(settings) as log:
-            store.migrate()
             return run_import(
                 format,
                 path,

@@ -120,6 +120,7 @@ def similar(
     n: Count = 10,
     by: Annotated[str, typer.Option(help="fusion, attributes, item_knn or a model of the release.")] = "fusion",
     gamma: Annotated[list[str] | None, typer.Option("--gamma", help="RELATION=VALUE; repeat for more.")] = None,
+    user: Annotated[str | None, typer.Option(help="Leave out what this listener blocks or dislikes.")] = None,
     json_: console.Json = False,
 ) -> None:
     """Songs that lie near one, or artists, tags or genres."""
@@ -131,9 +132,9 @@ def similar(
     gammas = parse_gammas(gamma or ())
     with _recommender() as recommender:
         if label == "Song":
-            answer = recommender.similar(id_, n, by, gammas)
+            answer = recommender.similar(id_, n, by, gammas, user)
         else:
-            answer = recommender.similar_entities(label, id_, n, by, gammas)
+            answer = recommender.similar_entities(label, id_, n, by, gammas, user)
     if json_:
         console.print_json(answer)
         return

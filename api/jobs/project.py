@@ -59,7 +59,7 @@ def derived_frame(release: Release, rel: schema.Relationship) -> pl.DataFrame:
     if rel.type == "SIMILAR_TO":
         return _similar(release)
     snapshot = release.snapshot
-    relation = snapshot.relation(rel.type, rel.source)
+    relation = snapshot.relation(rel.type, rel.source, rel.target)
     columns = {
         "source": _texts(snapshot.ids[rel.source], relation.edge_sources),
         "target": _texts(snapshot.ids[rel.target], relation.indices),
@@ -97,7 +97,7 @@ def _texts(ids: Strings, positions: np.ndarray) -> pl.Series:
 def _held_counts(store: GraphStore) -> pl.DataFrame:
     """What the graph itself holds of the songs' counts."""
     counts = [p for p in schema.label("Song").properties if p.derived]
-    query = queries.export_nodes("Song", [p.name for p in counts])
+    query = queries.export_nodes("Song", [p.name for p in counts], marked=True)
     return table(store.stream(query), types_of(["id"], counts), "Song")
 
 
@@ -106,7 +106,8 @@ def _bare_nodes(store: GraphStore, snapshot: Snapshot) -> int:
     made = 0
     for label in ("User", "Song"):
         if snapshot.meta["bare"].get(label):
-            held = {row["id"] for rows in store.stream(queries.export_nodes(label, [])) for row in rows}
+            rows = (row for rows in store.stream(queries.export_nodes(label, [])) for row in rows)
+            held = {row["id"] for row in rows if isinstance(row["id"], str)}
             missing = [{"id": i} for i in snapshot.ids[label].to_list() if i not in held]
             made += store.upsert_nodes(label, missing)
     return made

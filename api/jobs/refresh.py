@@ -20,6 +20,7 @@ from api.version import VERSION
 from graph.errors import CorruptRelease, FitError, ReleaseNotFound, SettingsError, StaleStep
 from graph.files import fingerprint
 from graph.log.events import EventLog
+from graph.mark import adopt, projected_key
 from graph.release import MEASURED, Release, Releases, read_manifest, release_digest
 from graph.snapshot.export import export
 from graph.snapshot.snapshot import Snapshot
@@ -33,7 +34,6 @@ _log = structlog.get_logger(__name__)
 STEPS: Final = ("snapshot", "embed", "recall", "rank", "evaluate", "publish", "project")
 SHIPPED: Final = "publish.models"
 """The step that brings models and what channels look up to the log's end."""
-PROJECTED: Final = "projected"  # meta: the release whose derived data the graph holds
 Progress = Callable[[str, int, int], None]
 StoreFactory = Callable[[], AbstractContextManager[GraphStore]]
 
@@ -63,6 +63,8 @@ class RefreshReport:
     steps: list[StepReport] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     kept_back: bool = False
+    warnings: list[str] = field(default_factory=list)
+    """What of the graph was left out."""
 
     def as_json(self) -> dict[str, Any]:
         """With the keys of the contract."""
@@ -74,6 +76,7 @@ class RefreshReport:
             "reason": self.reason,
             "steps": [step.as_json() for step in self.steps],
             "metrics": self.metrics,
+            **({"warnings": self.warnings} if self.warnings else {}),
         }
 
 
@@ -293,14 +296,18 @@ class Refresh:
 
     def _snapshot(self, build: Build) -> dict[str, Any]:
         with self._open_store() as store:
-            store.migrate()
+            warnings = [*store.migrate(), *adopt(store, self._log)]
             snapshot = export(
                 store,
                 self._log,
                 upto=build.plan["offset"],
                 wall_clock=build.plan["wall_clock"],
                 progress=self._progress,
+                warnings=warnings,
             )
+        for line in warnings:
+            _log.warning(line)
+        self.report.warnings = warnings
         if not snapshot.songs:
             raise FitError("there is no song yet: `segue import` one of the formats first")
         snapshot.write(build.folder / "snapshot")
@@ -428,7 +435,7 @@ class Refresh:
         current = self._releases.current()
         if current is None:
             raise ReleaseNotFound("no release to project: run `segue refresh`")
-        key = f"{PROJECTED}:{fingerprint(self._settings.graph.url)[:12]}"
+        key = projected_key(self._settings.graph.url)
         known = self._log.get_meta(key)
         started = time.perf_counter()
         self.report.release = self.report.release or current
@@ -436,10 +443,12 @@ class Refresh:
             self.report.projected = True
             self._report("project", "skipped", started, current)
             return
-        # unknown until it is done: a projection that is cut short compares with the graph itself the next time
-        self._log.set_meta(key, "")
         try:
             with self._open_store() as store:
+                adopt(store, self._log)
+                known = self._log.get_meta(key)
+                # unknown until it is done: a projection that is cut short compares with the graph itself the next time
+                self._log.set_meta(key, "")
                 project(store, self._releases.open(current), self._projected_before(known), self._progress)
         except BaseException:
             self._report("project", "failed", started, current)

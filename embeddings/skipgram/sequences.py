@@ -1,12 +1,13 @@
 """Listening sessions and playlists as sequences of songs: what sequence embeddings learn from.
 
 The cleaning rule, in this order:
-1. only playbacks count (`play`, `full_play`); a `skip` says that the song did not fit, so it is left out;
+1. only playbacks count (`play`, `full_play`, a song that was rated well); a `skip` or a low rating says that the song
+   did not fit, so it is left out;
 2. a playback known to be shorter than `min_played_ms` is left out;
 3. a session ends where the next playback comes more than `session_gap_ms` later;
 4. a song repeated at once counts once (a song on loop is one choice, not twenty);
-5. after `unattended_after` playbacks with a time in a session without one sign of attention (a skip, a collect, any
-   other action) the rest, until the next sign, is taken to play to an empty room and left out.
+5. after `unattended_after` playbacks with a time in a session without one sign of attention (a skip, a collect, a
+   rating, any other action) the rest, until the next sign, is taken to play to an empty room and left out.
 
 Events without a time keep the order of the log. A history of aggregates (untimed events with a `count` above 1, such
 as Last.fm's play counts) has no order: it is a bag, shuffled anew each epoch by whoever trains on it.
@@ -21,8 +22,10 @@ from itertools import pairwise
 import numpy as np
 
 from graph.snapshot.arrays import Array
-from graph.snapshot.histories import CODE, PLAYBACK_CODES, Histories
+from graph.snapshot.histories import CODE, Histories
 from graph.snapshot.snapshot import Snapshot
+
+_AGAINST = (CODE["skip"], CODE["dislike"])
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,14 @@ class Sequences:
 
 def _sessions(histories: Histories, config: SequenceConfig, among: Array | None) -> tuple[Array, Array, Array]:
     user, at = histories.user, histories.at
-    playback = np.isin(histories.action, PLAYBACK_CODES)
     # (E,) whether a new session starts here, seen from all events so that attention is counted in its own session
     gap = np.diff(at, prepend=at[:1]) > config.session_gap_ms
     starts = (np.diff(user, prepend=-1) != 0) | (gap & (at >= 0))
     session = np.cumsum(starts) - 1
-    heard = playback & (histories.action != CODE["skip"])
+    heard = histories.playbacks & ~np.isin(histories.action, _AGAINST)
     short = (histories.played_ms >= 0) & (histories.played_ms < config.min_played_ms)
-    keep = heard & ~short & ((at < 0) | _attended(session, heard, config.unattended_after))
+    attended = _attended(session, heard, histories.action == CODE["like"], config.unattended_after)
+    keep = heard & ~short & ((at < 0) | attended)
     if among is not None:
         wanted = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=bool)
         wanted[session[among]] = True
@@ -110,9 +113,9 @@ def _sessions(histories: Histories, config: SequenceConfig, among: Array | None)
     return indptr, songs, aggregate[user[first]]
 
 
-def _attended(session: Array, heard: Array, after: int) -> Array:
+def _attended(session: Array, heard: Array, rated: Array, after: int) -> Array:
     """(E,) whether fewer than `after` playbacks went by in the session since its last sign of attention."""
-    fresh = (np.diff(session, prepend=-1) != 0) | ~heard
+    fresh = (np.diff(session, prepend=-1) != 0) | ~heard | rated
     since = np.cumsum(heard)
     # playbacks counted at the last sign before each event; a session's first playback itself counts as one
     base = np.maximum.accumulate(np.where(fresh, since - heard, 0))

@@ -21,19 +21,26 @@ from graph.catalogue import Progress, conflicts, import_batch, no_progress
 from graph.errors import InvalidInput
 from graph.log.events import EventLog
 from graph.reading.delimited import Delimited
-from graph.reading.opened import TextFile
+from graph.reading.opened import Readable, TextFile
+from graph.sources.registry import sources
 from graph.store.store import GraphStore
 from graph.units import file_names
 
+_NEWEST: Final = "newest:"  # meta: of a source that can read what is new, the newest event that it brought
 _READ_BLOCK: Final = 1 << 20
+_SHOWN: Final = 5  # rows of a preview
 _A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
 
 
 class Importer(Protocol):
-    """One source format. The file's name is the format's name; the class takes the path and options by keyword.
+    """One source format. The file's name is the format's name, with an underscore where that has a hyphen; the class
+    takes the path and options by keyword.
 
     An importer whose path may hold one source today and another one tomorrow says which in `source_name`. One whose
-    files may be another format's too says in a static method `recognises(path)` whether a path looks like its own.
+    files may be another format's too says in a static method `recognises(path)` whether a path looks like its own; one
+    that reads nearly any text file says `any_text = True`, and is recognised where no other is. One whose content lies
+    elsewhere tells it apart in `fingerprint()`, called after `read`. One that can read what is new has `since`, which
+    is set before `read` to the newest event that the state has from it (epoch milliseconds).
     """
 
     format: str
@@ -52,8 +59,14 @@ class Importer(Protocol):
 
 
 def formats() -> list[str]:
-    """The names of all importers, sorted."""
-    return [name for name in file_names("graph.importers") if name != "base"]
+    """The names of all importers, sorted: those of their files, with a hyphen for each underscore."""
+    return sorted(name.replace("_", "-") for name in _files_of_importers())
+
+
+def _files_of_importers() -> list[str]:
+    """The modules of this folder but this one; a folder beside them holds what several importers share."""
+    folder = Path(__file__).parent
+    return [name for name in file_names("graph.importers") if name != "base" and not (folder / name).is_dir()]
 
 
 def importer(name: str) -> type[Any]:
@@ -64,11 +77,11 @@ def importer(name: str) -> type[Any]:
     known = formats()
     if name not in known:
         raise InvalidInput(f"unknown format {name!r} (expected one of {', '.join(known)})")
-    module = importlib.import_module(f"graph.importers.{name}")
+    module = importlib.import_module(f"graph.importers.{name.replace('-', '_')}")
     for value in vars(module).values():
         if inspect.isclass(value) and value.__module__ == module.__name__ and getattr(value, "format", None) == name:
             return value
-    raise TypeError(f"graph/importers/{name}.py has no class whose format is {name!r}")
+    raise TypeError(f"{module.__file__} has no class whose format is {name!r}")
 
 
 def recognised(path: Path) -> str:
@@ -79,6 +92,7 @@ def recognised(path: Path) -> str:
     if not path.exists():
         raise InvalidInput(f"{path}: no such file or folder")
     found = [name for name in formats() if _could_be(name, path)]
+    found = [name for name in found if not getattr(importer(name), "any_text", False)] or found
     if len(found) == 1:
         return found[0]
     if found:
@@ -101,12 +115,13 @@ def open_importer(name: str, path: Path, options: Mapping[str, Any] | None = Non
     Raises: InvalidInput for an unknown format or option.
     """
     found = importer(name)
-    known = [p for p in inspect.signature(found).parameters if p != "path"]
+    # a parameter named as a word of Python (`from_`) is the option without the line
+    known = {p.rstrip("_"): p for p in inspect.signature(found).parameters if p != "path"}
     for option in options or {}:
         if option not in known:
             expected = f"expected one of {', '.join(known)}" if known else "it has none"
             raise InvalidInput(f"unknown option {option!r} of format {name} ({expected})")
-    made: Importer = found(path, **(options or {}))
+    made: Importer = found(path, **{known[option]: value for option, value in (options or {}).items()})
     return made
 
 
@@ -127,16 +142,19 @@ def run_import(
     """Read, check and write one source. With `dry_run` nothing is written but the report of rejects.
 
     With `replace` it takes the place of its earlier version: see `graph.catalogue.import_batch`.
-    Returns: `format, path, read, written, rejected, rejects_file, warnings, seconds`; counts are rows, `rejects_file`
-    is None when no row was rejected.
+    Returns: `format, path, read, written, rejected, rejects_file, warnings, seconds`, and with `dry_run` `preview`;
+    counts are rows, `rejects_file` is None when no row was rejected.
     Raises: InvalidInput for a broken file, or with `strict` for a single bad row, before anything is written;
     SourceMismatch when the state knows another source and `merge` is not given; Busy while another import runs.
     """
     started = time.perf_counter()
     source = open_importer(format, path, options)
-    batch = source.read(progress)
-    fingerprint = fingerprint_of(source.files(), path)
     name = getattr(source, "source_name", path.resolve().as_posix())
+    newest_key = f"{_NEWEST}{format}:{name}"
+    if hasattr(source, "since") and not replace and log is not None and f"{format}:{name}" in sources(log):
+        source.since = int(log.get_meta(newest_key) or 0)
+    batch = source.read(progress)
+    fingerprint = source.fingerprint() if hasattr(source, "fingerprint") else fingerprint_of(source.files(), path)
     if log is not None and not dry_run:
         batch.reject_events(conflicts(log, batch, name, fingerprint, state_dir, replaces=replace))
     rejects, lost = batch.rejects, batch.lost
@@ -161,7 +179,10 @@ def run_import(
             replaces=replace,
             progress=progress,
         )
-    return {
+        newest = batch.events["at"].max()
+        if hasattr(source, "since") and isinstance(newest, int) and newest > source.since:
+            log.set_meta(newest_key, str(newest))
+    report = {
         "format": format,
         "path": str(path),
         "read": batch.read,
@@ -170,6 +191,18 @@ def run_import(
         "rejects_file": None if rejects_file is None else str(rejects_file),
         "warnings": batch.warnings,
         "seconds": round(time.perf_counter() - started, 3),
+    }
+    return report | {"preview": preview(batch)} if dry_run else report
+
+
+def preview(batch: Batch) -> dict[str, list[dict[str, Any]]]:
+    """The first `events` and `songs` as they would be stored, without the fields that have no value."""
+    songs = batch.nodes.get("Song", pl.DataFrame())
+    return {
+        name: [
+            {field: value for field, value in row.items() if value is not None} for row in frame.head(_SHOWN).to_dicts()
+        ]
+        for name, frame in (("events", batch.events), ("songs", songs))
     }
 
 
@@ -243,7 +276,7 @@ def existing_file(path: Path, expected: str) -> Path:
     return path
 
 
-def read_text(path: Path, batch: Batch | None = None) -> str:
+def read_text(path: Readable, batch: Batch | None = None) -> str:
     """A whole text file, packed or not, in any of the usual encodings and with any line end; LF ends its lines.
 
     A line that cannot be decoded is left empty, and goes to the batch's rejects.
@@ -263,7 +296,7 @@ def read_text(path: Path, batch: Batch | None = None) -> str:
 
 
 def read_delimited(
-    path: Path,
+    path: Readable,
     batch: Batch,
     *,
     separator: str | None = None,
@@ -307,17 +340,27 @@ def read_parquet(path: Path, batch: Batch) -> pl.DataFrame:
     return frame.with_columns(line=pl.int_range(1, 1 + pl.len(), dtype=pl.Int64))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Readable) -> Any:
     """What a JSON file holds.
 
     Raises: InvalidInput if it is empty, not UTF-8 or no JSON, naming the line.
     """
+    return parsed_json(read_text(path), path)
+
+
+def parsed_json(text: str, path: Readable) -> Any:
+    """What the JSON text of a file holds.
+
+    Raises: InvalidInput if it is none, naming the line.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as failure:
         raise InvalidInput(f"{path} line {failure.lineno}: expected JSON ({failure.msg})") from failure
     except RecursionError as failure:
         raise InvalidInput(f"{path}: expected JSON of a reasonable depth") from failure
+    except ValueError as failure:  # a number of thousands of digits
+        raise InvalidInput(f"{path}: expected JSON ({one_line(str(failure), 100)})") from failure
 
 
 def require(frame: pl.DataFrame, names: Sequence[str], file: Path) -> None:

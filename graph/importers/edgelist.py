@@ -38,6 +38,7 @@ class EdgeList:
     names columns (None: it is found out)."""
 
     format = "edgelist"
+    any_text = True
 
     def __init__(self, path: Path, *, relation: str = EDGE, header: bool | None = None) -> None:
         self._path, self._relation, self._header = path, relation, header

@@ -1,10 +1,11 @@
 """`recbole`: atomic files `.inter .user .item .kg .link .net`, whose header gives each field's name and type.
 
-A row of `.inter` is one `play` with its `rating` (or `label`), its `weight` as `count` and its `timestamp` as `at`. Of
-a split (`NAME.train.inter`, …) only the training part is imported; `read_splits` gives all parts to an evaluation.
-`.item`: titles, genres (fields that say `genre` or `class`), artists, albums, tags, languages and durations; `.user`:
-gender and language; `.net`: follows; `.kg` with `.link`: entities and triples, a linked entity being the song itself.
-Fields with no place in the graph are left out with a warning.
+A row of `.inter` is one event with its `rating` (or `label`), its `weight` as `count` and its `timestamp` as `at`: a
+`play`, or by its rating a `like` or `dislike` (see `graph.reading.ratings`). Of a split (`NAME.train.inter`, …) only
+the training part is imported; `read_splits` gives all parts to an evaluation. `.item`: titles, genres (fields that say
+`genre` or `class`), artists, albums, tags, languages and durations; `.user`: gender and language; `.net`: follows;
+`.kg` with `.link`: entities and triples, a linked entity being the song itself. Fields with no place in the graph are
+left out with a warning.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ class S3Rec:
     """The sequences at `path`."""
 
     format = "s3rec"
+    any_text = True
 
     def __init__(self, path: Path) -> None:
         self._path = path

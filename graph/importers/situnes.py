@@ -1,9 +1,10 @@
 """`situnes`: the SiTunes folder (Stage1, Stage2 and, where it is there, Stage3; music_metadata).
 
-A row of `interactions.csv` is one `play` with `rating`, `at` and `played_ms`. Its `scene` is "lab" in stage 1, and the
-time of day that `env.json` gives in the field stages: "morning" (8 to 12), "afternoon" (12 to 18) or "evening" (18 to
-2). Songs come from `music_info.csv` with genre and duration, with title and artist where `music_info_withname.csv` is
-there. Emotions, weather and wrist signals have no place in the graph; positions are re-scaled, so no coordinates.
+A row of `interactions.csv` is one `play`, or by its rating a `like` or `dislike`, with `rating`, `at` and `played_ms`.
+Its `scene` is "lab" in stage 1, and the time of day that `env.json` gives in the field stages: "morning" (8 to 12),
+"afternoon" (12 to 18) or "evening" (18 to 2). Songs come from `music_info.csv` with genre and duration, with title and
+artist where `music_info_withname.csv` is there. Emotions, weather and wrist signals have no place in the graph;
+positions are re-scaled, so no coordinates.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from graph.reading.opened import stem_of
 _LABELS: Final = {entry.table: entry for entry in schema.LABELS if entry.table is not None}
 _RELATIONS: Final = {entry.table: entry for entry in schema.RELATIONSHIPS if entry.table is not None}
 _LOGS: Final = ("events", "exposures", "audio_segments")
-_NAMES: Final = (*_LABELS, *_RELATIONS, *_LOGS)
+TABLES: Final = (*_LABELS, *_RELATIONS, *_LOGS)
 _SUFFIXES: Final = (".csv", ".tsv", ".txt", ".parquet")
 _WORLD: Final = "world.json"  # says how a built-in world was made
 _EXPECTED: Final = "events, or songs and users, as .csv, .tsv or .parquet"
@@ -57,8 +57,8 @@ class Tables:
             if stem_of(file)[1] == ".parquet":
                 frame = read_parquet(file, batch)
             else:
-                frame = read_delimited(file, batch, expected=_columns(name))
-            self._add(batch, name, frame, file)
+                frame = read_delimited(file, batch, expected=columns_of(name))
+            add_table(batch, name, frame, file)
         return batch
 
     def _tables(self) -> dict[str, Path]:
@@ -73,7 +73,7 @@ class Tables:
             if file.is_file() and suffix in _SUFFIXES:
                 there.setdefault(stem, []).append(file)
         found: dict[str, Path] = {}
-        for name in _NAMES:
+        for name in TABLES:
             files = there.get(name, [])
             if len(files) > 1:
                 raise InvalidInput(
@@ -85,32 +85,36 @@ class Tables:
             raise InvalidInput(f"{self._path}: expected {_EXPECTED}, got {', '.join(found) or 'none of the tables'}")
         return found
 
-    @staticmethod
-    def _add(batch: Batch, name: str, frame: pl.DataFrame, file: Path) -> None:
-        if name in _LABELS:
-            label = _LABELS[name]
-            require(frame, ["id"], file)
-            frame = _known(batch, frame, _columns(name), file)
-            batch.add_nodes(label.name, frame, file=file.name, repeats="reject")
-        elif name in _RELATIONS:
-            relation = _RELATIONS[name]
-            require(frame, [relation.source_column, relation.target_column], file)
-            ends = {relation.source_column: "source", relation.target_column: "target"}
-            frame = _known(batch, frame, [*ends, *(p.name for p in relation.properties)], file)
-            frame = frame.rename({old: new for old, new in ends.items() if old in frame.columns})
-            batch.add_relationships(relation, frame, file=file.name, repeats="reject")
-        elif name == "events":
-            require(frame, ["user_id", "action"], file)
-            batch.add_events(_known(batch, frame, EVENT_COLUMNS, file), file=file.name)
-        elif name == "exposures":
-            require(frame, ["request_id", "song_id", "position"], file)
-            batch.add_exposures(_known(batch, frame, EXPOSURE_COLUMNS, file), file=file.name)
-        else:
-            batch.add_audio_segments(frame, file=file.name)
+
+def add_table(batch: Batch, name: str, frame: pl.DataFrame, file: Path) -> None:
+    """Add one of `TABLES` to the batch, with the table's columns and `line`; `file` is where it comes from.
+
+    Raises: InvalidInput for a missing column, or one of an unusable type.
+    """
+    if name in _LABELS:
+        label = _LABELS[name]
+        require(frame, ["id"], file)
+        frame = _known(batch, frame, columns_of(name), file)
+        batch.add_nodes(label.name, frame, file=file.name, repeats="reject")
+    elif name in _RELATIONS:
+        relation = _RELATIONS[name]
+        require(frame, [relation.source_column, relation.target_column], file)
+        ends = {relation.source_column: "source", relation.target_column: "target"}
+        frame = _known(batch, frame, [*ends, *(p.name for p in relation.properties)], file)
+        frame = frame.rename({old: new for old, new in ends.items() if old in frame.columns})
+        batch.add_relationships(relation, frame, file=file.name, repeats="reject")
+    elif name == "events":
+        require(frame, ["user_id", "action"], file)
+        batch.add_events(_known(batch, frame, EVENT_COLUMNS, file), file=file.name)
+    elif name == "exposures":
+        require(frame, ["request_id", "song_id", "position"], file)
+        batch.add_exposures(_known(batch, frame, EXPOSURE_COLUMNS, file), file=file.name)
+    else:
+        batch.add_audio_segments(frame, file=file.name)
 
 
-def _columns(name: str) -> list[str]:
-    """What the columns of a table are called."""
+def columns_of(name: str) -> list[str]:
+    """What the columns of one of `TABLES` are called; of `audio_segments` those that it has beside its attributes."""
     if name in _LABELS:
         return ["id", *(p.name for p in _LABELS[name].properties if not p.derived)]
     if name in _RELATIONS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -182,12 +182,22 @@ def _problem_of_fields(given: Mapping[str, Any], now: int) -> str | None:
     return next((f"{name}: {problem}" for name, problem in checks if problem is not None), None)
 
 
+def _named(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:-1])} or {labels[-1]}"
+
+
 def _problem_of_combination(given: Mapping[str, Any]) -> str | None:
     action = given["action"]
     song, label, target = given.get("song_id"), given.get("target_label"), given.get("target_id")
     is_follow = action in _FOLLOW_ACTIONS
+    on_entity = action in schema.BLOCK_ACTIONS and label is not None
     findings = (
-        (action in schema.SONG_ACTIONS and song is None, f"song_id: required for {action}"),
+        (on_entity and song is not None, f"song_id, target_label: expected one of them for {action}, got both"),
+        (
+            on_entity and label not in schema.BLOCKED_LABELS,
+            f"target_label: expected {_named(schema.BLOCKED_LABELS)} for {action} (a song is its song_id)",
+        ),
+        (action in schema.SONG_ACTIONS and song is None and not on_entity, f"song_id: required for {action}"),
         (action not in schema.SONG_ACTIONS and song is not None, "song_id: only actions on songs have one"),
         (action == "search" and given.get("query") is None, "query: required for search"),
         (is_follow and (label is None or target is None), f"target_label, target_id: required for {action}"),
@@ -272,6 +282,8 @@ def event_problem(now: int) -> pl.Expr:
     label, target = pl.col("target_label"), pl.col("target_id")
     on_song, is_follow = action.is_in(list(schema.SONG_ACTIONS)), action.is_in(list(_FOLLOW_ACTIONS))
 
+    on_entity = action.is_in(list(schema.BLOCK_ACTIONS)) & label.is_not_null()
+
     def when(condition: pl.Expr, text: str) -> pl.Expr:
         return pl.when(condition).then(pl.lit(text))
 
@@ -286,7 +298,15 @@ def event_problem(now: int) -> pl.Expr:
             number_problem("at", 0, None),
             when(pl.col("at") > now + DAY_MS, "at: more than a day ahead (expected epoch milliseconds)"),
             *(number_problem(name, low, high) for name, (low, high) in _EVENT_FLOATS.items()),
-            pl.when(on_song & song.is_null()).then(pl.format("song_id: required for {}", action)),
+            pl.when(on_entity & song.is_not_null()).then(
+                pl.format("song_id, target_label: expected one of them for {}, got both", action)
+            ),
+            pl.when(on_entity & ~label.is_in(list(schema.BLOCKED_LABELS))).then(
+                pl.format(
+                    f"target_label: expected {_named(schema.BLOCKED_LABELS)} for {{}} (a song is its song_id)", action
+                )
+            ),
+            pl.when(on_song & song.is_null() & ~on_entity).then(pl.format("song_id: required for {}", action)),
             when(~on_song & song.is_not_null(), "song_id: only actions on songs have one"),
             when((action == "search") & pl.col("query").is_null(), "query: required for search"),
             pl.when(is_follow & (label.is_null() | target.is_null())).then(

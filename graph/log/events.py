@@ -36,6 +36,7 @@ SCHEMA_VERSION: Final = "2"
 _UPGRADED: Final = ("1",)  # versions that lack nothing but columns and tables which are added when the log is opened
 CHUNK_ROWS: Final = 200_000  # rows a transaction of `append_frame`: bounds how long other writers wait (2 to 3 s)
 _FETCH_ROWS: Final = 50_000
+_ALL_EVENTS: Final = 2**63 - 1
 _FEW: Final = 10_000  # ids that are named in one statement
 
 _LOCKS: Final = {"events": 0x5E6E01, "exposures": 0x5E6E02, "journal": 0x5E6E03, "meta": 0x5E6E04}
@@ -87,6 +88,7 @@ _JOURNAL: Final = sa.Table(
     *(sa.Column(name, _SQL_TYPES[pl.String], nullable=name in ("label", "id")) for name in ("kind", "label", "id")),
     sa.Column("payload", _SQL_TYPES[pl.String], nullable=False),
 )
+sa.Index("journal_node", _JOURNAL.c.label, _JOURNAL.c.id)
 _META: Final = sa.Table(
     "meta",
     _TABLES,
@@ -467,6 +469,31 @@ class EventLog:
 
     # ---- journal and meta
 
+    def deletions(self) -> dict[tuple[str, str], int]:
+        """The nodes (label, id) that single edits deleted and did not make again since, each with the offset that the
+        events had by then."""
+        query = (
+            "SELECT label, id, payload FROM journal AS gone WHERE kind = 'delete' AND NOT EXISTS "
+            "(SELECT 1 FROM journal AS later WHERE later.label = gone.label AND later.id = gone.id "
+            'AND later."offset" > gone."offset" AND later.kind IN '
+            "('upsert', 'relations', 'delete'))"
+        )
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, ())
+            rows = cursor.fetchall()
+        return {(label, key): json.loads(text).get("events", _ALL_EVENTS) for label, key, text in rows}
+
+    def is_deleted(self, label: str, id: str) -> bool:  # noqa: A002
+        """Whether the last single edit of a node deleted it."""
+        query = (
+            "SELECT kind FROM journal WHERE label = ? AND id = ? AND kind IN ('upsert', 'relations', 'delete') "
+            'ORDER BY "offset" DESC LIMIT 1'
+        )
+        with self._cursor(self._reader) as cursor:
+            self._execute(cursor, query, (label, id))
+            found = cursor.fetchone()
+        return found is not None and found[0] == "delete"
+
     def append_journal(self, kind: str, label: str | None, id: str | None, payload: Mapping[str, Any]) -> int:  # noqa: A002
         """Write one line of the journal, durable on return. Returns: its offset."""
         text = json.dumps(dict(payload), ensure_ascii=False, sort_keys=True)
@@ -548,6 +575,7 @@ class EventLog:
                 if column.name not in there:
                     kind = column.type.compile(self._writer.dialect)
                     cursor.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
+        cursor.execute("CREATE INDEX IF NOT EXISTS journal_node ON journal (label, id)")
         self._put_meta(cursor, "schema_version", SCHEMA_VERSION)
 
     def _refuse_protected(self) -> None:

@@ -10,13 +10,12 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from graph.errors import InvalidInput
-from graph.reading.opened import BLOCK_BYTES, Block, TextFile
+from graph.reading.opened import BLOCK_BYTES, Block, Readable, TextFile
 
 SEPARATORS: Final = (",", "\t", ";", "|")
 _MOST_LINES: Final = 100  # that a quoted field may have; an unclosed quote is looked for no further
@@ -48,7 +47,7 @@ class Delimited:
     found. otherwise: as `TextFile` has it.
     """
 
-    path: Path
+    path: Readable
     separator: str | None = None
     quoted: bool = True
     header: Sequence[str] | None = None

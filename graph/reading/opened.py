@@ -18,6 +18,8 @@ from typing import IO, Final
 
 from graph.errors import InvalidInput
 
+Readable = Path | zipfile.Path
+"""A file, or a file inside a zip file."""
 COMPRESSED: Final = (".gz", ".zst", ".zip")
 BLOCK_BYTES: Final = 1 << 25
 _ZSTD, _GZIP, _ZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK\x03\x04"
@@ -35,7 +37,7 @@ _WESTERN_LETTER: Final = re.compile(rb"[\x85\x91-\x97\xc0-\xd6\xd8-\xf6\xf8-\xfd
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
 
 
-def stem_of(path: Path) -> tuple[str, str]:
+def stem_of(path: Readable) -> tuple[str, str]:
     """The name of a file without its suffixes, and the suffix that says what it holds, in small letters: ("songs",
     ".csv") of `Songs.CSV.gz`."""
     name = path.name.lower()
@@ -46,22 +48,27 @@ def stem_of(path: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Readable) -> Iterator[IO[bytes]]:
     """The contents of a file, or of the only file in a `.zip`, unpacked if it is `.gz` or `.zst` whatever its name.
 
     Raises: InvalidInput if it cannot be read.
     """
     try:
-        stream = path.open("rb")
+        stream: IO[bytes] = path.open("rb")
     except OSError as failure:
         raise InvalidInput(f"{path}: cannot be read ({failure.strerror})") from failure
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as failure:  # a password, an odd kind of packing
+        raise InvalidInput(f"{path}: cannot be read ({' '.join(str(failure).split())[:200]})") from failure
     with stream:
-        start = stream.read(4)
-        stream.seek(0)
+        try:
+            start = stream.read(4)
+            stream.seek(0)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as failure:
+            raise InvalidInput(f"{path}: damaged ({' '.join(str(failure).split())[:200]})") from failure
         if start.startswith(_GZIP) or start == _ZSTD:
             import pyarrow as pa
 
-            with pa.input_stream(str(path), compression="gzip" if start != _ZSTD else "zstd") as unpacked:
+            with pa.input_stream(stream, compression="gzip" if start != _ZSTD else "zstd") as unpacked:
                 yield io.BufferedReader(unpacked)
         elif start == _ZIP:
             with _only_member(path, stream) as unpacked:
@@ -70,7 +77,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             yield stream
 
 
-def _only_member(path: Path, stream: IO[bytes]) -> IO[bytes]:
+def _only_member(path: Readable, stream: IO[bytes]) -> IO[bytes]:
     try:
         packed = zipfile.ZipFile(stream)
     except zipfile.BadZipFile as failure:
@@ -114,7 +121,7 @@ class TextFile:
     otherwise: the encoding of a file that is not UTF-8, where its format says which.
     """
 
-    path: Path
+    path: Readable
     otherwise: str | None = None
     note: str | None = None
 

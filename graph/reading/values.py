@@ -82,7 +82,7 @@ def texts(name: str, column: pl.Series, *, tokens: bool) -> Values:
 def ids(name: str, column: pl.Series) -> Values:
     """Ids byte for byte; of a text that is none the one that `schema.id_of_name` makes of it."""
     values = column.set((column.str.strip_chars() == "").fill_null(value=False), None)
-    unfit = (values.str.contains(_UNFIT) | (values.str.len_bytes() > MAX_ID_BYTES)).fill_null(value=False)
+    unfit = values.to_frame("id").select(unfit_ids(pl.col("id")))["id"].fill_null(value=False)
     if not unfit.any():
         return Values(values, _none(len(column)))
     names = values.filter(unfit).unique(maintain_order=True)
@@ -90,6 +90,11 @@ def ids(name: str, column: pl.Series) -> Values:
     shown = "".join(c if c.isprintable() else "?" for c in names[0][:_SHOWN])
     note = f"{name}: {len(made)} ids hold what no id may: made of the name, '{shown}' is {made[names[0]][:_SHOWN]}"
     return Values(values.replace(made), _none(len(column)), note)
+
+
+def unfit_ids(column: pl.Expr) -> pl.Expr:
+    """Whether a text is none that an id may be."""
+    return column.str.contains(_UNFIT) | (column.str.len_bytes() > MAX_ID_BYTES) | (column == "")
 
 
 def floats(name: str, column: pl.Series, low: float | None = None, high: float | None = None) -> Values:
@@ -243,7 +248,8 @@ def _bounded(
     given = present(column).is_not_null() if column.dtype == pl.String else column.is_not_null()
     if column.dtype.is_float():
         given &= ~column.is_nan()
-    shown = column.cast(pl.String, strict=False).str.slice(0, _SHOWN)
+    plain = column.dt.total_milliseconds() if isinstance(column.dtype, pl.Duration) else column
+    shown = plain.cast(pl.String, strict=False).str.slice(0, _SHOWN)
     frame = pl.DataFrame({"given": given, "value": values, "shown": shown})
     outside = pl.lit(value=False)
     if low is not None:

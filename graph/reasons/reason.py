@@ -106,9 +106,9 @@ class Reason:
         kinds = []
         for n, (hop, node) in enumerate(zip(hops, nodes[1:], strict=True)):
             ends = (nodes[n].label, node.label) if hop.direction == "out" else (node.label, nodes[n].label)
-            identity = schema.relationship(hop.relationship, *ends).identity
-            kinds.append((hop.relationship, hop.direction, identity))
-            parameters |= {f"{name}{n}": hop.properties[name] for name in identity}
+            relationship = schema.relationship(hop.relationship, *ends)
+            kinds.append((relationship, hop.direction, hop.properties))
+            parameters |= {f"{name}{n}": hop.properties[name] for name in relationship.identity}
         cypher = queries.reason([node.label for node in nodes], kinds)
         return cls(kind, text, float(score), path, cypher, parameters)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import networkx as nx
     from torch_geometric.data import HeteroData
 
-VERSION: Final = 2
+VERSION: Final = 3
 CELL_RESOLUTION: Final = 9
 """Of the H3 cells in histories: some 0.1 square kilometres."""
 UNKNOWN_INTEGER: Final = np.iinfo(np.int64).min
@@ -130,23 +130,29 @@ class Snapshot:
         property_ = "title" if label in {"Song", "Album"} else "name"
         return self.texts(label, property_)[i] or self.ids[label][i]
 
-    def relation(self, name: str, source: str | None = None) -> Relation:
+    def relation(self, name: str, source: str | None = None, target: str | None = None) -> Relation:
         """The relation of a type (`HAS_GENRE`, `LANGUAGE`, `RELATED:film.actor`), from songs where several labels have
-        one and `source` does not say otherwise.
+        one and `source` does not say otherwise; a listener's to songs, where `target` does not.
 
         Raises: KeyError if the snapshot has no such relation.
         """
         try:
-            return self._by_name[name, source]
+            return self._by_name[name, source, target]
         except KeyError:
-            raise KeyError(f"no relation {name} from {source or 'any label'}") from None
+            raise KeyError(f"no relation {name} from {source or 'any label'} to {target or 'any label'}") from None
 
     @cached_property
-    def _by_name(self) -> dict[tuple[str, str | None], Relation]:
-        found: dict[tuple[str, str | None], Relation] = {}
-        for relation in sorted(self.relations(), key=lambda r: (r.source != "Song", r.source != "User", r.key)):
-            found.setdefault((relation.name, None), relation)
-            found.setdefault((relation.name, relation.source), relation)
+    def _by_name(self) -> dict[tuple[str, str | None, str | None], Relation]:
+        found: dict[tuple[str, str | None, str | None], Relation] = {}
+
+        def rank(relation: Relation) -> tuple[bool, bool, bool, str]:
+            to_another = relation.source == "User" and relation.target != "Song"
+            return relation.source != "Song", relation.source != "User", to_another, relation.key
+
+        for relation in sorted(self.relations(), key=rank):
+            for source in (None, relation.source):
+                for target in (None, relation.target):
+                    found.setdefault((relation.name, source, target), relation)
         return found
 
     def relations(self) -> Iterator[Relation]:
@@ -170,7 +176,7 @@ class Snapshot:
         playlist or a follow tells of the future just as an event does. Those without a time stay. Exposures are seen
         if they are from before `until`, none of them without it.
         """
-        meta = {**self.meta, "relations": [k for k in self.meta["relations"] if k not in _DERIVED_KEYS]}
+        meta = {**self.meta, "relations": [k for k in self.meta["relations"] if k not in _OF_HISTORIES]}
         at = self.exposures.at
         shown = self.exposures.where((at != UNKNOWN_TIME) & (at < (0 if until is None else until)))
         seen = Snapshot(self._arrays, meta, hidden=self.histories.where(keep), shown=shown)
@@ -236,6 +242,8 @@ class Snapshot:
 _NO_EDGES: Final = pl.DataFrame(schema={"source": pl.String, "target": pl.String})
 _BEHAVIOUR: Final = ("histories/", "exposures/")
 _DERIVED_KEYS: Final = frozenset(r.key for r in schema.RELATIONSHIPS if r.derived)
+_OF_HISTORIES: Final = frozenset(r.key for r in schema.RELATIONSHIPS if r.derived and r.target == "Song")
+"""What follows from events on songs."""
 
 
 def _before(relation: Relation, until: int) -> Relation:
@@ -264,6 +272,7 @@ def _assemble(
     arrays |= Ids.sorted_from(language[0]).arrays("nodes/Language/ids")
     histories = _histories(events, series["User"], series["Song"])
     relations += [language[1], histories.listened(), *histories.states().values()]
+    relations += [_blocks(events, label, series) for label in schema.BLOCKED_LABELS]
     for relation in relations:
         arrays |= relation.arrays(f"relations/{relation.key}")
     arrays |= histories.arrays("histories")
@@ -355,6 +364,30 @@ def _language(songs: pl.DataFrame | None, ids: pl.Series) -> tuple[list[str], Re
     source, target = encode(known["id"], ids), encode(known["language"], languages)
     relation = Relation.of_edges("LANGUAGE:Song:Language", source, target, {}, len(ids), len(languages))
     return languages.to_list(), relation
+
+
+def _blocks(events: pl.DataFrame, label: str, ids: Mapping[str, pl.Series]) -> Relation:
+    """Whom or what of a label each listener blocks, as it stands after every unblocking; unknown ids are left out."""
+    if "target_label" not in events.columns:
+        events = events.with_columns(target_label=pl.lit(None, pl.String), target_id=pl.lit(None, pl.String))
+    mine = events.filter(
+        pl.col("action").is_in(list(schema.BLOCK_ACTIONS)),
+        pl.col("target_label") == label,
+        pl.col("target_id").is_in(ids[label].implode()),
+    )
+    # one without a time happened after those that the log held before it
+    before = pl.col("at").cum_max().forward_fill().over("user_id").fill_null(UNKNOWN_TIME)
+    happened = pl.coalesce(pl.col("at"), before)
+    last = mine.sort("offset").with_columns(happened=happened).sort("happened", "offset")
+    last = last.unique(["user_id", "target_id"], keep="last", maintain_order=True).filter(pl.col("action") == "block")
+    return Relation.of_edges(
+        f"BLOCKED:User:{label}",
+        encode(last["user_id"], ids["User"]),
+        encode(last["target_id"], ids[label]),
+        {"at": last["at"].cast(pl.Int64).fill_null(UNKNOWN_TIME).to_numpy()},
+        len(ids["User"]),
+        len(ids[label]),
+    )
 
 
 def _histories(events: pl.DataFrame, users: pl.Series, songs: pl.Series) -> Histories:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import math
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,9 @@ _RETRY_S: Final = 15.0
 _MOST_CHARACTERS: Final = 2**26  # of an answer to outside, or one query could fill the service's memory
 _EXACT: Final = 2**53  # integers beyond it are no numbers to a reader of JSON
 _PROBE_S: Final = 5.0
+_LINE: Final = 300  # characters of an engine's message
+_PLACE: Final = re.compile(r"\(line (\d+), column (\d+)")
+_EXPLAIN: Final = "EXPLAIN "
 
 # Neo4j notes on the log each query that names a type not used yet; an empty graph is no news.
 logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
@@ -56,6 +60,14 @@ class Table:
     columns: list[str]
     rows: list[list[Any]]
     truncated: bool
+
+
+@dataclass(frozen=True)
+class Merged:
+    """How many rows were met, and how many of them met what somebody else made, and changed nothing."""
+
+    rows: int
+    foreign: int
 
 
 @dataclass(frozen=True)
@@ -120,10 +132,30 @@ class GraphStore:
 
     # -- what this program asks -----------------------------------------------------------------------------------
 
-    def migrate(self) -> None:
-        """Make the constraints and indexes of the schema; they may be there already."""
-        for statement in schema.statements():
-            self.write(statement)
+    @property
+    def url(self) -> str:
+        """Where it is, as the settings say."""
+        return self._config.url
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is a server of ours, which nobody else writes to but through Segue."""
+        return self._embedded is not None
+
+    def migrate(self) -> list[str]:
+        """Make the constraints and indexes of the schema; they may be there already.
+
+        Where somebody else's nodes or indexes forbid a constraint a plain index is made; a line for each such label.
+        """
+        told = []
+        for label, statement in zip(schema.LABELS, schema.statements(), strict=True):
+            try:
+                self.write(statement)
+            except InvalidInput as refused:
+                told.append(f"nothing keeps the ids of {label.name} nodes unique: {_without_prefix(refused)}")
+                with suppress(InvalidInput):
+                    self.write(schema.index_statement(label.name))
+        return told
 
     def write(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query that may be repeated safely: one transaction, retried when the engine asks for it.
@@ -147,13 +179,33 @@ class GraphStore:
 
         Raises: as `read`, also midway.
         """
+        for keys, rows in self.stream_rows(query, parameters, batch):
+            if rows:
+                yield [dict(zip(keys, row, strict=True)) for row in rows]
+
+    def stream_rows(
+        self, query: str, parameters: Mapping[str, Any] | None = None, batch: int = 10_000
+    ) -> Iterator[tuple[list[str], list[list[Any]]]]:
+        """`stream` as (columns, rows), once without a row if there is none."""
         if batch < 1:
             raise ValueError(f"batch must be at least 1 (got {batch})")
         with self._mapped(), self._session("reader", fetch_size=batch) as session, session.begin_transaction() as tx:
             result = tx.run(query, dict(parameters or {}))
-            keys = result.keys()
-            while rows := [dict(zip(keys, record.values(), strict=True)) for record in islice(result, batch)]:
-                yield rows
+            columns = list(result.keys())
+            rows = [record.values() for record in islice(result, batch)]
+            yield columns, rows
+            while rows := [record.values() for record in islice(result, batch)]:
+                yield columns, rows
+
+    def check_reading(self, query: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Judge a query of a user that is to be streamed, by its text and by the engine's plan; nothing is run.
+
+        Raises: QueryRefused unless it only reads, InvalidInput if it is no Cypher; StoreUnavailable.
+        """
+        text, values = guard.check(query), guard.check_parameters(parameters)
+        seconds = self._config.query_timeout_s
+        with self._mapped():
+            self._again(lambda: self._plan(guest(seconds) if self._embedded else "reader", text, values, seconds))
 
     # -- what others ask ------------------------------------------------------------------------------------------
 
@@ -191,38 +243,60 @@ class GraphStore:
     # -- nodes and relationships ------------------------------------------------------------------------------------
 
     def upsert_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """`merge_nodes`; the number of rows."""
+        return self.merge_nodes(label, rows).rows
+
+    def merge_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> Merged:
         """Make or complete nodes, `{"id": …, property: value}` a row; what a row leaves out, or gives as None, stays.
 
-        Returns the number of rows. Raises: InvalidInput for an unknown label or an invalid id.
+        A node of somebody else stays as it is. Raises: InvalidInput for an unknown label or an invalid id.
         """
         schema.label(label)
         return self._in_batches(rows, ("id",), lambda names: queries.upsert_nodes(label, names))
 
     def upsert_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> int:
+        """`merge_relationships`; how many rows had both ends."""
+        return self.merge_relationships(rel, rows).rows
+
+    def merge_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> Merged:
         """Make or complete relationships, `{"source": id, "target": id, property: value}` a row, one row a key.
 
-        Returns how many had both ends; a row without them does nothing. Raises: InvalidInput for an invalid id.
+        A row without both ends does nothing. One of somebody else stays as it is; a derived one is made beside it.
+        Raises: InvalidInput for an invalid id.
         """
         required = ("source", "target", *rel.identity)
         return self._in_batches(rows, required, lambda names: queries.upsert_relationships(rel, names))
 
     def delete_node(self, label: str, id: str) -> int:  # noqa: A002 - the property's name
-        """Delete a node and its relationships; 0 if there was none."""
-        schema.label(label)
-        return int(self.write(queries.delete_node(label), {"id": id})[0]["n"])
+        """`delete_nodes` of one; 0 if there was none."""
+        return self.delete_nodes(label, [id])
 
     def delete_nodes(self, label: str, ids: Sequence[str]) -> int:
-        """Delete nodes and their relationships; how many of them there were."""
+        """Delete nodes that Segue made, and their relationships; how many of them there were.
+
+        One on which relationships of somebody else hang stays for their sake, without what Segue gave it.
+        """
         schema.label(label)
-        return self._in_batches([{"id": id_} for id_ in ids], ("id",), lambda _: queries.delete_nodes(label))
+        rows = [{"id": id_} for id_ in ids]
+        _, stripped, deleted = (self._each(rows, query) for query in queries.delete_nodes(label))
+        return stripped + deleted
+
+    def is_foreign(self, label: str, id: str) -> bool:  # noqa: A002 - the property's name
+        """Whether somebody else made a node of this id."""
+        return any(row["mark"] is not True for row in self.read(queries.marks_of_node(label), {"id": id}))
+
+    def is_foreign_only(self, rel: schema.Relationship, source: str, target: str) -> bool:
+        """Whether somebody else made the relationships of the type from `source` to `target`, all there are."""
+        rows = self.read(queries.marks_of_relationship(rel), {"source": source, "target": target})
+        return bool(rows) and all(row["mark"] is not True for row in rows)
 
     def delete_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> int:
         """Delete relationships by their key, `{"source": id, "target": id}` and the identity; how many there were."""
         required = ("source", "target", *rel.identity)
-        return self._in_batches(rows, required, lambda _: queries.delete_relationships(rel))
+        return self._in_batches(rows, required, lambda _: queries.delete_relationships(rel)).rows
 
     def delete_relationship(self, rel: schema.Relationship, source: str, target: str) -> int:
-        """Delete every relationship of the type from `source` to `target`; how many there were."""
+        """Delete every relationship of the type that Segue made from `source` to `target`; how many there were."""
         return int(self.write(queries.delete_relationship(rel), {"source": source, "target": target})[0]["n"])
 
     def replace_derived(
@@ -241,12 +315,12 @@ class GraphStore:
         return self.upsert_relationships(rel, upserts), deleted
 
     def set_properties(self, label: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Set properties of nodes that exist, `{"id": …, property: value}` a row; None removes.
+        """Set properties of nodes that Segue made, `{"id": …, property: value}` a row; None removes.
 
         Returns how many of the nodes there are.
         """
         schema.label(label)
-        return self._in_batches(rows, ("id",), lambda names: queries.set_properties(label, names), keep_none=True)
+        return self._in_batches(rows, ("id",), lambda names: queries.set_properties(label, names), keep_none=True).rows
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many nodes each label has, and relationships each type."""
@@ -305,11 +379,12 @@ class GraphStore:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             place = Path(temporary)
             files = {label: f"{label}.arrow" for label in nodes}
+            mark = pl.lit(value=True).alias(schema.MARK)
             for label, frame in nodes.items():
-                frame.write_ipc(place / files[label])
+                frame.with_columns(mark).write_ipc(place / files[label])
             entries = []
             for number, (rel, frame) in enumerate(relationships.items()):
-                frame.write_ipc(place / f"{number}.arrow")
+                frame.with_columns(mark).write_ipc(place / f"{number}.arrow")
                 entries.append(
                     {"type": rel.type, "source": rel.source, "target": rel.target, "file": f"{number}.arrow"}
                 )
@@ -452,7 +527,7 @@ class GraphStore:
             kind, plan = ("r" if said["reads"] else "w"), None
         else:
             with self._session(role) as session, session.begin_transaction(timeout=seconds) as tx:
-                summary = tx.run(_as_literal(f"EXPLAIN {text}"), values).consume()
+                summary = tx.run(_as_literal(f"{_EXPLAIN}{text}"), values).consume()
             kind, plan = summary.query_type or "", summary.plan
         if kind != "r":
             raise QueryRefused(f"query refused: it may write (the engine's query type is {kind!r})")
@@ -464,6 +539,10 @@ class GraphStore:
         rows = self._managed("reader", queries.ENDS, {"elements": sorted(elements)})
         return {row["element"]: (next(iter(row["labels"]), ""), row["id"]) for row in rows}
 
+    def _each(self, rows: Sequence[Mapping[str, Any]], query: str) -> int:
+        """One query for all rows, batch by batch; the sum of its `n`."""
+        return self._in_batches(rows, ("id",), lambda _: query).rows
+
     def _in_batches(
         self,
         rows: Sequence[Mapping[str, Any]],
@@ -471,12 +550,12 @@ class GraphStore:
         build: Callable[[list[str]], str],
         *,
         keep_none: bool = False,
-    ) -> int:
-        """Write rows batch by batch; the sum of what the query counts.
+    ) -> Merged:
+        """Write rows batch by batch; the sums of what the query counts.
 
         A None means "as it is" to the query unless `keep_none`, and then rows that name other properties go apart.
         """
-        done = 0
+        done = foreign = 0
         for start in range(0, len(rows), BATCH):
             groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
             part = [dict(row) for row in rows[start : start + BATCH]]
@@ -487,8 +566,9 @@ class GraphStore:
                 groups.setdefault(tuple(n for n in names if n not in required), []).append(row)
             for names, group in groups.items():
                 if names or not keep_none:
-                    done += int(self.write(build(list(names)), {"rows": group})[0]["n"])
-        return done
+                    counted = self.write(build(list(names)), {"rows": group})[0]
+                    done, foreign = done + int(counted["n"]), foreign + int(counted.get("foreign", 0))
+        return Merged(done, foreign)
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -510,6 +590,8 @@ def _raise(error: Exception, url: str) -> NoReturn:
             raise QueryTooLarge(f"query: {text}") from None
         if ".Security." in code:
             raise StoreUnavailable(f"{url}: the graph store does not know this login ({text})") from None
+        if ".Schema." in code:  # Neo4j calls data that a constraint forbids an error of its own
+            raise InvalidInput(f"query: {text}") from None
         # what ArcadeDB says of a commit that its disk had no room for
         refused = code.endswith("Transaction.TransactionNotFound")
         if isinstance(error, bolt.TransientError) or ".DatabaseError." in code or refused:
@@ -521,8 +603,19 @@ def _raise(error: Exception, url: str) -> NoReturn:
 
 
 def _line(error: Exception) -> str:
-    text = error.message if isinstance(error, bolt.Neo4jError) and error.message else str(error)
-    return " ".join(text.split())[:300]
+    text = " ".join((error.message if isinstance(error, bolt.Neo4jError) and error.message else str(error)).split())
+    place = _PLACE.search(text)
+    if place is None:
+        return text[:_LINE]
+    # Neo4j lists all that it would have taken before it says where, and shows the line
+    line, column = int(place[1]), int(place[2])
+    if line == 1 and _EXPLAIN in text[place.end() :]:
+        column = max(1, column - len(_EXPLAIN))
+    return f"{text[: min(place.start(), _LINE - 40)].rstrip()} (line {line}, column {column})"
+
+
+def _without_prefix(error: InvalidInput) -> str:
+    return str(error).removeprefix("query: ")
 
 
 def _left(bounds: _Bounds) -> float:

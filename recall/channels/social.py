@@ -172,7 +172,7 @@ class Social:
         """Of what people love by now, whom the listener follows, and which works are out."""
         live, me = query.live, query.listener.user_id or ""
         keys = ((me, "User"), (me, "Artist"))
-        follows = [(live.edits.followed.get(key), live.edits.unfollowed.get(key)) for key in keys]
+        follows = [(live.edits.followed.get(key), live.edits.unfollowed.get(key)) for key in keys], live.edits.gone
         out = songs_out(self._snapshot, query.at), live.songs.out_by(query.at)
         return PeopleLoves.of(live.counters, self._snapshot).version, follows, out
 

@@ -25,20 +25,21 @@ class KeptListeners:
 
     def __init__(self, snapshot: Snapshot, read: Read = lambda user_id, after: (), most: int = MOST) -> None:  # noqa: ARG005
         self._snapshot, self._read, self._most = snapshot, read, most
-        self._kept: OrderedDict[str, tuple[int, Mapping[str, int], Listener]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[int, Mapping[str, int], int | None, Listener]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, user_id: str, new_songs: Mapping[str, int]) -> Listener:
-        """The listener by now; `new_songs` are positions of songs that came after the release, by id."""
+    def of(self, user_id: str, new_songs: Mapping[str, int], forgotten: int | None = None) -> Listener:
+        """The listener by now; `new_songs` are positions of songs that came after the release, by id, `forgotten` as
+        for `Listener.of`."""
         with self._lock:
-            upto, songs, listener = self._kept.get(user_id, (0, None, None))
-        if listener is None or songs is not new_songs:
-            upto, listener = 0, Listener.of(self._snapshot, user_id)
+            upto, songs, before, listener = self._kept.get(user_id, (0, None, None, None))
+        if listener is None or songs is not new_songs or before != forgotten:
+            upto, listener = forgotten or 0, Listener.of(self._snapshot, user_id, forgotten=forgotten)
         later = self._read(user_id, upto)
         if later:
             upto, listener = later[-1].offset, listener.after(later, new_songs)
         with self._lock:
-            self._kept[user_id] = upto, new_songs, listener
+            self._kept[user_id] = upto, new_songs, forgotten, listener
             self._kept.move_to_end(user_id)
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from graph.log.events import Event
+from graph.schema import BLOCK_ACTIONS, BLOCKED_LABELS
 from graph.snapshot.arrays import Array
 from graph.snapshot.histories import CODE, STRENGTH_BY_CODE, UNKNOWN_TIME, strengths
 from graph.snapshot.relations import Relation
@@ -25,6 +26,7 @@ BLOCKING: Final = (CODE["block"], CODE["unblock"])
 """Actions that say whether a song may come back, and not that it was heard."""
 
 _FOLLOWING: Final = ("follow", "unfollow")
+_JUDGING: Final = tuple(CODE[action] for action in ("dislike", "undislike", "like"))
 _IS_BLOCKING: Final = np.isin(np.arange(len(CODE)), BLOCKING)
 
 
@@ -35,8 +37,9 @@ class Listener:
     Shapes: E events; song, action, at and count (E,) as in `Histories`. `user` is the position among the release's
     users, -1 for someone it does not know. Events on songs that came after the release stand apart in `new_events`:
     (song, action, at) by positions beyond the release's songs, in the order of the log. Of what happened since the
-    release that no song holds, `since` has what still says something, in the order of the log: follows, the newest
-    search, and where the listener was last (`telling`). `newest` is the latest time since then, -1 where unknown.
+    release that no song holds, `since` has what still says something, in the order of the log: follows, blocks of
+    artists, tags and genres, the newest search, and where the listener was last (`telling`). `newest` is the latest
+    time since then, -1 where unknown.
     """
 
     snapshot: Snapshot
@@ -58,13 +61,17 @@ class Listener:
         user_id: str | None,
         latest: Sequence[Event] = (),
         new_songs: Mapping[str, int] = MappingProxyType({}),
+        forgotten: int | None = None,
     ) -> Listener:
         """The listener `user_id` with the release's history and the `latest` events since.
 
-        `new_songs`: positions of songs that came after the release, by id. An unknown id of a listener is an answer (an
-        empty history), not an error; events on songs that nobody knows are left out.
+        `new_songs`: positions of songs that came after the release, by id; `forgotten`: the offset of the log up to
+        which nothing of the listener counts any more, the release's history included. An unknown id of a listener is an
+        answer (an empty history), not an error; events on songs that nobody knows are left out.
         """
-        user = snapshot.ids["User"].index(user_id) if user_id is not None else -1
+        user = snapshot.ids["User"].index(user_id) if user_id is not None and forgotten is None else -1
+        if forgotten is not None:
+            latest = [event for event in latest if event.offset > forgotten]
         histories = snapshot.histories
         mine = histories.of(user) if user >= 0 else slice(0, 0)
         song, action, at, count = (getattr(histories, name)[mine] for name in ("song", "action", "at", "count"))
@@ -141,6 +148,29 @@ class Listener:
         latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
         latest |= {song: action for song, action, _ in self.new_events if action in BLOCKING}
         return np.array([s for s, a in latest.items() if a == CODE["block"]], dtype=np.int32)
+
+    @cached_property
+    def disliked(self) -> Array:
+        """Songs that are disliked and were neither taken back nor liked since, new ones included."""
+        relevant = np.isin(self.action, _JUDGING)
+        latest = {int(s): int(a) for s, a in zip(self.song[relevant], self.action[relevant], strict=True)}
+        latest |= {song: action for song, action, _ in self.new_events if action in _JUDGING}
+        return np.array([s for s, a in latest.items() if a == CODE["dislike"]], dtype=np.int32)
+
+    @cached_property
+    def blocked_entities(self) -> Mapping[str, frozenset[str]]:
+        """Ids of the artists, tags and genres that are blocked and were not unblocked since, by label."""
+        found = {}
+        for label in BLOCKED_LABELS:
+            ids = self.snapshot.ids[label]
+            of_release = self.snapshot.relation("BLOCKED", "User", label).of(self.user) if self.user >= 0 else UNHEARD
+            names = {ids[place] for place in of_release.tolist()}
+            for event in self.since:
+                if event.action in BLOCK_ACTIONS and event.target_label == label and event.target_id is not None:
+                    (names.add if event.action == "block" else names.discard)(event.target_id)
+            if names:
+                found[label] = frozenset(names)
+        return found
 
     def moment(self, now: int) -> int:
         """When to look at the listener's events to see at `now` how they weigh against each other: from the newest one
@@ -233,12 +263,17 @@ class Listener:
 
 def telling(events: Sequence[Event]) -> tuple[Event, ...]:
     """Those of some events of one listener that still say something beside what they say of a song: all follows, the
-    newest search, and the events with a place after which none as new has one. In their order."""
-    kept, searched, placed = [], False, float("-inf")
+    newest block or unblock of each artist, tag and genre, the newest search, and the events with a place after which
+    none as new has one. In their order."""
+    kept, searched, placed, blocked = [], False, float("-inf"), set()
     newest = max((event.at or UNKNOWN_TIME for event in events if event.action == "search"), default=UNKNOWN_TIME)
     for event in reversed(events):
         at = event.at or UNKNOWN_TIME
         wanted = event.action in _FOLLOWING
+        if event.action in BLOCK_ACTIONS and event.target_id is not None:
+            # of each target the newest says all
+            wanted = (target := (event.target_label, event.target_id)) not in blocked
+            blocked.add(target)
         if event.action == "search" and at == newest and not searched:
             wanted = searched = True
         if event.latitude is not None and event.longitude is not None and at > placed:

@@ -58,7 +58,8 @@ class Edits:
     New songs stand at the positions from `snapshot.songs` on, in the order in which they came, whichever worker folds.
     `removed` holds songs that were deleted, `tiers` the tier of songs that were given another one, both by position;
     `followed` and `unfollowed` ids by (id of the listener, "User" or "Artist"); `names` what edits call a node, by
-    (label, id); `homes` where edits say that a listener lives (degrees), by id.
+    (label, id); `homes` where edits say that a listener lives (degrees), by id; `gone` nodes other than songs that were
+    deleted, by (label, id), with the offset of the log by then: a listener's events before it count no more.
     """
 
     snapshot: Snapshot
@@ -71,6 +72,7 @@ class Edits:
     places: Mapping[str, int] = field(default_factory=dict)
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     homes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    gone: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def after(self, entries: Iterable[JournalEntry]) -> Edits:
         """With these further lines of the journal."""
@@ -92,6 +94,8 @@ class Edits:
         """Positions of the users or artists (`label`) whom a listener follows now, sorted."""
         relation = self.snapshot.relation("FOLLOWS" if label == "User" else "FOLLOWS_ARTIST")
         release = relation.of(user) if user >= 0 else NONE
+        if self.gone:
+            release = release[~np.isin(release, self.positions_gone(label))]
         key = (user_id or "", label)
         if key not in self.followed and key not in self.unfollowed:
             return release
@@ -106,6 +110,15 @@ class Edits:
         barred = {song for song, tier in self.tiers.items() if tier == NOT_ADMITTED}
         return np.array(sorted(self.removed | barred), dtype=np.int32)
 
+    def of_listener(self, user_id: str) -> tuple[Mapping[str, int], int | None]:
+        """What a listener is made of beside events: the positions of new songs by id, and the offset of the log up to
+        which nothing of the listener counts, None where all does."""
+        return self.places, self.gone.get(("User", user_id))
+
+    def positions_gone(self, label: str) -> Array:
+        """Positions of the nodes of a label, other than songs, that were deleted; in no order."""
+        return self.snapshot.ids[label].indices([id_ for name, id_ in self.gone if name == label])
+
     @cached_property
     def readmitted(self) -> Array:
         """Positions of songs of the release that an edit has admitted; sorted."""
@@ -116,7 +129,7 @@ class Edits:
         if entry.kind in {"follow", "unfollow"}:
             return self._follow(entry.kind, (id_, label), payload)
         if label != "Song":
-            return self._described(label, id_, payload["properties"]) if entry.kind == "upsert" else self
+            return self._changed(entry.kind, label, id_, payload)
         place = self.song(id_)
         if entry.kind == "delete":
             return self._without([id_])
@@ -141,6 +154,24 @@ class Edits:
         gone = {place for id_ in ids if (place := self.song(id_)) >= 0}
         songs = {key: song for key, song in self.songs.items() if self.song(key) not in gone}
         return replace(self, songs=songs, removed=self.removed | gone) if gone else self
+
+    def _changed(self, kind: str, label: str, id_: str, payload: Mapping[str, Any]) -> Edits:
+        """After an edit of a node that is no song."""
+        if kind == "delete":
+            names = {key: name for key, name in self.names.items() if key != (label, id_)}
+            homes = {key: home for key, home in self.homes.items() if label != "User" or key != id_}
+            followed = {
+                key: {target: since for target, since in targets.items() if (key[1], target) != (label, id_)}
+                for key, targets in self.followed.items()
+                if label != "User" or key[0] != id_
+            }
+            unfollowed = {key: ends for key, ends in self.unfollowed.items() if label != "User" or key[0] != id_}
+            gone = {**self.gone, (label, id_): int(payload.get("events", 0))}
+            return replace(self, gone=gone, names=names, homes=homes, followed=followed, unfollowed=unfollowed)
+        if kind == "upsert" and (label, id_) in self.gone and label != "User":
+            gone = {key: offset for key, offset in self.gone.items() if key != (label, id_)}
+            return replace(self, gone=gone)._described(label, id_, payload["properties"])
+        return self._described(label, id_, payload["properties"]) if kind == "upsert" else self
 
     def _described(self, label: str, id_: str, properties: Mapping[str, Any]) -> Edits:
         state, given = self, _given(properties)

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from graph.snapshot.arrays import Array
 from graph.snapshot.snapshot import Snapshot
+from recall.base import NO_SONGS
 from recall.grouped import csr_entries, sum_by_key
 from recall.similarity.overlap import Overlap
 from recall.similarity.songs import Nearest
@@ -46,12 +47,20 @@ class EntitySimilarity:
             self._relation.indices, sources.listeners[self._relation.edge_sources], self._relation.targets
         )
 
-    def nearest(self, entity: int, n: int, by: str = FUSION, gamma: Mapping[str, float] | None = None) -> Nearest:
-        """The `n` entities nearest to the one at a position; `gamma` weighs the tags and genres of artists.
+    def nearest(
+        self,
+        entity: int,
+        n: int,
+        by: str = FUSION,
+        gamma: Mapping[str, float] | None = None,
+        refused: Array = NO_SONGS,
+    ) -> Nearest:
+        """The `n` entities nearest to the one at a position, none of those that are `refused`; `gamma` weighs the tags
+        and genres of artists.
 
         Raises: InvalidInput for an unknown `by` or relation; NotInRelease.
         """
-        gamma, hidden = gamma or {}, np.array([entity])
+        gamma, hidden = gamma or {}, np.union1d(refused, entity)
         self.sources.check(by)
         check_gamma(gamma, self._known_gamma if by in (FUSION, ATTRIBUTES) else {})
         used = {**self._known_gamma, **gamma} if by in (FUSION, ATTRIBUTES) else {}

@@ -10,7 +10,8 @@ import numpy as np
 
 from graph.release import Release
 from graph.snapshot.arrays import Array
-from recall.base import Candidates
+from recall.base import NO_SONGS, Candidates
+from recall.grouped import sorted_unique
 from recall.live.edits import NewSongs
 from recall.live.live import Overlay
 from recall.recordings import Recordings
@@ -49,9 +50,16 @@ class SongSimilarity:
         self._late: tuple[NewSongs, list[Described]] | None = None
 
     def nearest(
-        self, song: int, n: int, live: Overlay, by: str = FUSION, gamma: Mapping[str, float] | None = None
+        self,
+        song: int,
+        n: int,
+        live: Overlay,
+        by: str = FUSION,
+        gamma: Mapping[str, float] | None = None,
+        refused: Array = NO_SONGS,
     ) -> Nearest:
-        """The `n` songs nearest to `song`, a position that may be a new song's; fewer where nothing tells of more.
+        """The `n` songs nearest to `song`, a position that may be a new song's; fewer where nothing tells of more, and
+        none of those that are `refused`.
 
         `gamma` replaces the weights of the relations that it names: of a model, of the attributes, or with fusion of
         all of them.
@@ -60,7 +68,8 @@ class SongSimilarity:
         """
         gamma, new = gamma or {}, live.songs
         self.sources.check(by)
-        hidden = np.union1d(self._recordings.ids_of(song, new), live.edits.withheld).astype(np.int64)
+        parts = [self._recordings.ids_of(song, new), live.edits.withheld, refused]
+        hidden = sorted_unique(np.concatenate(parts)).astype(np.int64)
         look = 2 * n + 16
         while True:
             near = self._near(song, look, by, gamma, new, hidden)

@@ -221,8 +221,14 @@ def test_import_reports_and_keeps_the_rejects(house, tmp_path):
     tables.mkdir()
     (tables / "events.csv").write_text("user_id,action,song_id\na,play,s1\nb,dance,s2\n", encoding="utf-8")
     answer = house.segue("import", "tables", str(tables), "--dry-run", "--json").json
-    assert list(answer) == ["format", "path", "read", "written", "rejected", "rejects_file", "warnings", "seconds"]
+    keys = ["format", "path", "read", "written", "rejected", "rejects_file", "warnings", "seconds", "preview"]
+    assert list(answer) == keys
     assert (answer["read"], answer["written"], answer["rejected"]) == (2, 0, 1)
+    assert answer["preview"] == {
+        "events": [{"user_id": "a", "action": "play", "song_id": "s1", "count": 1}],
+        "songs": [],
+    }
+    assert "events, the first" in house.segue("import", "tables", str(tables), "--dry-run").out
     with open(answer["rejects_file"], encoding="utf-8") as file:
         assert 'events.csv,3,"action: expected one of' in file.read()
     found = house.segue("import", str(tables), "--dry-run", "--json")

@@ -13,6 +13,7 @@ from graph.batch import Batch
 from graph.catalogue import Catalogue, import_batch
 from graph.errors import Busy, InvalidInput, SourceMismatch
 from graph.log.events import EventLog
+from graph.snapshot.export import export
 from graph.sources.audio import audio_segments
 from graph.sources.registry import sources, unfinished_imports
 from graph.store import queries
@@ -41,12 +42,18 @@ def state(embedded_store: GraphStore, sqlite_log: EventLog, tmp_path: Path) -> A
 
 
 def ends(store: GraphStore, rel: schema.Relationship, source: str) -> dict[str, Any]:
-    return {row["id"]: row["properties"] for row in store.read(queries.neighbours(rel), {"id": source})}
+    return {row["id"]: ours(row) for row in store.read(queries.neighbours(rel), {"id": source})}
 
 
 def properties(store: GraphStore, label: str, id_: str) -> dict[str, Any] | None:
     rows = store.read(queries.node(label), {"id": id_})
-    return rows[0]["properties"] if rows else None
+    return ours(rows[0]) if rows else None
+
+
+def ours(row: dict[str, Any]) -> dict[str, Any]:
+    """The properties, which have the mark, without it."""
+    assert row["properties"].pop("segue") is True
+    return dict(row["properties"])
 
 
 # ---- imports
@@ -255,3 +262,59 @@ def test_a_bad_edit_leaves_no_trace(embedded_store: GraphStore, sqlite_log: Even
     with pytest.raises(InvalidInput, match=expected):
         edit(Catalogue(embedded_store, sqlite_log))
     assert sqlite_log.last_journal_offset() == 0
+
+
+# ---- what was deleted on purpose
+
+
+def known(store: GraphStore, log: EventLog) -> dict[str, list[str]]:
+    snapshot = export(store, log, upto=log.last_offset(), wall_clock=10**13)
+    return {label: snapshot.ids[label].to_list() for label in ("Song", "User", "Artist")}
+
+
+def test_what_was_deleted_comes_back_by_an_edit_alone(
+    state: Any, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    state(batch("s1", "s2"))
+    with Catalogue(embedded_store, sqlite_log) as catalogue:
+        catalogue.delete_node("Song", "s1")
+        catalogue.delete_node("Artist", "a1")
+        assert known(embedded_store, sqlite_log) == {
+            "Song": ["s2"],
+            "User": [],
+            "Artist": [],
+        }  # its events named u1 too
+        again = batch("s1", "s2", "s3", events=3)
+        state(again, fingerprint="f2")  # the source grew
+        assert known(embedded_store, sqlite_log) == {"Song": ["s2", "s3"], "User": [], "Artist": []}
+        assert any("deleted on purpose" in text for text in again.warnings)
+        catalogue.upsert_song("s4", {}, {"artists": ["a1"]})  # an edit names the artist
+        catalogue.upsert_node("Song", "s1", {"title": "Again"})
+        assert known(embedded_store, sqlite_log) == {"Song": ["s1", "s2", "s3", "s4"], "User": ["u1"], "Artist": ["a1"]}
+        catalogue.delete_node("Song", "s1")
+        assert known(embedded_store, sqlite_log)["Song"] == ["s2", "s3", "s4"]
+
+
+def test_the_source_of_something_deleted_is_known_still(
+    state: Any, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    state(batch("s1", "s2"))
+    Catalogue(embedded_store, sqlite_log).delete_node("Song", "s2")
+    assert state(batch("s1", "s2")) == 0
+
+
+def test_a_listener_who_was_deleted_is_somebody_new(
+    state: Any, embedded_store: GraphStore, sqlite_log: EventLog
+) -> None:
+    state(batch("s1", "s2"))
+    with Catalogue(embedded_store, sqlite_log) as catalogue:
+        catalogue.follow("u2", "u1")
+        catalogue.delete_node("User", "u1")
+        assert known(embedded_store, sqlite_log)["User"] == ["u2"]
+        sqlite_log.append([{"user_id": "u1", "action": "like", "song_id": "s2", "at": 2000}])
+        snapshot = export(embedded_store, sqlite_log, upto=sqlite_log.last_offset(), wall_clock=10**13)
+        mine = snapshot.histories.of(snapshot.ids["User"].index("u1"))
+        assert snapshot.histories.song[mine].tolist() == [snapshot.ids["Song"].index("s2")]
+        assert not len(snapshot.relation("FOLLOWS"))
+        catalogue.follow("u2", "u1")  # names somebody who is there again
+        assert len(export(embedded_store, sqlite_log, upto=3, wall_clock=10**13).relation("FOLLOWS")) == 1

@@ -39,7 +39,8 @@ def test_every_relationship_joins_labels_of_the_schema_once() -> None:
 def test_derived_is_what_the_event_log_and_the_vectors_give() -> None:
     derived = {rel.key for rel in schema.RELATIONSHIPS if rel.derived}
     assert derived == {
-        *(f"{kind}:User:Song" for kind in ("LISTENED", "COLLECTED", "LIKED", "SHARED", "BLOCKED")),
+        *(f"{kind}:User:Song" for kind in ("LISTENED", "COLLECTED", "LIKED", "DISLIKED", "SHARED", "BLOCKED")),
+        *(f"BLOCKED:User:{label}" for label in ("Artist", "Tag", "Genre")),
         "SIMILAR_TO:Song:Song",
     }
 

@@ -143,10 +143,21 @@ def test_fusion_and_ranker_learn_from_the_marked_events_and_models_from_the_othe
     assert split.subset.tolist() == [CHANNEL_TRAIN, CHANNEL_TRAIN, RANKER_TRAIN] * 2
 
 
-def test_skips_and_blocks_are_neither_learned_nor_held_out() -> None:
-    rows = [("a", f"s{i}", i) for i in range(4)]
-    frame = log(rows).with_columns(action=pl.Series(["full_play", "skip", "play", "full_play"]))
-    assert prepare(batch(frame), "leave-one-out", 0).train.ids["Song"].to_list() == ["s0", "s2", "s3"]
+@pytest.mark.parametrize(
+    ("protocol", "seen"), [("leave-one-out", ["s0", "s1", "s2"]), ("temporal", ["s0", "s1", "s2"]), ("ratio", None)]
+)
+def test_what_speaks_against_a_song_is_seen_up_to_what_is_held_out(protocol: str, seen: list[str] | None) -> None:
+    # s1 was skipped before the last song that was liked (s3), which is held out, and s4 after it
+    rows = [("a", f"s{i}", at) for i, at in enumerate((0, 1, 2, 99, 100))]
+    rows += [("b", f"s{i % 3}", i) for i in range(20)]
+    actions = ["full_play", "skip", "play", "full_play", "skip", *["play"] * 20]
+    train = prepare(batch(log(rows).with_columns(action=pl.Series(actions))), protocol, 0).train
+    mine = train.histories.of(train.ids["User"].index("a"))
+    songs = [train.ids["Song"][song] for song in train.histories.song[mine].tolist()]
+    if seen is None:
+        assert {"s1", "s4"} <= set(songs)
+    else:
+        assert songs == seen
 
 
 def test_what_cannot_be_tested_is_said() -> None:

@@ -1,4 +1,4 @@
-"""A small example of every format, copied so that a test may break it."""
+"""A small example of every format, copied or made so that a test may break it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from openpyxl import Workbook
 
 from graph.batch import Batch
 from graph.catalogue import no_progress
@@ -24,13 +26,38 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def make_yambda(folder: Path) -> None:
+    listen = {"uid": [100, 101], "item_id": [7, 8], "timestamp": [5, 305], "is_organic": [1, 0]}
+    pl.DataFrame({**listen, "played_ratio_pct": [100, 10], "track_length_seconds": [187, 200]}).write_parquet(
+        folder / "listens.parquet"
+    )
+    pl.DataFrame({name: values[:1] for name, values in listen.items()}).write_parquet(folder / "likes.parquet")
+    pl.DataFrame({"artist_id": [70], "item_id": [7]}).write_parquet(folder / "artist_item_mapping.parquet")
+
+
+def make_deezer(folder: Path) -> None:
+    book = Workbook()
+    sheet = book.create_sheet("10_listeningHistory")
+    sheet.append(["Song Title", "Artist", "ISRC", "Album Title", "IP Address", "Listening Time", "Date"])
+    sheet.append(["Harbour Lights", "The Paper Boats", "XX0000000001", "Tides", "-", 187, "2023-05-06 07:08:19"])
+    sheet.append(["Río", "Ana Sol", "XX0000000002", "Agua", "-", 200, "2023-05-06 07:11:19"])
+    book.save(folder / "deezer-data_1.xlsx")
+
+
+MADE = {"yambda": make_yambda, "deezer": make_deezer}
+
+
 @pytest.fixture
 def example(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """The path to import for a format: the folder of its example, or the only file in it."""
 
     def copy(name: str) -> Path:
-        source = request.getfixturevalue("tiny_world") if name == "world" else EXAMPLES / name
-        folder = Path(shutil.copytree(source, tmp_path / name))
+        folder = tmp_path / name
+        if name in MADE:
+            folder.mkdir()
+            MADE[name](folder)
+        else:
+            shutil.copytree(request.getfixturevalue("tiny_world") if name == "world" else EXAMPLES / name, folder)
         files = list(folder.iterdir())
         return files[0] if len(files) == 1 and files[0].is_file() else folder
 

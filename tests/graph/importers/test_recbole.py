@@ -17,12 +17,12 @@ def related(batch: Batch, source: str, target: str) -> list[tuple[str, str, str]
     return batch.relationships[schema.relationship("RELATED", source, target)].rows()
 
 
-def test_interactions_are_plays_with_rating_and_time(read: Read) -> None:
+def test_interactions_are_what_their_ratings_say(read: Read) -> None:
     events = read("recbole").events
     assert events.select("user_id", "song_id", "action", "rating", "at").rows() == [
-        ("1", "10", "play", 5.0, 881_250_949_000),
-        ("1", "11", "play", 2.5, 881_250_950_000),
-        ("2", "10", "play", 1.0, 891_717_742_000),
+        ("1", "10", "like", 5.0, 881_250_949_000),
+        ("1", "11", "dislike", 2.5, 881_250_950_000),
+        ("2", "10", "dislike", 1.0, 891_717_742_000),
     ]
 
 
@@ -52,6 +52,7 @@ def test_a_linked_entity_is_the_song_itself(read: Read) -> None:
 def test_fields_without_a_place_are_warned_of(read: Read) -> None:
     assert read("recbole").warnings == [
         "tiny.inter: at: read as seconds",
+        "tiny.inter: ratings are taken to be 1 to 5: 2 below 3 are dislikes, 1 from 4 on likes",
         "tiny.item: fields with no place in the graph are left out: release_year",
         "tiny.user: fields with no place in the graph are left out: age",
     ]

@@ -16,7 +16,7 @@ def test_relationships_that_stand_side_by_side_are_told_apart_by_parameters() ->
     hop = Hop("SIMILAR_TO", "out", {"weight": 0.5, "by": "song2vec"})
     reason = Reason.of("neighbour", "text", 0.5, [ONE, TWO], [hop])
     assert reason.parameters == {"id0": "s1", "id1": "s2", "by0": "song2vec"}
-    assert "[r0:SIMILAR_TO {by: $by0}]" in reason.cypher
+    assert "[r0:SIMILAR_TO {by: $by0, segue: true}]" in reason.cypher
 
 
 def test_a_hop_too_few_is_refused() -> None:

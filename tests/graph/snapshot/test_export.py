@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from segue_test_worlds import DAY, LOPSIDED_EDGES, LOPSIDED_EVENTS, LOPSIDED_NODES, NOW, World, nodes
 
-from graph.errors import SegueError
 from graph.log.events import EventLog
 from graph.schema import relationship
 from graph.snapshot.export import export
@@ -70,10 +69,29 @@ def test_what_is_derived_in_the_graph_is_made_anew(embedded_store: GraphStore, l
     assert 4 not in snapshot.relation("LISTENED").of(0)
 
 
-def test_a_value_that_the_schema_forbids_is_named(embedded_store: GraphStore, log: EventLog) -> None:
-    embedded_store.write("CREATE (:Song {id: 's1', duration_ms: 'long'})")
-    with pytest.raises(SegueError, match=r"^Song: the graph holds a value of the wrong type .*duration_ms Int64"):
-        export(embedded_store, log, upto=0, wall_clock=NOW)
+def test_what_the_schema_forbids_is_left_out_and_counted(store: GraphStore, log: EventLog) -> None:
+    store.write(
+        "CREATE (a:Song {id: 's1', duration_ms: 'long', quality: 7.0, title: 5}), (b:Song {id: 's2', quality: 0.5}), "
+        "(:Song {id: 7}), (:Song {title: 'none'}), (:Song {id: 'a/b'}), (:Song {id: ''}), (x:Song {id: 'd'}), "
+        "(y:Genre {id: 'g'}), (a)-[:HAS_GENRE]->(y), (a)-[:HAS_GENRE]->(y), (x)-[:HAS_GENRE]->(y), "
+        "(a)-[:RELATED {relation: 'r'}]->(b), (a)-[:RELATED]->(b), "
+        "(:User {id: 'u', joined_at: date('2020-01-02'), birth_year: 1980.0})"
+    )
+    warnings: list[str] = []
+    snapshot = export(store, log, upto=0, wall_clock=NOW, warnings=warnings)
+    assert snapshot.ids["Song"].to_list() == ["d", "s1", "s2"]
+    assert snapshot.texts("Song", "title").to_list() == ["", "", ""]
+    assert snapshot.column("User", "birth_year").tolist() == [1980]
+    assert (len(snapshot.relation("HAS_GENRE")), len(snapshot.relation("RELATED:r"))) == (2, 1)
+    assert sorted(warnings) == [
+        "4 Song nodes of the graph have no usable id: left out, with their relationships",
+        "HAS_GENRE:Song:Genre: 1 relationships of the graph stand beside another one: left out",
+        "RELATED:Song:Song: 1 relationships of the graph have no relation: left out",
+        "Song: 1 values of duration_ms in the graph are not what the schema asks for: left out",
+        "Song: 1 values of quality in the graph are not what the schema asks for: left out",
+        "Song: 1 values of title in the graph are not what the schema asks for: left out",
+        "User: 1 values of joined_at in the graph are not what the schema asks for: left out",
+    ]
 
 
 def test_progress_runs_through_labels_and_relationships(embedded_store: GraphStore, log: EventLog) -> None:

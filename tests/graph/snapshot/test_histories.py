@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 from segue_test_worlds import DAY, NOW, World, events, lopsided_snapshot
 
@@ -64,10 +66,32 @@ def test_states_stand_as_after_every_undoing_action() -> None:
         ("ben", "block", "s3", 7),
         ("ben", "unlike", "s3", 8),
         ("cy", "share", "s5", 9),
+        ("ben", "dislike", "s1", 9),
+        ("ben", "undislike", "s1", 10),
+        ("ben", "dislike", "s2", 11),
     ).states()
     found = {n: list(zip(r.edge_sources.tolist(), r.indices.tolist(), r.properties["at"].tolist(), strict=True))
              for n, r in states.items()}  # fmt: skip
-    assert found == {"COLLECTED": [(0, 1, 3)], "LIKED": [(0, 0, 4)], "BLOCKED": [(1, 2, 7)], "SHARED": [(2, 4, 9)]}
+    assert found == {
+        "COLLECTED": [(0, 1, 3)],
+        "LIKED": [(0, 0, 4)],
+        "DISLIKED": [(1, 1, 11)],
+        "BLOCKED": [(1, 2, 7)],
+        "SHARED": [(2, 4, 9)],
+    }
+
+
+def test_a_rated_song_was_heard() -> None:
+    histories = log(("ana", "like", "s1", 1), ("ana", "dislike", "s2", 2), ("ana", "like", "s3", 3))
+    assert not histories.playbacks.any()
+    rated = dataclasses.replace(histories, rating=np.array([5, 1, np.nan], dtype=np.float32))
+    listened = rated.listened()
+    assert listened.indices.tolist() == [0, 1]
+    assert {name: listened.properties[name].tolist() for name in ("plays", "full_plays", "skips")} == {
+        "plays": [1, 1],
+        "full_plays": [0, 0],
+        "skips": [0, 1],
+    }
 
 
 def test_equal_times_keep_the_order_of_the_log() -> None:

@@ -23,7 +23,7 @@ from graph import schema
 from graph.errors import CorruptRelease
 from graph.snapshot import arrays
 from graph.snapshot.histories import CODE, UNKNOWN_TIME
-from graph.snapshot.snapshot import UNKNOWN_INTEGER, Snapshot
+from graph.snapshot.snapshot import UNKNOWN_INTEGER, VERSION, Snapshot
 
 
 def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
@@ -210,7 +210,7 @@ def test_a_damaged_snapshot_is_a_corrupt_release(tmp_path: Path) -> None:
     lopsided_snapshot().write(tmp_path)
     text = (tmp_path / "snapshot.json").read_text()
     for damaged, message in [
-        (text.replace('"version": 2', '"version": 99'), r"version 99 \(expected 2\)"),
+        (text.replace(f'"version": {VERSION}', '"version": 99'), rf"version 99 \(expected {VERSION}\)"),
         (text.replace('"labels"', '"lables"'), "lacks 'labels'"),
         (text.replace('"histories/song"', '"histories/sung"'), "lacks 'histories/song'"),
         (text[:-5], "cannot be read"),

@@ -27,7 +27,9 @@ class Model:
             self.nodes[label].setdefault(row["id"], {}).update(
                 {k: v for k, v in row.items() if k != "id" and v is not None}
             )
-        return [{"n": len(rows)}]
+        for row in rows:
+            self.nodes[label][row["id"]]["segue"] = True
+        return [{"n": len(rows), "foreign": 0}]
 
     def set_properties(self, label: str, rows: list[Row]) -> list[Row]:
         met = [row for row in rows if row["id"] in self.nodes[label]]
@@ -43,7 +45,8 @@ class Model:
     def node(self, label: str, id_: str) -> list[Row]:
         return [{"properties": {"id": id_} | self.nodes[label][id_]}] if id_ in self.nodes[label] else []
 
-    def delete_node(self, label: str, id_: str) -> list[Row]:
+    def delete_relationships_of(self, label: str, id_: str) -> list[Row]:
+        gone = 0
         for rel in RELATIONSHIPS:
             mine = [
                 k
@@ -52,14 +55,18 @@ class Model:
             ]
             for key in mine:
                 del self.edges[rel.key][key]
+            gone += len(mine)
+        return [{"n": gone}]
+
+    def delete_node(self, label: str, id_: str) -> list[Row]:
         return [{"n": 0 if self.nodes[label].pop(id_, None) is None else 1}]
 
     def upsert_relationships(self, rel: Relationship, rows: list[Row]) -> list[Row]:
         met = [r for r in rows if r["source"] in self.nodes[rel.source] and r["target"] in self.nodes[rel.target]]
         for row in met:
-            old = self.edges[rel.key].setdefault(self._key(rel, row), {})
+            old = self.edges[rel.key].setdefault(self._key(rel, row), {"segue": True})
             old.update({k: v for k, v in row.items() if k not in ("source", "target") and v is not None})
-        return [{"n": len(met)}]
+        return [{"n": len(met), "foreign": 0}]
 
     def export_relationships(self, rel: Relationship) -> list[Row]:
         return [
@@ -128,6 +135,7 @@ Step = tuple[str, Row, Callable[[Model], list[Row]]]
 def script() -> list[Step]:
     """(name in the catalogue, parameters, the model's answer), in an order that leaves something to find."""
     steps: list[Step] = [("ping", {}, lambda _: [{"one": 1}]), ("ends", {"elements": []}, lambda _: [])]
+    steps.append(("any_mark", {}, lambda _: []))
     for label in LABELS:
         name, rows = label.name, node_rows(label)
         steps += [(f"upsert_nodes:{name}", {"rows": rows}, lambda m, n=name, r=rows: m.upsert_nodes(n, r))] * 2
@@ -145,6 +153,16 @@ def script() -> list[Step]:
         steps.append((f"neighbours:{rel.key}", {"id": start}, lambda m, e=rel, s=start: m.neighbours(e, s)))
     for type_ in dict.fromkeys(rel.type for rel in RELATIONSHIPS):
         steps.append((f"count_relationships:{type_}", {}, lambda m, t=type_: m.count_relationships(t)))
+    ends = {"source": "User0'", "target": "User2'"}
+    steps += [(f"mark_{what}", {"most": 10}, lambda _: [{"n": 0}]) for what in ("nodes", "relationships")]
+    steps.append(("marks_of_node", {"id": "User0'"}, lambda _: [{"mark": True}]))
+    steps.append(("marks_of_relationship", ends, lambda _: [{"mark": True}]))
+    users = lambda m: [{"id": i, "name": row.get("name")} for i, row in m.nodes["User"].items()]  # noqa: E731
+    steps.append(("export_nodes", {}, users))
+    names = {"labels": [label.name for label in LABELS], "types": []}
+    steps.append(("count_outside_schema:nodes", names, lambda _: [{"n": 0}]))
+    edges = lambda m: [{"n": sum(len(found) for found in m.edges.values())}]  # noqa: E731
+    steps.append(("count_outside_schema:relationships", names, edges))
     ids = {"id0": "User0'", "id1": "User1'", "id2": "Song1'"}
     steps.append(("reason", ids, lambda _: []))
     for rel in RELATIONSHIPS:
@@ -159,8 +177,11 @@ def script() -> list[Step]:
         steps.append((f"export_relationships:{rel.key}", {}, lambda m, e=rel: m.export_relationships(e)))
     for label in LABELS:
         name = label.name
-        delete = (f"delete_node:{name}", {"id": f"{name}0'"}, lambda m, n=name: m.delete_node(n, f"{n}0'"))
-        steps += [delete, delete]
+        id_ = {"id": f"{name}0'"}
+        cut = (f"delete_node:{name}:0", id_, lambda m, n=name: m.delete_relationships_of(n, f"{n}0'"))
+        strip = (f"delete_node:{name}:1", id_, lambda _: [{"n": 0}])
+        delete = (f"delete_node:{name}:2", id_, lambda m, n=name: m.delete_node(n, f"{n}0'"))
+        steps += [cut, strip, delete] * 2
         steps.append((f"count_nodes:{name}", {}, lambda m, n=name: [{"n": len(m.nodes[n])}]))
     return steps
 
@@ -172,7 +193,7 @@ def test_script_covers_the_catalogue() -> None:
 def test_every_query_answers_as_the_model_does(store: GraphStore) -> None:
     catalogue, model = dict(queries.catalogue()), Model()
     for name, parameters, expected in script():
-        writes = name.startswith(("upsert", "set", "delete"))
+        writes = name.startswith(("upsert", "set", "delete", "mark_"))
         found = (store.write if writes else store.read)(catalogue[name], parameters)
         assert answer(found) == answer(expected(model)), name
 
@@ -186,7 +207,8 @@ def test_reason_is_the_one_path_with_both_directions(store: GraphStore) -> None:
     store.upsert_relationships(played, [{"source": "u", "target": "heard", "plays": 4}])
     store.upsert_relationships(by, [{"source": s, "target": "a"} for s in ("heard", "next")])
     hops = [("LISTENED", "out"), ("PERFORMED_BY", "out"), ("PERFORMED_BY", "in")]
-    query = queries.reason(["User", "Song", "Artist", "Song"], [(*hop, ()) for hop in hops])
+    cited = [(played, "out", ["plays"]), (by, "out", []), (by, "in", [])]
+    query = queries.reason(["User", "Song", "Artist", "Song"], cited)
     table = store.query(query, {"id0": "u", "id1": "heard", "id2": "a", "id3": "next"})
     assert table.columns == ["nodes", "relationships"]
     [[nodes, relationships]] = table.rows
@@ -205,7 +227,7 @@ def test_reason_tells_relationships_apart_that_stand_side_by_side(store: GraphSt
     similar = schema.relationship("SIMILAR_TO", "Song", "Song")
     rows = [{"source": "heard", "target": "next", "by": by, "weight": w} for by, w in (("one", 0.5), ("two", 0.25))]
     store.upsert_relationships(similar, rows)
-    query = queries.reason(["Song", "Song"], [("SIMILAR_TO", "out", ("by",))])
+    query = queries.reason(["Song", "Song"], [(similar, "out", ("by", "weight"))])
     for by, weight in (("one", 0.5), ("two", 0.25)):
         [[_, relationships]] = store.query(query, {"id0": "heard", "id1": "next", "by0": by}).rows
         assert relationships[0]["properties"] == {"by": by, "weight": weight}

@@ -103,7 +103,7 @@ def test_upserting_again_changes_only_what_is_given(store: GraphStore) -> None:
     song(store)
     store.upsert_nodes("Song", [{"id": "s", "title": None, "quality": 0.5}])
     found = store.read("MATCH (n:Song) RETURN properties(n) AS p")
-    assert found == [{"p": {"id": "s", "title": "So What", "tier": 2, "quality": 0.5}}]
+    assert found == [{"p": {"id": "s", "title": "So What", "tier": 2, "quality": 0.5, "segue": True}}]
 
 
 def test_rows_of_one_call_may_give_different_properties(store: GraphStore) -> None:
@@ -116,7 +116,7 @@ def test_relationship_is_made_once_and_completed(store: GraphStore) -> None:
     listened(store)
     store.upsert_relationships(LISTENED, [{"source": "u", "target": "s", "skips": 1}])
     found = store.read("MATCH (:User)-[r:LISTENED]->(:Song) RETURN properties(r) AS p")
-    assert found == [{"p": {"plays": 3, "skips": 1}}]
+    assert found == [{"p": {"plays": 3, "skips": 1, "segue": True}}]
 
 
 def test_relationships_stand_side_by_side_when_their_identity_differs(store: GraphStore) -> None:
@@ -212,10 +212,10 @@ def test_stream_may_be_left_early(store: GraphStore) -> None:
 def test_table_carries_nodes_relationships_and_paths_as_plain_values(store: GraphStore) -> None:
     listened(store)
     table = store.query("MATCH p = (u:User)-[r:LISTENED]->(s:Song) RETURN s, r, p")
-    node = {"label": "Song", "id": "s", "properties": {"title": "So What", "tier": 2}}
-    user = {"label": "User", "id": "u", "properties": {}}
+    node = {"label": "Song", "id": "s", "properties": {"title": "So What", "tier": 2, "segue": True}}
+    user = {"label": "User", "id": "u", "properties": {"segue": True}}
     ends = {"from": {"label": "User", "id": "u"}, "to": {"label": "Song", "id": "s"}}
-    relationship = {"relationship": "LISTENED", **ends, "properties": {"plays": 3}}
+    relationship = {"relationship": "LISTENED", **ends, "properties": {"plays": 3, "segue": True}}
     assert (table.columns, table.truncated) == (["s", "r", "p"], False)
     assert table.rows == [[node, relationship, [user, relationship, node]]]
 

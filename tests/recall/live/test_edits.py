@@ -136,3 +136,16 @@ def test_names_and_homes_are_as_the_last_edit_says(edits: Edits) -> None:
     assert after.homes == {"ana": (1.0, 2.0)}
     named = [("User", "ana"), ("User", "ben"), ("User", "cy"), ("Artist", "new"), ("Artist", "brio"), ("Tag", "??")]
     assert [after.name(*one) for one in named] == ["Anna", "Ben", "cy", "New", "Brio", "??"]
+
+
+def test_nobody_follows_what_was_deleted(lopsided: World, edits: Edits) -> None:
+    ids = lopsided.snapshot.ids["User"]
+    follow = ("follow", "User", ids[ANA], {"target": "new", "since": 1})
+    before = edits.after(lines(follow))
+    after = before.after([JournalEntry(2, "delete", "User", "new", {"events": 7})])
+    assert before.followed[ids[ANA], "User"] == {"new": 1}
+    assert not after.followed[ids[ANA], "User"]
+    assert after.of_listener("new") == ({}, 7)
+    for target in edits.follows(ids[ANA], ANA, "User").tolist():
+        gone = edits.after([JournalEntry(1, "delete", "User", ids[target], {"events": 0})])
+        assert target not in gone.follows(ids[ANA], ANA, "User")
