@@ -96,7 +96,6 @@ def import_batch(
                 batch.warn("rows of an earlier version, which this one has not, stay; --replace takes them out")
             return 0
         batch.warnings.extend([*store.migrate(), *adopt(store, log)])
-        batch.leave_out(gone)
         made = earlier or Source(key, batch.format, name)
         made = replace(made, state="started", fingerprint=fingerprint, path=name if path is None else str(path))
         if replaces and earlier is not None:
@@ -165,6 +164,7 @@ class _Import:
         said.write(self._state_dir, self._number, pl.concat([new, before]))
         batch.name_events(key)
         stale = outdated(log, self._earlier, log.coarsened(batch.events)) if self._earlier is not None else []
+        batch.leave_out(Tombstones.of(log))  # which the source says all the same: it is no earlier version's
         if replaces:
             self._take_out(stale)
         written = _write_graph(self._store, log, batch, self._progress)
