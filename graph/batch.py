@@ -413,18 +413,18 @@ class Batch:
 
         Points are not compared here: they are coarsened before they are written.
         """
-        named = frame.filter(pl.col("event_id").is_not_null()).with_columns(file=pl.lit(file))
+        numbered = frame.with_row_index("_row")
+        named = numbered.filter(pl.col("event_id").is_not_null()).with_columns(file=pl.lit(file))
         if named.is_empty():
             return frame
         self._named_events.append(named.select("event_id", "file", "line"))
         compared = [name for name in EVENT_COLUMNS if name not in ("event_id", "latitude", "longitude")]
         before = self.events.filter(pl.col("event_id").is_in(named["event_id"].implode()))
         firsts = pl.concat([before, named.select(before.columns)]).unique("event_id", keep="first")
-        same = named.join(firsts, on=["event_id", *compared], how="semi", nulls_equal=True).select("line", "event_id")
-        other = named.join(same, on=["event_id", "line"], how="anti", nulls_equal=True)
+        other = named.join(firsts, on=["event_id", *compared], how="anti", nulls_equal=True)
         if other.height:
-            frame = frame.join(other.select("event_id", "line"), on=["event_id", "line"], how="anti", nulls_equal=True)
-            self._keep(other.drop("file"), _other_content(other), file)
+            frame = numbered.join(other.select("_row"), on="_row", how="anti", maintain_order="left").drop("_row")
+            self._keep(other.drop("file", "_row"), _other_content(other), file)
         return frame
 
     def reject_events(self, event_ids: Sequence[str]) -> None:

@@ -96,7 +96,6 @@ def import_batch(
                 batch.warn("rows of an earlier version, which this one has not, stay; --replace takes them out")
             return 0
         batch.warnings.extend([*store.migrate(), *adopt(store, log)])
-        batch.leave_out(gone)
         made = earlier or Source(key, batch.format, name)
         made = replace(made, state="started", fingerprint=fingerprint, path=name if path is None else str(path))
         if replaces and earlier is not None:
@@ -131,7 +130,7 @@ def conflicts(
 
 def _has_whole(store: GraphStore, source: Source, fingerprint: str, gone: Tombstones, *, replaces: bool) -> bool:
     """Whether importing it again would change nothing."""
-    same = source.fingerprint == fingerprint and source.whole and source.number is not None
+    same = source.fingerprint == fingerprint and source.whole and not source.unknown
     return same and not (replaces and source.state == "mixed") and _still_there(store, source.counts, gone)
 
 
@@ -165,6 +164,7 @@ class _Import:
         said.write(self._state_dir, self._number, pl.concat([new, before]))
         batch.name_events(key)
         stale = outdated(log, self._earlier, log.coarsened(batch.events)) if self._earlier is not None else []
+        batch.leave_out(Tombstones.of(log))  # which the source says all the same: it is no earlier version's
         if replaces:
             self._take_out(stale)
         written = _write_graph(self._store, log, batch, self._progress)
@@ -212,7 +212,7 @@ class _Import:
         counts = {**({"events": len(stale)} if stale else {}), **said.counts(keys)}
         if counts:
             self._batch.warn(f"{', '.join(f'{count} {name}' for name, count in counts.items())} {what}")
-        if self._earlier is not None and self._earlier.number is None:
+        if self._earlier is not None and self._earlier.unknown:
             self._batch.warn(
                 "an earlier version of Segue imported this source before and did not keep what it said: "
                 "rows that it had then and has no longer stay"
@@ -277,7 +277,7 @@ def _write_events(
     """Returns: how many events were added, and the ids of those that the log had from elsewhere."""
     accepted = done = 0
     others: list[str] = []
-    adopt = earlier is not None and earlier.number is None
+    adopt = earlier is not None and earlier.unknown
     if batch.events.height:
         progress("events", 0, batch.events.height)
     for chunk in batch.events.iter_slices(200_000):

@@ -23,9 +23,9 @@ State = Literal["started", "done", "mixed", "forgetting"]
 class Source:
     """One source, named `key` = "format:name" or by its `number`.
 
-    `number` is None for one that was imported before sources had numbers: what it said is not known. `imported_at`:
-    epoch milliseconds. `state`: "mixed" is done, with rows of an earlier version that the last one does not have.
-    `counts`: rows by label, relationship, "events", "exposures" and "audio_segments".
+    `imported_at`: epoch milliseconds of the last import that came to its end. `state`: "mixed" is done, with rows of an
+    earlier version that the last one does not have. `counts`: rows by label, relationship, "events", "exposures" and
+    "audio_segments".
     """
 
     key: str
@@ -37,6 +37,11 @@ class Source:
     state: State = "started"
     counts: Mapping[str, int] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it was imported by a version of Segue that did not keep what a source said."""
+        return self.number is None or (self.imported_at is None and bool(self.counts))
 
     @property
     def whole(self) -> bool:

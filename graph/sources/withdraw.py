@@ -74,7 +74,7 @@ def exposures_key(key: str) -> str:
 
 
 def _known(log: EventLog, source: Source) -> int:
-    if source.number is None:
+    if source.number is None or source.unknown:
         raise InvalidInput(
             f"{source.key} was imported by an earlier version of Segue, which did not keep what it said: "
             "import it once more as it is, then it can be taken back"
@@ -89,7 +89,7 @@ def refuse_unknown(log: EventLog, *, besides: Source) -> None:
     Raises: InvalidInput naming one that was imported by an earlier version.
     """
     for other in registry.sources(log).values():
-        if other.number is None and other.key != besides.key:
+        if other.unknown and other.key != besides.key:
             raise InvalidInput(
                 f"{other.key} was imported by an earlier version of Segue, which did not keep what it said: "
                 "import it once more as it is, then it is known what others said"

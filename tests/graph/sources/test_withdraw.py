@@ -23,6 +23,7 @@ from graph.log.events import EventLog
 from graph.sources import audio, said
 from graph.sources.registry import find, sources, unfinished_forgets, unfinished_imports
 from graph.sources.withdraw import forget, removed_songs
+from graph.store.store import Merged
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # there are hundreds of logs
 BEGIN = 1_700_000_000_000
@@ -44,6 +45,22 @@ class Graph:
             self.upsert_nodes(label, frame.to_dicts())
         for rel, frame in edges.items():
             self.upsert_relationships(rel, frame.to_dicts())
+
+    url, is_embedded = "", True
+
+    def migrate(self) -> list[str]:
+        return []
+
+    def merge_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> Merged:
+        self.upsert_nodes(label, rows)
+        return Merged(len(rows), 0)
+
+    def merge_relationships(self, rel: schema.Relationship, rows: Sequence[Mapping[str, Any]]) -> Merged:
+        self.upsert_relationships(rel, rows)
+        return Merged(len(rows), 0)
+
+    def is_foreign(self, *_: str) -> bool:
+        return False
 
     def upsert_nodes(self, label: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.nodes |= {(label, row["id"]) for row in rows}
