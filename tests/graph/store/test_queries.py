@@ -77,6 +77,9 @@ class Model:
     def neighbours(self, rel: Relationship, id_: str) -> list[Row]:
         return [{"id": k[1], "properties": row} for k, row in self.edges[rel.key].items() if k[0] == id_]
 
+    def sources_of(self, rel: Relationship, id_: str) -> list[Row]:
+        return [{"id": k[0], "properties": row} for k, row in self.edges[rel.key].items() if k[1] == id_]
+
     def delete_relationships(self, rel: Relationship, rows: list[Row]) -> list[Row]:
         return [{"n": sum(self.edges[rel.key].pop(self._key(rel, row), None) is not None for row in rows)}]
 
@@ -151,6 +154,8 @@ def script() -> list[Step]:
         steps.append((f"export_relationships:{rel.key}", {}, lambda m, e=rel: m.export_relationships(e)))
         start = rows[0]["source"]
         steps.append((f"neighbours:{rel.key}", {"id": start}, lambda m, e=rel, s=start: m.neighbours(e, s)))
+        end = rows[0]["target"]
+        steps.append((f"sources_of:{rel.key}", {"id": end}, lambda m, e=rel, s=end: m.sources_of(e, s)))
     for type_ in dict.fromkeys(rel.type for rel in RELATIONSHIPS):
         steps.append((f"count_relationships:{type_}", {}, lambda m, t=type_: m.count_relationships(t)))
     ends = {"source": "User0'", "target": "User2'"}
@@ -177,10 +182,10 @@ def script() -> list[Step]:
         steps.append((f"export_relationships:{rel.key}", {}, lambda m, e=rel: m.export_relationships(e)))
     for label in LABELS:
         name = label.name
-        id_ = {"id": f"{name}0'"}
-        cut = (f"delete_node:{name}:0", id_, lambda m, n=name: m.delete_relationships_of(n, f"{n}0'"))
-        strip = (f"delete_node:{name}:1", id_, lambda _: [{"n": 0}])
-        delete = (f"delete_node:{name}:2", id_, lambda m, n=name: m.delete_node(n, f"{n}0'"))
+        ids_ = {"rows": [{"id": f"{name}0'"}, {"id": "ghost"}]}
+        cut = (f"delete_nodes:{name}:0", ids_, lambda m, n=name: m.delete_relationships_of(n, f"{n}0'"))
+        strip = (f"delete_nodes:{name}:1", ids_, lambda _: [{"n": 0}])
+        delete = (f"delete_nodes:{name}:2", ids_, lambda m, n=name: m.delete_node(n, f"{n}0'"))
         steps += [cut, strip, delete] * 2
         steps.append((f"count_nodes:{name}", {}, lambda m, n=name: [{"n": len(m.nodes[n])}]))
     return steps
