@@ -136,11 +136,10 @@ def run_import(
     """
     started = time.perf_counter()
     source = open_importer(format, path, options)
-    name = getattr(source, "source_name", path.resolve().as_posix())
-    newest_key = f"{_NEWEST}{format}:{name}"
-    if hasattr(source, "since") and log is not None and f"{format}:{name}" in sources(log):
-        source.since = int(log.get_meta(newest_key) or 0)
+    if hasattr(source, "since") and log is not None and (key := f"{format}:{_name_of(source, path)}") in sources(log):
+        source.since = int(log.get_meta(_NEWEST + key) or 0)
     batch = source.read(progress)
+    name = _name_of(source, path)  # only now: what is read may have been made by reading
     fingerprint = source.fingerprint() if hasattr(source, "fingerprint") else fingerprint_of(source.files(), path)
     rejects, lost = batch.rejects, batch.lost
     rejects_file = _write_rejects(rejects, lost, state_dir, format) if rejects.height or lost.height else None
@@ -164,7 +163,7 @@ def run_import(
         )
         newest = batch.events["at"].max()
         if hasattr(source, "since") and isinstance(newest, int) and newest > source.since:
-            log.set_meta(newest_key, str(newest))
+            log.set_meta(f"{_NEWEST}{format}:{name}", str(newest))
     return {
         "format": format,
         "path": str(path),
@@ -175,6 +174,10 @@ def run_import(
         "warnings": batch.warnings,
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _name_of(source: Importer, path: Path) -> str:
+    return str(getattr(source, "source_name", path.resolve().as_posix()))
 
 
 def _refusal(rejects: pl.DataFrame, lost: pl.DataFrame, rejects_file: Path) -> InvalidInput:
