@@ -11,7 +11,7 @@ from api.openapi import problems
 from api.problems import problem
 from api.roles import routes_for
 from api.schemas import Id, Time
-from api.service import reply, service
+from api.service import Service, reply, service
 from graph.personal import erase, exported, forget_time
 
 router = APIRouter(prefix="/v1", tags=["users"], route_class=routes_for("catalogue"))
@@ -22,12 +22,13 @@ Bound = Annotated[Time | None, Query(description="epoch milliseconds; no bound w
     "/users/{id}/export",
     response_model=dict[str, Any],
     summary="All that is held of a listener",
-    responses=problems(400),
+    responses=problems(400, 404),
 )
 def export_user(request: Request, id: Id) -> Response:
     """The node, its relationships, events, and what was shown: `user`, `relationships`, `events`, `exposures`."""
     held = service(request)
-    return reply(exported(held.store(), held.log, id))
+    told = exported(held.store(), held.log, id)
+    return reply(told) if any(told[part] for part in ("user", "events", "exposures")) else _unknown(id)
 
 
 @router.delete("/users/{id}", status_code=204, summary="Forget a listener", responses=problems(400, 404, 409))
@@ -37,8 +38,8 @@ def erase_user(request: Request, id: Id) -> Response:
     Answers are those for somebody unknown within a second. Nothing that is imported brings the listener back.
     """
     held = service(request)
-    if held.catalogue().node("User", id) is None and not held.log.of_user(id):
-        return problem(404, "Unknown user", f"unknown user {id!r}")
+    if not _is_known(held, id):
+        return _unknown(id)
     erase(held.store(), held.log, id, held.settings.state.dir)
     return Response(status_code=204)
 
@@ -47,10 +48,21 @@ def erase_user(request: Request, id: Id) -> Response:
     "/users/{id}/history",
     response_model=dict[str, int],
     summary="Forget a time of a listener",
-    responses=problems(400),
+    responses=problems(400, 404),
 )
 def forget_history(
     request: Request, id: Id, since: Annotated[Bound, Query(alias="from")] = None, to: Bound = None
 ) -> Response:
     """Take the events with `from` <= at < `to` out of the log and out of the next answer; `events` says how many."""
-    return reply({"events": forget_time(service(request).log, id, since, to)})
+    held = service(request)
+    if not _is_known(held, id):
+        return _unknown(id)
+    return reply({"events": forget_time(held.log, id, since, to)})
+
+
+def _is_known(held: Service, id: str) -> bool:
+    return held.catalogue().node("User", id) is not None or bool(held.log.of_user(id))
+
+
+def _unknown(id: str) -> Response:
+    return problem(404, "Unknown user", f"unknown user {id!r}")

@@ -22,11 +22,10 @@ from graph.errors import InvalidInput
 from graph.log.events import EventLog
 from graph.reading.delimited import Delimited
 from graph.reading.opened import Readable, TextFile
-from graph.sources.registry import sources
+from graph.sources.registry import NEWEST, sources
 from graph.store.store import GraphStore
 from graph.units import file_names
 
-_NEWEST: Final = "newest:"  # meta: of a source that can read what is new, the newest event that it brought
 _READ_BLOCK: Final = 1 << 20
 _SHOWN: Final = 5  # rows of a preview
 _A_TIME: Final = 1e8  # seconds since 1970: no data set numbers so many items
@@ -149,11 +148,11 @@ def run_import(
     """
     started = time.perf_counter()
     source = open_importer(format, path, options)
-    name = getattr(source, "source_name", path.resolve().as_posix())
-    newest_key = f"{_NEWEST}{format}:{name}"
-    if hasattr(source, "since") and not replace and log is not None and f"{format}:{name}" in sources(log):
-        source.since = int(log.get_meta(newest_key) or 0)
+    if hasattr(source, "since") and not replace and log is not None:
+        key = f"{format}:{_name_of(source, path)}"
+        source.since = int(log.get_meta(NEWEST + key) or 0) if key in sources(log) else 0
     batch = source.read(progress)
+    name = _name_of(source, path)  # only now: what is read may have been made by reading
     fingerprint = source.fingerprint() if hasattr(source, "fingerprint") else fingerprint_of(source.files(), path)
     if log is not None and not dry_run:
         batch.reject_events(conflicts(log, batch, name, fingerprint, state_dir, replaces=replace))
@@ -181,7 +180,7 @@ def run_import(
         )
         newest = batch.events["at"].max()
         if hasattr(source, "since") and isinstance(newest, int) and newest > source.since:
-            log.set_meta(newest_key, str(newest))
+            log.set_meta(f"{NEWEST}{format}:{name}", str(newest))
     report = {
         "format": format,
         "path": str(path),
@@ -204,6 +203,10 @@ def preview(batch: Batch) -> dict[str, list[dict[str, Any]]]:
         ]
         for name, frame in (("events", batch.events), ("songs", songs))
     }
+
+
+def _name_of(source: Importer, path: Path) -> str:
+    return str(getattr(source, "source_name", path.resolve().as_posix()))
 
 
 def _refusal(rejects: pl.DataFrame, lost: pl.DataFrame, rejects_file: Path) -> InvalidInput:

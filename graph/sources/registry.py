@@ -13,6 +13,7 @@ from graph.log.checks import now_ms
 from graph.log.events import EventLog
 
 CLOCK_KEY: Final = "clock"  # meta: "data" once a source of old events came in
+NEWEST: Final = "newest:"  # meta: of a source that can read what is new, the newest event that it brought
 _PREFIX: Final = "source:"
 _COUNT_KEY: Final = "sources"  # meta: how many numbers were given; none is given twice
 

@@ -63,6 +63,7 @@ def forget(
             withdraw(store, log, state_dir, source, keys, progress)
             log.append_journal("forget", None, None, {"source": source.key, "rows": report["rows"]})
             log.drop_meta(exposures_key(source.key))
+            log.drop_meta(registry.NEWEST + source.key)
             said.remove(state_dir, number)
             registry.drop(log, source)
         return report
