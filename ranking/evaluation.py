@@ -168,13 +168,15 @@ def _said_against(events: pl.DataFrame, liked: pl.DataFrame, seen: Sequence[str]
     """The events on songs that say nothing good of them (skips, dislikes, blocks) and that a model could know of, with
     a column `split` that is null.
 
-    With `temporal` those before all that is held out, with `leave-one-out` those before what is held out of the same
-    listener, else all; none is of a song that is held out of the same listener.
+    With `given` those of the parts seen, with `temporal` those before all that is held out, with `leave-one-out` those
+    before what is held out of the same listener, else all; none is of a song that is held out of the same listener.
     """
     others = events.filter(~pl.col("action").is_in(_LIKED) & pl.col("song_id").is_not_null())
     held = liked.filter(~pl.col("split").is_in(seen))
     others = others.join(held.select("user_id", "song_id").unique(), on=["user_id", "song_id"], how="anti")
-    if protocol == "temporal":
+    if protocol == "given":
+        others = others.filter(pl.col("split").is_in(seen))
+    elif protocol == "temporal":
         others = others.filter(pl.col("at") < held["at"].min())
     elif protocol == "leave-one-out":
         first = held.group_by("user_id").agg(pl.col("at").min().alias("held_at"))
