@@ -131,7 +131,7 @@ def test_a_damaged_file_gives_a_clear_error_or_bad_rows(
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
     with pytest.raises(
-        InvalidInput, match=r"unknown format 'base' \(expected one of apple-music, cypher, deezer, kg, lastfm"
+        InvalidInput, match=r"unknown format 'base' \(expected one of apple-music, cypher, deezer, edgelist, kg, lastfm"
     ):
         importer("base")
 
@@ -191,7 +191,7 @@ def test_no_other_format_takes_the_files_of_this_one(name: str, example: Callabl
 def test_a_path_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
     with pytest.raises(
-        InvalidInput, match=r"no format is recognised \(expected one of apple-music, cypher, deezer, kg"
+        InvalidInput, match=r"no format is recognised \(expected one of apple-music, cypher, deezer, edgelist, kg"
     ):
         recognised(tmp_path)
     with pytest.raises(InvalidInput, match="no such file or folder"):
