@@ -18,6 +18,8 @@ from graph.store.config import GraphConfig
 from graph.store.store import GraphStore
 
 KNOWN_WITHIN_S = 5
+ERASED: list[str] = []
+"""Who was erased over REST, for the refresh that comes after."""
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +195,53 @@ def test_a_deleted_song_and_a_barred_one_are_gone_within_seconds(edited, put, fa
     assert server.get("/v1/songs/r-gone/similar").status_code == 404
 
 
+def slate(server: Server, user: str) -> list[str]:
+    asked = {"user_id": user, "n": 200}
+    return [item["song_id"] for item in server.post("/v1/recommend", asked).json()["items"]]
+
+
+def test_nothing_of_a_blocked_artist_is_answered_until_it_is_unblocked(
+    edited, fan: tuple[str, str], wait_until
+) -> None:
+    (house, server), (user, artist) = edited, fan
+    snapshot = house.release.snapshot
+    performed = snapshot.relation("PERFORMED_BY").into(snapshot.ids["Artist"].index(artist))
+    theirs = {snapshot.ids["Song"][song] for song in performed.tolist()}
+    other = next(id_ for id_ in snapshot.ids["User"].to_list() if id_ != user)
+    known(server, wait_until, lambda: bool(theirs & set(slate(server, other))))
+    block = {"user_id": other, "action": "block", "target_label": "Artist", "target_id": artist}
+    server.post("/v1/events", [block])
+    known(server, wait_until, lambda: not theirs & set(slate(server, other)))
+    candidates = server.get(f"/v1/recall/popularity?user_id={other}&k=500").json()["candidates"]
+    assert not theirs & {one["song_id"] for one in candidates}
+    song = next(id_ for id_ in snapshot.ids["Song"].to_list() if id_ not in theirs)
+    for path, found in ((f"songs/{song}/similar?n=500", bool), (f"songs/{song}/similar?n=500&user_id={other}", None)):
+        near = {one["song_id"] for one in server.get(f"/v1/{path}").json()["items"]}
+        assert bool(theirs & near) == bool(found), path
+    refused = server.post("/v1/events", [{**block, "target_label": "Album"}]).json()["rejected"]
+    assert "expected Artist, Tag or Genre" in refused[0]["reason"]
+    server.post("/v1/events", [{**block, "action": "unblock"}])
+    known(server, wait_until, lambda: bool(theirs & set(slate(server, other))))
+
+
+def test_somebody_erased_is_answered_as_somebody_unknown(edited, put, fan: tuple[str, str], wait_until) -> None:
+    (house, server), (user, _) = edited, fan
+    gone = next(id_ for id_ in reversed(house.release.snapshot.ids["User"].to_list()) if id_ != user)
+    held = server.get(f"/v1/users/{gone}/export").json()
+    assert len(held["events"]) > 10
+    first = held["events"][0]
+    assert server.client.delete(
+        f"/v1/users/{gone}/history", params={"from": first["at"], "to": first["at"] + 1}
+    ).json()["events"]
+    assert slate(server, gone) != slate(server, "r-unknown")
+    assert server.client.delete(f"/v1/users/{gone}").status_code == 204
+    known(server, wait_until, lambda: slate(server, gone) == slate(server, "r-unknown"))
+    held = server.get(f"/v1/users/{gone}/export").json()
+    assert (held["user"], held["relationships"], held["events"]) == (None, [], [])
+    assert server.client.delete(f"/v1/users/{gone}").status_code == 404
+    ERASED.append(gone)
+
+
 @pytest.mark.parametrize(
     ("route", "kind", "label"), [("follows", "FOLLOWS", "User"), ("follows-artist", "FOLLOWS_ARTIST", "Artist")]
 )
@@ -227,7 +276,9 @@ def test_a_refresh_takes_new_songs_into_the_release(edited, put, wait_until) -> 
     ran = house.segue("refresh", "--json", timeout=300)
     assert ran.status == 0, ran.err
     assert house.release.id != before
-    assert house.release.snapshot.ids["Song"].index("r-kept") >= 0
+    ids = house.release.snapshot.ids
+    assert ids["Song"].index("r-kept") >= 0
+    assert (ids["Song"].index("r-gone"), ids["User"].index(ERASED[0])) == (-1, -1)
     wait_until(lambda: server.get("/readyz").json()["release"] == house.release.id, 10)
     time.sleep(0.5)  # a fold or two: what the release knows is not folded in again
     assert server.get("/v1/songs/r-kept").json()["title"] == "Kept"
