@@ -149,7 +149,7 @@ def test_fusion_and_ranker_learn_from_the_marked_events_and_models_from_the_othe
 def test_what_speaks_against_a_song_is_seen_up_to_what_is_held_out(protocol: str, seen: list[str] | None) -> None:
     # s1 was skipped before the last song that was liked (s3), which is held out, and s4 after it
     rows = [("a", f"s{i}", at) for i, at in enumerate((0, 1, 2, 99, 100))]
-    rows += [("b", f"s{i % 3}", i) for i in range(20)]
+    rows += [("b", f"t{i}", i) for i in range(20)]
     actions = ["full_play", "skip", "play", "full_play", "skip", *["play"] * 20]
     train = prepare(batch(log(rows).with_columns(action=pl.Series(actions))), protocol, 0).train
     mine = train.histories.of(train.ids["User"].index("a"))

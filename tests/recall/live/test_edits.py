@@ -6,6 +6,7 @@ from segue_test_worlds import NOW, World
 
 from graph.log.events import JournalEntry
 from graph.snapshot.snapshot import UNKNOWN_INTEGER
+from recall.listeners.listener import Forgotten
 from recall.live.edits import Edits, NewSongs
 
 ANA, BEN, CY = range(3)
@@ -145,7 +146,7 @@ def test_nobody_follows_what_was_deleted(lopsided: World, edits: Edits) -> None:
     after = before.after([JournalEntry(2, "delete", "User", "new", {"events": 7})])
     assert before.followed[ids[ANA], "User"] == {"new": 1}
     assert not after.followed[ids[ANA], "User"]
-    assert after.of_listener("new") == ({}, 7)
+    assert after.of_listener("new") == ({}, Forgotten(before=7))
     for target in edits.follows(ids[ANA], ANA, "User").tolist():
         gone = edits.after([JournalEntry(1, "delete", "User", ids[target], {"events": 0})])
         assert target not in gone.follows(ids[ANA], ANA, "User")
