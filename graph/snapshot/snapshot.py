@@ -393,7 +393,7 @@ def _blocks(events: pl.DataFrame, label: str, ids: Mapping[str, pl.Series]) -> R
 def _histories(events: pl.DataFrame, users: pl.Series, songs: pl.Series) -> Histories:
     mine = events.filter(pl.col("action").is_in(list(schema.SONG_ACTIONS)) & pl.col("song_id").is_not_null())
     if "private" in mine.columns:
-        mine = mine.filter(pl.col("private").fill_null(0) == 0)
+        mine = mine.filter((pl.col("private").fill_null(0) == 0) | pl.col("action").is_in(list(schema.BLOCK_ACTIONS)))
     codes = pl.DataFrame({"action": list(CODE), "code": np.arange(len(CODE), dtype=np.uint8)})
     action = mine.select("action").join(codes, on="action", how="left", maintain_order="left")["code"].to_numpy()
     columns = {

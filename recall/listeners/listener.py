@@ -106,8 +106,8 @@ class Listener:
 
     def after(self, events: Sequence[Event], new_songs: Mapping[str, int] = MappingProxyType({})) -> Listener:
         """This listener after the next events of the log; the same as if all had been given at once. Private ones are
-        left out."""
-        events = [event for event in events if not event.private]
+        left out, but for blocks: they say what may come."""
+        events = [event for event in events if not event.private or event.action in BLOCK_ACTIONS]
         if not events:
             return self
         find = self.snapshot.ids["Song"].index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import polars as pl
@@ -91,6 +91,12 @@ def test_whatever_was_blocked_and_unblocked_before_the_release_and_since(
     for one in happened:  # one by one, as a service hears of them
         again = again.after([one])
     assert refused(again) == expected(log)
+
+
+def test_a_private_block_blocks() -> None:
+    told = [replace(event("block", *target, offset=100 + i), private=1) for i, target in enumerate(TARGETS[4:6])]
+    assert refused(Listener.of(NOTHING, "ana", told)) == {"s1", "s2", "s5", "new"}
+    assert refused(Listener.of(world(told), "ana")) == {"s1", "s2", "s5", "new"}
 
 
 def test_a_block_without_a_time_counts_after_what_the_log_held_before() -> None:
